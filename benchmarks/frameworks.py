@@ -70,6 +70,37 @@ def xgboost(factor: int) -> Model:
     )  # fmt: skip
 
 
+def lightgbm(factor: int) -> Model:
+    """A booster of 1,000 trees."""
+    import lightgbm as library
+    from sklearn.datasets import load_digits
+
+    features, target = load_digits(return_X_y=True)
+    trees = 1000 // factor
+    model = library.train({"num_threads": 2, "verbose": -1}, library.Dataset(features, target), trees)
+    return Model(
+        f"LightGBM: {trees:,} trees", model,
+        model.save_model, lambda path: library.Booster(model_file=path),
+        lambda found: found.predict(features), "model.txt",
+    )  # fmt: skip
+
+
+def catboost(factor: int) -> Model:
+    """A model of 1,000 trees."""
+    import catboost as library
+    from sklearn.datasets import load_digits
+
+    features, target = load_digits(return_X_y=True)
+    trees = 1000 // factor
+    settings = {"iterations": trees, "thread_count": 2, "verbose": 0, "allow_writing_files": False}
+    model = library.CatBoostRegressor(**settings).fit(features, target)
+    return Model(
+        f"CatBoost: {trees:,} trees", model,
+        model.save_model, lambda path: library.CatBoostRegressor().load_model(path),
+        lambda found: found.predict(features), "model.cbm", ("catboost.*",),
+    )  # fmt: skip
+
+
 def transformers(factor: int) -> Model:
     """The published encoder all-MiniLM-L6-v2, 90 MB; a small one with random weights if `factor` is not 1."""
     import torch
@@ -95,7 +126,10 @@ def transformers(factor: int) -> Model:
     )  # fmt: skip
 
 
-MODELS: dict[str, Callable[[int], Model]] = {"keras": keras, "xgboost": xgboost, "transformers": transformers}
+MODELS: dict[str, Callable[[int], Model]] = {
+    "keras": keras, "xgboost": xgboost, "lightgbm": lightgbm, "catboost": catboost,
+    "transformers": transformers,
+}  # fmt: skip
 
 _ABOUT = (
     "Both fsync file and folder when they save, and load from the page cache with their modules imported; "

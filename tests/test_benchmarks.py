@@ -103,6 +103,7 @@ def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, of TensorFlow's
+@pytest.mark.filterwarnings("ignore:.*has not reviewed")  # CatBoost, which takes trust
 @pytest.mark.parametrize("name", frameworks.MODELS)
 def test_frameworks_are_measured_against_their_own_savers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -81,6 +81,24 @@ def test_the_readme_example_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_project_of_torch_save_moves_over_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    old = (
+        "import torch, saver\nnet = torch.nn.Linear(2, 1)\nloss = 0.5\n"
+        "optimizer = torch.optim.AdamW(net.parameters())\n"
+        "net(torch.ones(1, 2)).backward()\noptimizer.step()\n"
+        "state = {'model_state_dict': net.state_dict(), 'optimizer_state_dict': optimizer.state_dict()}\n"
+        "torch.save({**state, 'epoch': 4, 'loss': loss}, 'net.pt')\n"
+    )
+    page = "\n".join(blocks("docs/migrating.md", "python"))
+    assert "0 missing" not in run(old + page, tmp_path)
+    went_on = (
+        "steps = [version.step for version in store.versions('net-run')]\nprint(steps == [*range(5, 100)])"
+    )
+    assert run(f"{old}{page}\n{went_on}", tmp_path).endswith("True\n")
+
+
+@pytest.mark.slow
 def test_the_quickstart_works(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     told = run("\n".join(blocks("docs/quickstart.md", "python")), tmp_path)

@@ -304,7 +304,8 @@ def test_what_is_known_not_to_work_under_the_version_here_is_named() -> None:
         assert len({finding.topic for finding in found}) == len(found), "one row for each topic"
         return [finding.meaning for finding in found if "will not predict" in finding.meaning]
 
-    sentence = "LogisticRegression of 1.9.1 will not predict under 1.6.1: no attribute multi_class"
+    sentence = "LogisticRegression of 1.9.1 will not predict under 1.6.1: no attribute multi_class, so "
+    sentence += "predict_proba fails"
     (meaning,) = told("1.9.1", "1.6.1")
     assert meaning.startswith(f"{sentence}; ")
     assert meaning.endswith("or pip install scikit-learn==1.9.1")

@@ -380,3 +380,13 @@ def test_a_version_keeps_meaning_itself_when_its_tags_change(store: saver.Saver)
     store.untag("m", "best")
     assert store.load(version) == 1
     assert store.version(version).tags == ()
+
+
+@pytest.mark.parametrize("name", ["a.saver", "a.saver/models", "a.saver/deep/er"])
+def test_a_store_in_the_place_of_a_file_is_refused_when_it_is_opened(tmp_path: Path, name: str) -> None:
+    saver.dump(1, tmp_path / "a.saver")
+    where = "it" if name == "a.saver" else str(tmp_path / "a.saver")
+    with pytest.raises(saver.NotFoundError, match=r"; name a folder, or read .* with saver\.load") as caught:
+        saver.Saver(tmp_path / name)
+    assert f"there is no store here, because {where} is a file" in str(caught.value)
+    assert not saver.Saver(tmp_path / "none/of/these").exists()

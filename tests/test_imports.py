@@ -28,6 +28,7 @@ from saver import registry
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
+    "onnx", "torchmetrics", "statsmodels", "peft", "skorch",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -52,7 +53,7 @@ CONTRACTS = {
     "saver.stack": (),
     "saver.tree": ("errors", "canonical", "stack", "strict", "tree"),
     "saver.strict": ("errors", "canonical", "stack"),
-    "saver.tensors": ("strict", "tree", "tensors"),
+    "saver.tensors": ("human", "page", "strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.configuration": ("errors",),
@@ -225,8 +226,8 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 
 
 BENEATH = {
-    "flax": ("jax", "optax"), "equinox": ("jax",), "pandas": ("pyarrow",),
-    "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
+    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
+    "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -49,6 +50,8 @@ RESULTS: dict[str, Callable[[saver.Saver], Any]] = {
     "no summaries": lambda s: s.summaries("nothing/"),
     "summary": lambda s: s.summary("net"),
     "entry": lambda s: next(s.log()),
+    "log": lambda s: s.log(),
+    "log of one model": lambda s: s.log("net", kinds=["tag"]),
     "deleted": lambda s: s.delete("net@1", "other@1", tags=True, dry_run=True),
     "pruned": lambda s: s.prune("net", saver.Keep(last=1), dry_run=True),
     "difference": lambda s: s.diff("net@1", "net@3"),
@@ -78,16 +81,21 @@ def test_a_result_is_printed_for_people(name: str, store: saver.Saver) -> None:
 
 
 @pytest.mark.parametrize("name", RESULTS)
+def test_some_of_a_list_are_printed_like_all(name: str, store: saver.Saver) -> None:
+    found = RESULTS[name](store)
+    if isinstance(found, list):
+        assert type(found[:2]) is type(found)
+        assert str(found[:]) == str(found)
+        assert [found[at] for at in range(len(found))] == list(found) == list(found[::-1][::-1])
+
+
+@pytest.mark.parametrize("name", RESULTS)
 def test_its_repr_is_one_line_also_within_a_list(name: str, store: saver.Saver) -> None:
     found = RESULTS[name](store)
     for each in found if isinstance(found, list) else [found]:
         assert re.fullmatch(r"<.{3,300}>", repr(each))
         assert repr(each).isprintable()
     assert not RAW.search(repr([found]))
-
-
-FOR_PROGRAMS = {"PartVersion", "TensorInfo", "Shard", "Box"}
-"""Pieces whose fields are all that there is to say."""
 
 
 def pieces(found: Any) -> Iterator[msgspec.Struct]:
@@ -104,15 +112,41 @@ def pieces(found: Any) -> Iterator[msgspec.Struct]:
 @pytest.mark.parametrize("name", RESULTS)
 def test_what_a_result_holds_is_said_in_a_line_too(name: str, store: saver.Saver) -> None:
     for each in pieces(RESULTS[name](store)):
-        if type(each).__name__ not in FOR_PROGRAMS:
-            assert re.fullmatch(r"<.{3,600}>", repr(each)), type(each)
-            assert repr(each).isprintable()
+        assert re.fullmatch(r"<.{3,600}>", repr(each)), type(each)
+        assert repr(each).isprintable()
 
 
 def test_a_piece_that_is_not_a_result_is_written_in_a_line(store: saver.Saver) -> None:
     run = store.checkpoints("run", {"x": {}}, every=saver.Every(steps=1))
     assert repr(run.progress) == "<step -1, not saved yet, 0 saves stopped training for 0 s>"
     assert str(Damage("packs/a", "is missing", "m", 3, "p", "t")) == "packs/a: is missing (m@3 p t)"
+    part, tensor = store.version("net@1").parts["w"], store.describe("net@1").parts[0].tensors[0]
+    assert re.fullmatch(r"<number 1, 7\.\d+ kB, hash [0-9a-f]{12}>", repr(part))
+    assert str(tensor) == "w: F64 900"
+    assert re.fullmatch(r"F64 \[0:900\], hash [0-9a-f]{12}", str(tensor.shards[0]))
+    assert repr(tensor.shards[0].box) == "<[0:900]>"
+
+
+def test_all_that_is_returned_is_printed_here(store: saver.Saver) -> None:
+    methods = [getattr(saver.Saver, name) for name in dir(saver.Saver) if name[0] != "_"]
+    functions = [each for name in saver.__all__ if not isinstance(each := getattr(saver, name), type)]
+    returned = {word for each in (*methods, *functions) for word in re.findall(
+        r"[A-Z]\w+", str(inspect.signature(each).return_annotation)
+    )}  # fmt: skip
+    printed = {type(make(store)).__name__ for make in RESULTS.values()}
+    elsewhere = {"Any", "Checkpoints", "Handle", "None", "Policy", "Retention"}  # runs, saves that go on
+    assert returned - elsewhere <= printed
+    run = store.checkpoints("another", {"x": {}}, every=saver.Every(steps=1), keep=saver.Keep(last=2))
+    for each in (store, run, store.save("net", 1, wait=False), saver.Every(steps=1), saver.Keep(last=2)):
+        assert str(each).isprintable()
+        assert " object at 0x" not in f"{each!r} {each}"
+
+
+def test_a_log_that_was_printed_still_begins_with_the_newest_record(store: saver.Saver) -> None:
+    log = store.log()
+    first = str(log).splitlines()[1].split()[0]
+    assert str(next(log).record) == first
+    assert len(list(log)) == len(list(store.log())) - 1
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.codec import Decoder, Encoder
+from saver.errors import quoted
 from saver.families.saver.codecs import LARGEST, cuts
 from saver.tensors import MemoryTensors
 from saver.training_log import Column, Content, TrainingLog
@@ -429,15 +430,12 @@ def test_none_means_that_there_is_no_value() -> None:
         ({"step": 5, "loss": [1.0]}, "'loss': list"),
         ({"step": 5, "loss": np.ones(2)}, "'loss': ndarray"),
         ({"step": 5, "loss": 1j}, "'loss': complex"),
-        ({"step": 5, "loss": 10**400}, "'loss': int"),
         ({"step": 5, "epoch": "one", "loss": 1.0}, "'epoch': str"),
         ({"step": 5, "time": "now", "loss": 1.0}, "'time': str"),
         ({"step": 5, "": 1.0}, "'' is not a name"),
         ({"step": 5, "a\n": 1.0}, "is not a name of 1 to 200 printable"),
         ({"step": 5, "x" * 201: 1.0}, "is not a name"),
         ({"step": 3, "loss": 1.0}, "3 comes before 4, the last of the log; call `truncate`"),
-        ({"step": -1, "loss": 1.0}, "-1 is out of range; count steps from 0"),
-        ({"step": 10**15, "loss": 1.0}, "is out of range"),
         ({"step": 5.0, "loss": 1.0}, "float is not a whole number"),
     ],
 )
@@ -452,8 +450,73 @@ def test_what_cannot_be_logged_is_refused_and_leaves_the_log_as_it_was(row: Any,
 
 
 @pytest.mark.parametrize(
-    "arguments", [("", 1), ("a\n", 1), ("saved", -1), ("saved", 1.5), ("saved", 1, "x" * 1001)]
+    ("row", "message"),
+    [
+        ({"step": 5, "loss": 10**400}, "'loss': the number is too large for a float"),
+        ({"step": 5, "epoch": 10**400}, "'epoch': the number is too large"),
+        ({"step": 5, "time": -(10**400)}, "'time': the number is too large"),
+        ({"step": -1}, "step: -1 is out of range; count steps from 0 to 999,999,999,999,999"),
+        ({"step": 10**15}, "step: 1000000000000000 is out of range"),
+        ({"step": np.uint64(2**64 - 1)}, "is out of range"),
+        ({"step": 10**5000}, "step: a number of 16,610 bits is out of range"),
+    ],
 )
+def test_a_number_that_is_out_of_range_is_a_wrong_value_and_leaves_the_log_as_it_was(
+    row: Any, message: str
+) -> None:
+    log = told([{"step": 4, "time": 0.0, "loss": 1.0}])
+    before = log.snapshot()
+    with pytest.raises(ValueError, match=message):
+        log.append(**{"fine": 1.0, **row})
+    if "loss" not in row and "epoch" not in row:
+        with pytest.raises(ValueError, match=message):
+            log.mark("saved", **row)
+    assert log == before
+
+
+ODD: list[Any] = [
+    None, True, -1, 10**15, 10**5000, 1.5, float("nan"), 1j, "a", b"a", [1], {}, object(), np.ones(2),
+    np.float64(1), np.array(3), np.int8(3), int, "a\ud800", "x" * 300,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: f"{type(odd).__name__} {quoted(odd, 10)!a}")
+def test_whatever_is_passed_a_log_takes_it_or_says_what_is_wrong(
+    odd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = [{"step": 4, "time": 0.0, "loss": 1.0}]
+    calls: list[Callable[[TrainingLog], Any]] = [
+        lambda log: log.append(odd, loss=1.0),
+        lambda log: log.append(5, odd),
+        lambda log: log.append(5, time=odd),
+        lambda log: log.append(5, loss=odd),
+        lambda log: log.append(5, **{odd: 1.0}),
+        lambda log: log.mark(odd, 5),
+        lambda log: log.mark("saved", odd),
+        lambda log: log.mark("saved", 5, odd),
+        lambda log: log.mark("saved", 5, time=odd),
+        lambda log: log.truncate(odd),
+        lambda log: log.replace(odd),
+        lambda log: log[odd],
+        lambda log: log.best(odd, "min"),
+        lambda log: log.best("loss", odd),
+        lambda log: log.to_csv(odd),
+        lambda log: log.plot(tmp_path / "a.svg", metrics=odd),
+        lambda log: log.plot(tmp_path / "a.svg", smooth=odd),
+    ]
+    for number, call in enumerate(calls):
+        log = told(made)
+        try:
+            call(log)
+        except (TypeError, ValueError, LookupError, saver.SaverError) as error:
+            words = str(error)
+            assert len(words) > 10, (number, words)
+            assert len(words) < 1000, (number, words[:1000])
+        assert saver.loads(saver.dumps(log)) == log, number
+
+
+@pytest.mark.parametrize("arguments", [("", 1), ("a\n", 1), ("saved", 1.5), ("saved", 1, "x" * 1001)])
 def test_what_cannot_be_marked_is_refused(arguments: Any) -> None:
     log = TrainingLog()
     with pytest.raises(saver.CannotSaveError):

@@ -29,13 +29,15 @@ class Rest(msgspec.Struct, frozen=True):
 
     `state` can be saved, and is empty if there is nothing. `whole` are the names of the objects of which it
     has what their state dicts leave out; `lost` are the paths of what cannot be saved, and `absent` those of
-    what training changes and what belongs among the objects.
+    what training changes and what belongs among the objects. `unnamed` are the names of the objects whose
+    state dicts tell only by position to what their state belongs.
     """
 
     state: dict[str, Any]
     whole: frozenset[str] = frozenset()
     lost: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -113,7 +115,8 @@ def rest(objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
     state = {name: each.state for name, each in found.items() if each.state}
     whole = frozenset(name for each in found.values() for name in each.whole)
     lost = tuple(path for each in found.values() for path in each.lost)
-    return Rest(state, whole, lost, tuple(path for each in found.values() for path in each.absent))
+    absent = tuple(path for each in found.values() for path in each.absent)
+    return Rest(state, whole, lost, absent, tuple(name for each in found.values() for name in each.unnamed))
 
 
 def rest_targets(objects: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

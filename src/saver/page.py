@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, Self, SupportsIndex, TypeAlias, TypeVar, overload
 
 import msgspec
 
@@ -84,9 +84,20 @@ class Shown(Said):
 
 
 class Listed(list[T], Shown):
-    """A list of results that is printed as a table."""
+    """A list of results that is printed as a table, as some of them are: `found[:3]`."""
 
     __repr__ = list.__repr__
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> T: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+
+    def __getitem__(self, at: SupportsIndex | slice) -> T | Self:
+        found: Any = list.__getitem__(self, at)
+        kind: Any = type(self)
+        return kind(found) if isinstance(at, slice) else found  # type: ignore[no-any-return]
 
     def _line(self) -> str:
         return list.__repr__(self)

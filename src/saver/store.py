@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +16,7 @@ from saver.line import Showing, shown
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
 from saver.repo.choosing import ALL, Choice
-from saver.repo.entry import Entry
+from saver.repo.entry import Entries
 from saver.repo.history import Changes, Summaries, Summary
 from saver.repo.naming import author_of, group_of, kinds_of, model_of, several_of
 from saver.repo.repository import Repository
@@ -162,7 +162,7 @@ class Store:
         chosen = choice.among([change.version for change in by_number.values()], last)
         return Changes(by_number[version.number] for version in chosen)
 
-    def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Iterator[Entry]:
+    def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Entries:
         """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first. Of
         a model (`iris`), of a version (`iris@3`, which may be deleted by now) or of a range; and of some
         `kinds`, such as `save` or `delete`: see docs/reference.md. Reads the log as you iterate, so the first
@@ -173,7 +173,7 @@ class Store:
         chosen = kinds_of(arguments.texts("kinds", kinds))
         self._repo.open()
         about = audit.wanted(self._repo, ref) if ref is not None else None
-        return audit.entries(self._repo, about, chosen)
+        return Entries(lambda: audit.entries(self._repo, about, chosen))
 
     @shown("comparing")
     def diff(

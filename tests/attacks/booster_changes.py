@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,3 +98,19 @@ def attack(
                 with contextlib.suppress(*expected, ValueError, TypeError, IndexError, MemoryError):
                     step()
     print(f"done, {loaded} loaded", flush=True)
+
+
+def survived(program: str, kind: str, count: int) -> None:
+    """Run the program of a library, a file beside this one, which tries so many changes of a sample; fail
+    unless it comes to its end."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name(program)), kind, "1", str(count)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    last = done.stdout.strip().rpartition("\n")[2]
+    assert done.returncode == 0, f"change {last}: {done.stderr[-2000:]}"
+    assert last.startswith("done")

@@ -153,6 +153,23 @@ def _scipy() -> Iterator[tuple[str, Callable[[], Any]]]:
     )
 
 
+def _forms() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """SciPy's interpolators, multivariate distributions and covariances, one of each."""
+    tests = _tests("test_forms_of_scipy")
+    for name, (make, _) in tests.INTERPOLATORS.items():
+        if name not in ("AAA", "FloaterHormannInterpolator") or hasattr(tests.interpolate, name):
+            yield name, make
+    for name, arguments in tests.MULTIVARIATE.items():
+        if hasattr(tests.stats, name):
+            yield name, lambda name=name, given=arguments: getattr(tests.stats, name)(*given)
+    covariance = tests.stats.Covariance
+    yield "covariances", lambda: [
+        tests.stats.multivariate_normal([0.0, 1.0], covariance.from_diagonal([1.0, 2.0])),
+        covariance.from_precision(tests.EYE), covariance.from_cholesky(tests.EYE),
+        covariance.from_eigendecomposition(np.linalg.eigh(tests.EYE)),
+    ]  # fmt: skip
+
+
 def _pandas() -> Iterator[tuple[str, Callable[[], Any]]]:
     tests = _tests("test_pandas")
     for name in tests.COLUMNS:
@@ -184,5 +201,5 @@ def _pyarrow() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 GROUPS: dict[str, Callable[[], Iterator[tuple[str, Callable[[], Any]]]]] = {
     "base": _base, "plain": _plain, "sklearn": _sklearn, "nn": _modules, "training": _training,
-    "scipy": _scipy, "pandas": _pandas, "pyarrow": _pyarrow,
+    "scipy": _scipy, "forms": _forms, "pandas": _pandas, "pyarrow": _pyarrow,
 }  # fmt: skip

@@ -205,6 +205,32 @@ def _callable_fit(obj: Any, step: Step) -> None:
     step("matrix", lambda: (obj.matvec(np.ones(obj.shape[0])), obj.todense()))
 
 
+def _form(obj: Any, step: Step) -> None:
+    """What SciPy's interpolators, triangulations, distributions and covariances can do."""
+    points = np.array([[0.3, 0.4], [0.05, 0.9], [-3.0, 7.0], [np.nan, np.inf]])
+    line, few = np.linspace(-0.5, 1.5, 50), points[:2] + 0.2
+    for asked in (points, line, points.T, np.empty((0, 2))):
+        step("ask", obj, asked)
+        step("ask for a derivative", lambda asked=asked: obj(asked, nu=1))
+    step("pairs", lambda: obj.ev(*few.T))
+    step("grid", lambda: obj(line[10:40], line[10:40]))
+    step("pieces", lambda: (obj.derivative(), obj.antiderivative(), obj.integrate(0.1, 0.9), obj.roots()))
+    step("integral", lambda: obj.integral(*[0.1, 0.9] * (2 if "tck" in vars(obj) else 1)))
+    step("knots", lambda: (obj.get_knots(), obj.get_coeffs(), obj.get_residual()))
+    step("more", lambda: (obj.add_xi([3.0], [1.0]), obj(line)))
+    step("yi", lambda: (obj.set_yi(np.ones(obj.n)), obj(line)))
+    step("smoothing", lambda: obj.set_smoothing_factor(0.01))
+    step("simplex", lambda: (obj.find_simplex(points), obj.plane_distance(points)))
+    step("neighbors", lambda: (obj.vertex_neighbor_vertices, obj.vertex_to_simplex, obj.convex_hull))
+    step("transform", lambda: obj.transform)
+    step("draw", lambda: obj.rvs(size=2))
+    step("density", lambda: (obj.logpdf([0.3, 0.4]), obj.pdf([0.3, 0.7])))
+    step("mass", lambda: (obj.logpmf([1, 4]), obj.pmf([2, 2]), obj.mean(), obj.cov(), obj.var()))
+    step("moments", lambda: (obj.mean(), obj.entropy(), obj.mode()))
+    step("cdf", lambda: obj.cdf([0.3, 0.4]))
+    step("whiten", lambda: (obj.whiten(few), obj.colorize(few), obj.covariance, obj.log_pdet))
+
+
 def _array(obj: Any, step: Step) -> None:
     step("arithmetic", lambda: (obj + 1, obj.sum(), obj.mean(), np.sort(obj), obj.copy(), obj == obj))
     step("index", lambda: (obj[0], obj[-1], obj.ravel()[-1:], obj.T))
@@ -275,10 +301,15 @@ _USES: tuple[tuple[str, str, Callable[[Any, Step], None]], ...] = (
 )
 
 
+_OF_FORMS = ("scipy.interpolate", "scipy.stats._multivariate", "scipy.stats._covariance", "scipy.spatial")
+
+
 def _rest(obj: Any, step: Step) -> None:
     """By the package of the class, where no base class says it."""
     package = type(obj).__module__.partition(".")[0]
     {"sklearn": _object, "scipy": _callable_fit}.get(package, _anything)(obj, step)
+    if type(obj).__module__.startswith(_OF_FORMS):
+        _form(obj, step)
 
 
 _USES += (("builtins", "object", _rest),)

@@ -155,7 +155,9 @@ def _is_statement(frames: list[types.FrameType]) -> bool:
 
 def _is_told(event: str, arguments: tuple[Any, ...], frames: list[types.FrameType]) -> bool:
     """Whether the interpreter tells of an error or of a signature: it reads the lines of its own modules, and
-    parses the signatures that compiled functions carry."""
+    parses the signatures that compiled functions carry. Or SciPy gives a spline another of its classes."""
+    if event == "object.__setattr__":
+        return _site(frames) == "scipy.interpolate._fitpack2.UnivariateSpline._set_class"
     names = {frame.f_globals.get("__name__") for frame in frames[:6]}
     if event == "open":
         return "linecache" in names and str(arguments[0]).endswith(".py") and not _writes(arguments)

@@ -24,7 +24,9 @@ from saver.pack.layout import header_bytes
 from saver.repo.log import Commit, log_key
 from saver.repo.manifest import Manifest
 from saver.repo.objects import checkpoint_key, checkpoint_number, pack_key
+from saver.repo.repository import Repository
 from saver.repo.state import state
+from saver.repo.wholeness import check_end
 from saver.storage import Bytes
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
@@ -592,15 +594,21 @@ def test_a_checkpoint_that_is_made_while_one_looks_is_no_reason_to_stop(no_cache
             if prefix == "state/" and not self.asked:
                 self.asked = 1
                 other = saver.Saver(self)
-                for number in range(9):
+                for number in range(16):
                     other.save("m", number)
             return super().list(prefix, after)
 
     store = Busy()
     put(store, dict(long_log()))
-    assert saver.Saver(store).save("m", 1).number == 28
+    assert saver.Saver(store).save("m", 1).number == 35
     store.asked = 0
     saver.Saver(store).gc(grace=0)
+    repo = Repository(store)
+    repo.open()
+    repo.state.shortcuts.take_listing()  # the one of when the log was read: the next one comes after it
+    store.asked = 0
+    assert check_end(store, repo.state)
+    assert store.asked
     assert saver.Saver(store).check().sound
 
 

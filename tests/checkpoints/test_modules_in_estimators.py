@@ -64,3 +64,32 @@ def test_the_loop_goes_on_with_the_module_that_the_optimizer_trains(around: Any,
     assert all(torch.equal(value, first[name]) for name, value in module.state_dict().items())
     train(again, optimizer, 4)
     assert not torch.equal(module.weight, first["weight"])
+
+
+def piped(net: Net) -> Any:
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("scale", Net()), ("net", net)])
+
+
+def voting(net: Net) -> Any:
+    from sklearn.ensemble import VotingClassifier
+
+    return VotingClassifier([("net", net)])
+
+
+@pytest.mark.parametrize("around", [piped, voting])
+def test_a_module_in_a_tuple_of_an_estimator_is_refused_when_the_run_is_made(
+    around: Any, tmp_path: Path
+) -> None:
+    net = Net().initialize(0)
+    store, optimizer = saver.Saver(tmp_path), torch.optim.SGD(net.module_.parameters(), 0.1)
+    objects = {"model": around(net), "optimizer": optimizer}
+    why = r"^model\.(steps\.1|estimators\.0): a resume replaces a tuple.*have the run save what it holds"
+    with pytest.raises(saver.CannotSaveError, match=why):
+        store.checkpoints("m", objects, every=Every(steps=1), progress=False)
+    for instead in ({"net": net, "optimizer": optimizer}, {"model": around(Net())}):
+        with store.checkpoints(f"m{len(instead)}", instead, every=Every(steps=1), progress=False) as run:
+            run.step(0)
+        with store.checkpoints(f"m{len(instead)}", instead, every=Every(steps=1), progress=False) as run:
+            assert run.resume() == 1

@@ -174,11 +174,14 @@ def test_groups_of_parameters_that_no_module_has_are_named_with_the_way_out() ->
     assert again.param_groups[1]["lr"] == 0.2
 
 
-def test_an_optimizer_that_refuses_a_state_has_the_groups_that_it_had() -> None:
-    class Stubborn(torch.optim.SGD):
-        def load_state_dict(self, state_dict: Any) -> None:
-            raise ValueError("no")
+class Stubborn(torch.optim.SGD):
+    """Takes no state."""
 
+    def load_state_dict(self, state_dict: Any) -> None:
+        raise ValueError("no")
+
+
+def test_an_optimizer_that_refuses_a_state_has_the_groups_that_it_had() -> None:
     net, store = (
         torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)),
         saver.Saver(MemoryStorage()),
@@ -206,3 +209,42 @@ def test_a_schedule_without_its_optimizer_warns_when_the_run_is_made(schedule: s
     for held in (optimizer, {"held": [optimizer]}):
         whole = {**objects, "optimizer": held}
         saver.Saver(MemoryStorage()).checkpoints("run", whole, every=Every(steps=1), progress=False)
+
+
+class Pair(torch.nn.Module):
+    """Two layers of one shape, declared in an order."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        for name in order:
+            setattr(self, name, torch.nn.Linear(2, 2))
+
+    def forward(self, x: Any) -> Any:
+        return 3 * self.a(x) + self.b(x)
+
+
+@pytest.mark.parametrize("named", [False, torch.__version__ >= (2, 6)])
+def test_an_optimizer_that_is_saved_by_position_is_named_when_the_run_is_made(named: bool) -> None:
+    def begun(order: str) -> tuple[Any, Any]:
+        net = Pair(order)
+        optimizer = torch.optim.SGD(net.named_parameters() if named else net.parameters(), 0.1, momentum=0.9)
+        optimizer.clip = lambda: None  # type: ignore[attr-defined]  has no data form
+        return net, optimizer
+
+    def run(net: Any, optimizer: Any) -> Any:
+        return store.checkpoints("run", {"net": net, "it": optimizer}, every=Every(steps=1), progress=False)
+
+    store, (net, optimizer), (again, other) = saver.Saver(MemoryStorage()), begun("ab"), begun("ba")
+    if not named:
+        why = r"it: saved as a state dict without names, so its state goes by position; keep the order"
+        with pytest.warns(RuntimeWarning, match=why):
+            run(net, optimizer)
+        return
+    with run(net, optimizer) as first:
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        first.step(0)
+    with run(again, other) as second:
+        assert second.resume() == 1
+    for layer, moment in ((again.a, 3.0), (again.b, 1.0)):
+        assert torch.equal(other.state[layer.bias]["momentum_buffer"], torch.full((2,), moment))

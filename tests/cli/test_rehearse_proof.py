@@ -162,7 +162,7 @@ def test_a_generator_seeded_otherwise_by_each_process_is_noticed() -> None:
     lines = "def reported(step): return random.seed(os.getpid()) or {}"
     code, found = document(1, *script(lines))
     assert code == 1
-    assert found["proof"]["first"]["path"].startswith("random.python")
+    assert found["proof"]["first"]["path"].startswith("random/python")
     assert "seed it once" in found["advice"]
 
 
@@ -496,10 +496,10 @@ def test_a_loader_in_the_middle_of_its_epoch_is_named() -> None:
     done = run("rehearse", "--prove", "3", *loading(5))
     assert done.exit_code == 1, done.output
     assert facts(done)["version"] == "run-7@1, step 4"
-    assert facts(done)["compared"].startswith("model.0.weight differs in ")
+    assert facts(done)["compared"].startswith("model/0.weight differs in ")
     assert "; the reported numbers first differ at step 5" in facts(done)["compared"]
     assert "the position in the data" in done.stdout
-    assert "(random.torch" in done.stdout
+    assert "(random/torch" in done.stdout
     assert "the data loader" in done.stdout
 
 

@@ -106,21 +106,21 @@ def test_all_is_said_of_all_entries_only(changed_: int, entries: int, expected: 
 
 
 def test_fields_that_change_alike_are_one_row() -> None:
-    steps = tuple(Field(f"optimizer.state[{n}].step", "1", "2") for n in range(150))
-    rates = tuple(Field(f"optimizer.param_groups[{n}].lr", "0.1", f"0.{n + 2}") for n in range(2))
+    steps = tuple(Field(f"optimizer/state.{n}.step", "1", "2") for n in range(150))
+    rates = tuple(Field(f"optimizer/param_groups.{n}.lr", "0.1", f"0.{n + 2}") for n in range(2))
     layers = tuple(Field(f"model.{n}.training", "True", "False") for n in range(3))
     assert rows(made(fields=(*steps, *rates, *layers)), "Fields") == (
-        ("optimizer.state[*].step (150 times)", "1", "2"),
-        ("optimizer.param_groups[0].lr", "0.1", "0.2"),
-        ("optimizer.param_groups[1].lr", "0.1", "0.3"),
+        ("optimizer/state.*.step (150 times)", "1", "2"),
+        ("optimizer/param_groups.0.lr", "0.1", "0.2"),
+        ("optimizer/param_groups.1.lr", "0.1", "0.3"),
         ("model.*.training (3 times)", "True", "False"),
     )
 
 
 @pytest.mark.parametrize("count", [2, 10, 11, 100])
 def test_of_many_fields_that_change_in_other_ways_the_first_ones_are_shown(count: int) -> None:
-    trees = (Field(f"trees[{n}].random_state", str(n), str(n + 1)) for n in range(count))
-    arrays = (ArrayChange(f"trees[{n}].x", None, ArrayInfo("F64", (n,), None), None) for n in range(count))
+    trees = (Field(f"trees.{n}.random_state", str(n), str(n + 1)) for n in range(count))
+    arrays = (ArrayChange(f"trees.{n}.x", None, ArrayInfo("F64", (n,), None), None) for n in range(count))
     found = made(fields=tuple(trees), arrays=tuple(arrays))
     for title in ("Fields", "Tensors added, removed or reshaped"):
         *first, last = rows(found, title)
@@ -132,9 +132,9 @@ def test_of_many_fields_that_change_in_other_ways_the_first_ones_are_shown(count
 
 
 def test_the_fields_of_one_object_stand_together() -> None:
-    few = ArrayChange("a.mean_", ArrayInfo("F64", (), "1"), ArrayInfo("F64", (), "2"), AMOUNT)
-    found = made(fields=(Field("a.x", "1", "2"), Field("b.x", "1", "2")), arrays=(few,))
-    assert [row[0] for row in rows(found, "Fields")] == ["a.x", "a.mean_", "b.x"]
+    few = ArrayChange("a/mean_", ArrayInfo("F64", (), "1"), ArrayInfo("F64", (), "2"), AMOUNT)
+    found = made(fields=(Field("a/x", "1", "2"), Field("b/x", "1", "2")), arrays=(few,))
+    assert [row[0] for row in rows(found, "Fields")] == ["a/x", "a/mean_", "b/x"]
 
 
 def test_values_that_differ_in_their_bits_only_are_measured() -> None:
@@ -145,7 +145,7 @@ def test_values_that_differ_in_their_bits_only_are_measured() -> None:
 
 def test_a_summary_is_one_line() -> None:
     found = made(
-        fields=(Field("model.C", "1.0", "10.0"),),
+        fields=(Field("model/C", "1.0", "10.0"),),
         arrays=(changed("w", AMOUNT, 600),),
         unchanged=3,
         metrics=(MetricChange("accuracy", 0.953333, 0.9733333, 0.02),),
@@ -164,7 +164,7 @@ def test_a_summary_is_one_line() -> None:
 
 
 def test_text_holds_the_summary_and_aligned_tables() -> None:
-    found = made(fields=(Field("model.C", "1.0", "10.0"), Field("model.penalty", "'l2'", None)))
+    found = made(fields=(Field("model/C", "1.0", "10.0"), Field("model/penalty", "'l2'", None)))
     assert str(found) == "\n".join(
         [
             "iris@1 -> iris@2: model changed, 2 fields",
@@ -176,8 +176,8 @@ def test_text_holds_the_summary_and_aligned_tables() -> None:
             "",
             "Fields",
             "                 old   new",
-            "  model.C        1.0   10.0",
-            "  model.penalty  'l2'  -",
+            "  model/C        1.0   10.0",
+            "  model/penalty  'l2'  -",
         ]
     )
 
@@ -210,13 +210,13 @@ def test_a_summary_names_packages_and_counts_the_rest_of_the_environment() -> No
 
 def test_a_field_of_many_owners_is_one_row_and_counts_once() -> None:
     def found(count: int) -> Difference:
-        names = [f"net.layer{chr(97 + at)}.weight" for at in range(count)]
+        names = [f"net/layer{chr(97 + at)}.weight" for at in range(count)]
         return made(fields=tuple(Field(f"{name}.requires_grad", "True", "False") for name in names))
 
     (_, many) = sections(found(4))
-    assert many.rows == (("net.*.requires_grad (4 times)", "True", "False"),)
+    assert many.rows == (("net/*.requires_grad (4 times)", "True", "False"),)
     assert found(4).summary() == "model changed, 1 field"
     (_, two) = sections(found(2))
     assert [row[0] for row in two.rows] == [
-        "net.layera.weight.requires_grad", "net.layerb.weight.requires_grad",
+        "net/layera.weight.requires_grad", "net/layerb.weight.requires_grad",
     ]  # fmt: skip

@@ -15,6 +15,7 @@ from keras_models import FEATURES, MODELS, TRUST, answer, rows, targets
 
 import saver
 from saver.errors import CannotSaveError, DoesNotFitError, UntrustedError
+from saver.storages.memory import MemoryStorage
 from saver.testing import CodecTests
 
 CONTINUED = ("sequential", "functional", "subclassed", "mixed", "adapted")
@@ -210,3 +211,21 @@ def test_variables_of_every_dtype_come_back(dtype: str, tmp_path: Path) -> None:
     assert str(loaded.own.dtype) == dtype
     one, two = (keras.ops.convert_to_numpy(each.own) for each in (layer, loaded))
     assert one.tobytes() == two.tobytes()
+
+
+def trained(store: saver.Saver, stop: int) -> tuple[float, Any]:
+    """A run up to this step, with a number of Keras' global generator in each step: its loss, and the next
+    number."""
+    model, loss = small(), 0.0
+    with store.checkpoints("run", {"model": model}, every=saver.Every(steps=2)) as run:
+        for step in range(run.resume(), stop):
+            loss = float(model.train_on_batch(rows(), targets())[0])
+            keras.random.normal((3,))
+            run.step(step, loss=loss)
+    return loss, keras.ops.convert_to_numpy(keras.random.normal((3,))).tolist()
+
+
+def test_a_run_goes_on_to_the_same_bits() -> None:
+    whole, killed = saver.Saver(MemoryStorage()), saver.Saver(MemoryStorage())
+    trained(killed, 4)
+    assert trained(killed, 6) == trained(whole, 6)

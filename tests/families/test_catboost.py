@@ -144,6 +144,7 @@ def test_what_was_loaded_is_saved_as_the_same_bytes() -> None:
     assert bytes_of(made) == bytes_of(again(made)) == bytes_of(again(again(made)))
 
 
+@pytest.mark.shows("CatBoost", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_predicts_the_same_bits(tmp_path: Path) -> None:
     features, _ = rows()
@@ -191,6 +192,7 @@ def test_the_bytes_of_a_model_cannot_name_a_class_that_is_trusted() -> None:
         load(saved, (f"{__name__}.*", "catboost.core.CatBoostRegressor"))
 
 
+@pytest.mark.shows("CatBoost", "restore")
 def test_a_model_is_restored_in_place(tmp_path: Path) -> None:
     features, target = rows()
     made, other = trained("CatBoostRegressor", "MAE"), catboost.CatBoostRegressor(**SMALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import classes
 import pytest
 
-from saver import trust
+import saver
+from saver import registry, trust
 from saver.codec import codec_named
 from saver.errors import IncompatibleError, NotFoundError
 
@@ -19,6 +21,27 @@ RUN = "run `python tests/families/classes.py {}`"
 
 FEW = 5
 """A codec may have so few classes that another version has none of them."""
+
+
+DEFINED = {
+    "codecs": {"CODECS"}, "references": {"REFERENCES"}, "run": {"FRAMEWORK"},
+    "facts": {"hardware", "generators"}, "fingerprints": {"fingerprint"}, "frames": {"frame_of"},
+}  # fmt: skip
+"""What the modules that a declaration names must define."""
+
+
+@pytest.mark.parametrize("family", registry.families(), ids=lambda family: family.name)
+def test_the_modules_of_a_family_define_what_saver_asks_them_for(family: Any) -> None:
+    """Read, not imported: the library may be missing here."""
+    for field, names in DEFINED.items():
+        if module := getattr(family, field):
+            path = Path(saver.__file__).parents[1] / f"{module.replace('.', '/')}.py"
+            found = set[str]()
+            for each in ast.parse(path.read_text("utf-8")).body:
+                targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", each)]
+                found |= {getattr(target, "id", getattr(target, "name", "")) for target in targets}
+                found |= {alias.name for alias in getattr(each, "names", ())}
+            assert names <= found, (module, names - found)
 
 
 @pytest.fixture(scope="module")

@@ -282,8 +282,10 @@ FORGED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.shows("Flax", "hostile files tried")
 @pytest.mark.parametrize("name", FORGED)
-def test_a_forged_tree_is_refused(name):
+def test_a_forged_tree_is_refused(name, record_property):
+    record_property("hostile files", 1)
     make, change = FORGED[name]
     with pytest.raises(saver.SaverError):
         load(_forged(make(), change), ())

@@ -139,7 +139,8 @@ def test_a_spline_whose_fit_may_take_long_is_fitted_again_only_within_the_limit(
     x = np.linspace(0, 1, 2000)
     made = interpolate.UnivariateSpline(x, np.sin(5 * x), s=0.1)
     data = saver.dumps(made)
-    with mock.patch.object(interpolate.UnivariateSpline, "__init__", side_effect=AssertionError):
+    never = mock.patch.object(interpolate.UnivariateSpline, "__init__", side_effect=AssertionError)
+    with never, pytest.warns(RuntimeWarning, match=r"a spline of 2,000 points.*load it with a higher limit="):
         found = saver.loads(data)
     assert found(x).tobytes() == made(x).tobytes()
     longer = saver.loads(data, limit=1 << 30)

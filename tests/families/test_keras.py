@@ -50,6 +50,8 @@ def test_models_come_back_on_each_backend(backend: str) -> None:
         "no:cacheprovider",
         "-p",
         "no:xdist",
+        "-o",
+        "addopts=",
         "-W",
         "ignore",
         "keras_checks.py",

@@ -113,6 +113,13 @@ def test_the_text_that_lightgbm_parses_is_the_one_that_it_wrote(kind: str, tmp_p
     assert found.pandas_categorical == made.pandas_categorical
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_linear_leaves_may_have_no_terms(rounds: int, tmp_path: Path) -> None:
+    made = samples.booster("linear", rounds)
+    assert "leaf_coeff=  " in text(made)
+    assert text(kept(made, tmp_path)) == text(made)
+
+
 def test_an_objective_of_the_users_own_leaves_a_booster_without_one(tmp_path: Path) -> None:
     def objective(predicted: Any, rows: Any) -> tuple[Any, Any]:
         return predicted - rows.get_label(), np.ones(len(predicted))
@@ -121,6 +128,7 @@ def test_an_objective_of_the_users_own_leaves_a_booster_without_one(tmp_path: Pa
     assert text(kept(made, tmp_path)) == text(made)
 
 
+@pytest.mark.shows("LightGBM", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_predicts_the_same_bits(tmp_path: Path) -> None:
     for kind in samples.PARAMETERS:
@@ -168,6 +176,7 @@ def test_classes_and_their_weights_come_back(tmp_path: Path) -> None:
     assert found.fit(features, labels).n_classes_ == 3
 
 
+@pytest.mark.shows("LightGBM", "restore")
 def test_a_booster_is_restored_in_place(tmp_path: Path) -> None:
     made, other = trained("binary"), trained("regression")
     store = saver.Saver(tmp_path)

@@ -138,6 +138,7 @@ class TestMetrics(CodecTests):
     }
 
 
+@pytest.mark.shows("TorchMetrics", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_computes_the_same(tmp_path: Path) -> None:
     made = several()
@@ -151,6 +152,7 @@ def test_a_fresh_process_computes_the_same(tmp_path: Path) -> None:
     assert bits(saver.load(tmp_path / "computed.saver")) == bits(made.compute())
 
 
+@pytest.mark.shows("TorchMetrics", "resume to the bit")
 def test_a_run_resumes_what_metrics_have_seen(tmp_path: Path) -> None:
     def train(folder: Path, steps: int) -> Any:
         net, metric = torch.nn.Linear(2, 1), torchmetrics.MeanMetric()

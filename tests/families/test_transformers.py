@@ -103,6 +103,7 @@ def test_every_head_comes_back_and_answers_the_same(kind: str, task: str) -> Non
             assert torch.equal(made.generate(tokens, **more), found.generate(tokens, **more))
 
 
+@pytest.mark.shows("Transformers", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_answers_the_same(tmp_path: Path) -> None:
     """With hidden states: where those come from is written down when a model's constructor runs, which it
@@ -122,6 +123,7 @@ def test_a_fresh_process_answers_the_same(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=300)
 
 
+@pytest.mark.shows("Transformers", "restore")
 @pytest.mark.parametrize("kind", ["bert", "llama", "t5"])
 def test_a_model_that_showed_its_hidden_states_is_saved_and_restored(kind: str, tmp_path: Path) -> None:
     made, other = small.model(kind), small.model(kind, seed=1)

@@ -52,6 +52,7 @@ def train(folder: Path, accumulate: int = 1, kill: int = -1) -> Any:
     return [weight.detach().clone() for weight in net.parameters()]
 
 
+@pytest.mark.shows("Accelerate", "resume to the bit", "callback")
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_a_resumed_loop_equals_the_uninterrupted_one(accumulate: int, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", accumulate)
@@ -61,6 +62,7 @@ def test_a_resumed_loop_equals_the_uninterrupted_one(accumulate: int, tmp_path: 
     assert all(map(torch.equal, whole, train(tmp_path / "killed", accumulate)))
 
 
+@pytest.mark.shows("Accelerate", "save", "load")
 def test_what_was_saved_loads_without_accelerate(tmp_path: Path) -> None:
     whole = train(tmp_path)
     found = saver.Saver(tmp_path).load("net", parts=["model"])["model"]

@@ -151,6 +151,7 @@ def test_early_stopping_goes_on_where_it_was(tmp_path: Path) -> None:
     assert resumed.tree_count_ < ROUNDS
 
 
+@pytest.mark.shows("CatBoost", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

@@ -180,6 +180,48 @@ def test_early_stopping_and_rates_go_on_where_they_were(kill: int, asked: str, t
         assert whole.best_score == resumed.best_score
 
 
+def fit(folder: Path, name: str, kill: int = -1) -> Any:
+    features, target = load_diabetes(return_X_y=True)
+    target = np.digitize(target, [90, 160]) if name != "LGBMRegressor" else target
+    model = getattr(lightgbm, name)(n_estimators=ROUNDS, n_jobs=1, num_leaves=5, verbose=-1)
+    ranks = {"group": [100], "eval_group": [[50]]} if name == "LGBMRanker" else {}
+    run = SaverCallback(saver.Saver(folder), "trees", rounds=ROUNDS, every=Every(steps=3), progress=False)
+    return run.fit(
+        model, features[:100], target[:100], eval_X=(features[100:150],), eval_y=(target[100:150],),
+        callbacks=[Kill(kill)], **ranks,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["LGBMClassifier", "LGBMRegressor", "LGBMRanker"])
+def test_an_estimator_is_fitted_the_same(name: str, tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", name)
+    for kill in (1, 5):
+        with pytest.raises(Killed):
+            fit(tmp_path / "killed", name, kill)
+    for _ in range(2):  # and once more after it has ended
+        resumed = fit(tmp_path / "killed", name)
+        assert text(resumed.booster_) == text(whole.booster_)
+        assert resumed.evals_result_ == whole.evals_result_
+        assert resumed.best_score_ == whole.best_score_
+        assert resumed.get_params() == whole.get_params()
+        assert resumed.n_features_in_ == whole.n_features_in_
+        assert vars(resumed).keys() == vars(whole).keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"n_estimators": 7}, "n_estimators=7, but rounds=3"),
+        ({"n_estimators": 3, "early_stopping_round": 2}, "early_stopping_round is a parameter"),
+    ],
+)
+def test_an_estimator_must_agree_with_the_run(settings: dict[str, int], says: str, tmp_path: Path) -> None:
+    run = SaverCallback(saver.Saver(tmp_path), "trees", rounds=3, every=Every(steps=1))
+    with pytest.raises(ValueError, match=says):
+        run.fit(lightgbm.LGBMRegressor(**settings), *load_diabetes(return_X_y=True))
+
+
+@pytest.mark.shows("LightGBM", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

@@ -135,6 +135,7 @@ def test_what_was_saved_last_is_the_end(tmp_path: Path) -> None:
     found = saver.Saver(tmp_path).load("tuned")
     assert same(whole, found["model"])
     assert len(found["log"]) == STEPS
+    assert len(saver.Saver(tmp_path).versions("tuned")) == STEPS / 3
     assert len(found["log"]["loss"][1]) == STEPS / 2
     assert same(train(tmp_path)[0], whole)
 
@@ -171,6 +172,7 @@ def test_training_without_the_callback_is_refused(tmp_path: Path) -> None:
         other.train(trainer)
 
 
+@pytest.mark.shows("Transformers", "resume to the bit", "callback")
 @pytest.mark.slow
 def test_a_process_that_was_really_killed_resumes(tmp_path: Path) -> None:
     program = """

@@ -77,7 +77,8 @@ MUTANTS = [
     ),
     Mutant(
         "durable-records", "repo/state/state.py",
-        "            self._make_durable(number)\n", "",
+        "asks: list[Any] = [made, durable, self._prepare,",
+        "asks: list[Any] = [made, lambda: None, self._prepare,",
         "making a record durable before a checkpoint tells of it",
         (f"{_LOG}::test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_it",
          "stateful/test_crashes.py::test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost"),
@@ -85,17 +86,17 @@ MUTANTS = [
     Mutant(
         "pages-first", "repo/state/shortcuts.py",
         "        self._write_pages(needed, anew)\n"
-        "        self._storage.delete(self.key(found.number))  # if it exists, it is damaged\n"
-        "        self._storage.create(self.key(found.number), document.encode(found))\n",
-        "        self._storage.delete(self.key(found.number))  # if it exists, it is damaged\n"
-        "        self._storage.create(self.key(found.number), document.encode(found))\n"
+        "        asks: list[Callable[[], Any]] = [partial(self._write, found), *beside]\n"
+        "        list(self._storage.together(asks))\n",
+        "        asks: list[Callable[[], Any]] = [partial(self._write, found), *beside]\n"
+        "        list(self._storage.together(asks))\n"
         "        self._write_pages(needed, anew)\n",
         "the order: the pages of a checkpoint are there before it is",
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
     ),
     Mutant(
         "pages-of-others", "repo/state/shortcuts.py",
-        "only_in(self.read(each).root, roots)", "only_in(self.read(each).root, ())",
+        "only_in(roots[each], [roots[other] for other in kept])", "only_in(roots[each], [])",
         "leaving the pages that kept checkpoints need", (_FAILS_ONCE,),
     ),
     Mutant(
@@ -106,7 +107,7 @@ MUTANTS = [
     ),
     Mutant(
         "old-checkpoints", "repo/state/state.py",
-        "self._storage.together((drop, keep))", "self._storage.together((keep,))",
+        "drop, partial(keep_reserve, self._storage))", "partial(keep_reserve, self._storage))",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),

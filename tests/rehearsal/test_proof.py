@@ -56,11 +56,11 @@ def test_with_its_generator_among_the_objects_all_bits_agree(walker):
 def test_a_generator_that_is_not_among_the_objects_is_noticed_in_the_first_weights(walker):
     proof = prove(checkpoints({"model": walker.weights}), walker.train_step, steps=5)
     assert not proof
-    assert proof.first.path == "model.w"
+    assert proof.first.path == "model/w"
     assert proof.first.amount.changed == 100
     assert proof.since == 0
     assert proof.differences == 2 + 5  # both arrays, and what every step returned
-    assert "model.w differs in 100 of 100 entries" in str(proof)
+    assert "model/w differs in 100 of 100 entries" in str(proof)
     assert "add its source" in str(proof)
 
 
@@ -73,7 +73,7 @@ def test_the_order_of_data_is_noticed(walker):
 
     proof = prove(checkpoints({"model": walker.weights}), train_step, steps=2)
     assert not proof
-    assert (proof.first.path, proof.differences, proof.since) == ("model.w", 1, None)
+    assert (proof.first.path, proof.differences, proof.since) == ("model/w", 1, None)
     assert "the order of the data" in str(proof)
 
 
@@ -105,7 +105,7 @@ def test_random_numbers_drawn_unequally_often_are_noticed(walker):
         calls.append(step)
 
     proof = prove(checkpoints({"model": walker.weights}), train_step, steps=2)
-    assert proof.first.path.startswith("random.python")
+    assert proof.first.path.startswith("random/python")
     assert "different counts of random numbers" in str(proof)
 
 
@@ -208,7 +208,7 @@ def test_a_state_that_forgets_where_it_stood_is_noticed(walker):
             run.step(step)
         proof = prove(run, train_step)
     assert not proof
-    assert proof.first.path == "model.w"
+    assert proof.first.path == "model/w"
 
 
 def test_what_refuses_its_own_state_says_so(walker):
@@ -272,7 +272,7 @@ def test_a_network_that_looks_at_something_else_is_known_by_its_parameter():
     generator = torch.Generator().manual_seed(3)
     run, train_step = _network(torch, generator)
     proof = prove(run, train_step, steps=2)
-    assert proof.first.path == "model.0.weight"
+    assert proof.first.path == "model/0.weight"
     assert proof.differences > 10
     assert "use_deterministic_algorithms" not in str(proof)
 
@@ -286,7 +286,7 @@ def test_a_change_as_small_as_rounding_names_the_switch_for_it():
         weights["w"] += torch.full((1000,), next(signs) * 2.0**-22)
 
     proof = prove(checkpoints({"model": weights}), train_step, steps=1)
-    assert proof.first.path == "model.w"
+    assert proof.first.path == "model/w"
     assert "torch.use_deterministic_algorithms(True)" in str(proof)
 
 
@@ -353,7 +353,7 @@ def test_a_model_that_learns_in_parts_agrees_to_the_bit():
         model.partial_fit(images[some], labels[some])
 
     proof = prove(checkpoints({"model": model}), train_on_others, steps=2)
-    assert proof.first.path == "model.coef_"
+    assert proof.first.path == "model/coef_"
 
 
 # Whose class, and what is left behind

@@ -35,6 +35,7 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     own.delete("m@1")
     own.delete("m@2")
     assert len(own.gc(grace=0).moved) == 2
+    tensors._blobs.clear()  # as happens when many other packs are opened
     _damage(store, own._repo.known(own.version("m@3"))["a/x"].extents[0])
     assert tensors.read("d/x").tobytes() == ARRAYS["d"].tobytes(), "it is read from where it was moved to"
     assert tensors.read("a/x").tobytes() == ARRAYS["a"].tobytes()

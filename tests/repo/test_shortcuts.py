@@ -299,9 +299,10 @@ def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large:
 
 
 def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew(
-    large: MemoryStorage,
+    large: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pages are in the memory of the one, and nowhere else."""
+    monkeypatch.setattr(pages, "_CACHED", 10_000)
     store = MemoryStorage()
     store._objects = dict(large._objects)
     writer = Repository(store)
@@ -310,7 +311,12 @@ def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_a
     page = min(key for key in writer.state.needed() if "pages" in key)
     broken = harmed(store, page, "flipped")
     store._objects = broken._objects
-    assert not check(Repository(store)).sound, "and makes them anew"
+    with monkeypatch.context() as patch:
+        patch.setattr(updating, "LEAF_BYTES", 500)
+        assert not check(Repository(store)).sound, "and makes them anew, with other leaves"
+    needed = Repository(store)
+    needed.open()
+    store.delete(*set(store.keys("state/pages/")) - needed.state.needed())  # as a collection does
     while writer.state.head % state.INTERVAL or writer.state.head == RECORDS:
         writer.append(lambda: Tag("a", f"n{writer.state.head}", writer.version("a").number))
     writer.state.keep_checkpoint()

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from saver import framework
 from saver.callers import warn
+from saver.checkpoints.losses import warn_of_losses
 from saver.checkpoints.position import Position
-from saver.checkpoints.remembered import remembered
 from saver.codec import codec_for
 from saver.encoding import classes, encode
 from saver.errors import (
@@ -30,7 +30,6 @@ from saver.repo.version import Version
 from saver.restoring import restore
 from saver.restoring.contract import kind, restorer_for
 from saver.restoring.live import stuck
-from saver.restoring.report import listed
 from saver.staging import address_of
 from saver.training_log import TrainingLog
 from saver.tree import Node
@@ -53,17 +52,28 @@ class Objects:
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
-        self._by_state = {name: _goes_by_state(obj) for name, obj in objects.items()}
-        encode(self.state())  # raises now what the first save would raise
-        self._warn_of_losses()
+        try:
+            rest = self._tried(walk=False)  # most objects can be saved as they are: this one walk finds out
+        except CannotSaveError:
+            rest = self._tried(walk=True)  # raises now what the first save would raise
+        warn_of_losses(self.live, self._by_state, rest)
+
+    def _tried(self, walk: bool) -> framework.Rest:
+        """The rest, once everything could be encoded."""
+        self._by_state = {name: _goes_by_state(obj, walk) for name, obj in self.live.items()}
+        rest = self._rest()
+        encode(self._with(rest))
+        return rest
 
     def state(self) -> dict[str, Any]:
         """What is saved: each object itself, or its `state_dict()` if the object has no data form; and the
         rest, which is in none of them."""
+        return self._with(self._rest())
+
+    def _with(self, rest: framework.Rest) -> dict[str, Any]:
         by_state = self._by_state
         state = {name: obj.state_dict() if by_state[name] else obj for name, obj in self.live.items()}
-        rest = self._rest().state
-        return state | {REST: rest} if rest else state
+        return state | {REST: rest.state} if rest.state else state
 
     def _rest(self) -> framework.Rest:
         by_state = [name for name, goes in self._by_state.items() if goes]
@@ -79,31 +89,6 @@ class Objects:
         state = rest.root.state if isinstance(rest.root, Node) else None
         targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
         restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
-
-    def _warn_of_losses(self) -> None:
-        """Warn about state that will not be saved, before anybody relies on it."""
-        rest = self._rest()
-        if rest.lost:
-            warn(
-                f"not saved, for lack of a data form: {listed(rest.lost)}; a resumed run has what its "
-                "objects were made with; register the class with saver.register, or save it in the state dict"
-            )
-        if rest.absent:
-            warn(
-                f"{listed(rest.absent)}: not among the objects of the run, so its state is not saved; add it"
-            )
-        outside = remembered(self.live)
-        if outside:
-            warn(
-                f"not saved, because it is outside of the objects: {listed(outside)}; a resumed run begins "
-                "with what the script makes; keep it in an attribute or a buffer of an object of the run"
-            )
-        for name, obj in self.live.items():
-            if self._by_state[name] and name not in rest.whole and _is_empty(obj):
-                warn(
-                    f"{name}: state_dict() of this {kind(obj)} is empty, so nothing of it is saved; "
-                    "a resumed run has what it was made with"
-                )
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
@@ -270,21 +255,16 @@ def _check(name: str, obj: Any) -> None:
         raise CannotSaveError(why)
 
 
-def _goes_by_state(obj: Any) -> bool:
-    """Whether an object is saved as its `state_dict()`: no codec knows it, or it contains something without a
-    data form, such as the function in an average of weights. The live object, into which it is restored, has
-    that part already."""
+def _goes_by_state(obj: Any, walk: bool) -> bool:
+    """Whether an object is saved as its `state_dict()`: no codec knows it, or, as a `walk` shows, it contains
+    something without a data form, such as the function in an average of weights. The live object, into which
+    it is restored, has that part already."""
     if not (hasattr(obj, "state_dict") and hasattr(obj, "load_state_dict")):
         return False
-    if codec_for(type(obj)) is None:
-        return True
+    if not walk or codec_for(type(obj)) is None:
+        return codec_for(type(obj)) is None
     try:
         classes(obj)
     except CannotSaveError:
         return True
     return False
-
-
-def _is_empty(obj: Any) -> bool:
-    """Whether an object has attributes, and an empty state dict."""
-    return bool(vars(obj) if hasattr(obj, "__dict__") else ()) and not obj.state_dict()

@@ -17,7 +17,7 @@ from saver.codec.attributes import (
     special,
 )
 from saver.codec.budget import Budget, bytes_of
-from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array
+from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array, shown
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
 from saver.codec.encoder import Encoder
@@ -59,5 +59,6 @@ __all__ = [
     "private",
     "registers",
     "rules_of",
+    "shown",
     "special",
 ]

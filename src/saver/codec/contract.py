@@ -141,6 +141,16 @@ def is_array(value: Any) -> TypeGuard[NDArray[Any]]:
     return type(value) is np.ndarray or type(value) is np.memmap
 
 
+def shown(value: Any) -> str:
+    """A value that a file made, for a message: its first characters if it is plain, otherwise its class. The
+    text of a tuple, each of whose items holds the next one twice, would take exponential time."""
+    if type(value) in (int, float, bool, str, type(None)):
+        return repr(value)[:80]
+    if isinstance(value, np.integer):
+        return str(int(value))
+    return f"of the type {type(value).__name__}"
+
+
 def _index(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not an index")

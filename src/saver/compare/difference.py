@@ -132,9 +132,9 @@ class Difference(Shown, msgspec.Struct, frozen=True):
 
     Time, author, version numbers and the location of bytes do not count as differences, and neither do the
     states of the random generators of the processes that saved. `fields` are plain values and `arrays` are
-    values with entries, both by path;
-    `unchanged` counts the tensors that do not differ. `facts` are step, notes and the like.
-    `msgspec.to_builtins` makes JSON of it; `str` a readable text.
+    values with entries, both by path, as tensors are named: `model/layers.0.weight`. `unchanged` counts the
+    tensors that do not differ. `facts` are step, notes and the like. `msgspec.to_builtins` makes JSON of it;
+    `str` a readable text.
     """
 
     old: str

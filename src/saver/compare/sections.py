@@ -61,7 +61,7 @@ def _together(fields: Iterable[Field]) -> list[Field]:
     """The fields, with those of one object next to each other."""
     owners: dict[str, list[Field]] = {}
     for field in fields:
-        owners.setdefault(field.path.rpartition(".")[0], []).append(field)
+        owners.setdefault(re.sub(r"[./][^./]*$", "", field.path), []).append(field)
     return [field for owned in owners.values() for field in owned]
 
 
@@ -150,7 +150,7 @@ def _alike(rows: Iterable[Row], across: bool = False) -> Iterator[Row]:
 def _groups(rows: Iterable[Row], across: bool) -> dict[str, dict[Row, list[str]]]:
     """The paths of rows by their pattern, and within it by the rest of the row. `across` also puts what is
     equal together if it is the same field of different owners, such as `requires_grad` of many tensors."""
-    patterns = [(re.sub(r"\.\d+(?=\.|$)", ".*", re.sub(r"\[\d+\]", "[*]", row[0])), row) for row in rows]
+    patterns = [(re.sub(r"([./])\d+(?=\.|$)", r"\1*", row[0]), row) for row in rows]
     owners: dict[tuple[str, Row], set[str]] = {}
     for pattern, row in patterns if across else ():
         owners.setdefault((_across(pattern), row[1:]), set()).add(pattern)
@@ -163,10 +163,10 @@ def _groups(rows: Iterable[Row], across: bool) -> dict[str, dict[Row, list[str]]
 
 
 def _across(pattern: str) -> str:
-    """The pattern with any owner: `net.*.requires_grad`."""
-    part, _, rest = pattern.partition(".")
+    """The pattern with any owner: `net/*.requires_grad`."""
+    part, _, rest = pattern.partition("/")
     _, dot, field = rest.rpartition(".")
-    return f"{part}.*.{field}" if dot else pattern
+    return f"{part}/*.{field}" if dot else pattern
 
 
 def summary(difference: Difference) -> str:

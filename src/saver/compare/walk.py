@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,18 +25,28 @@ a limit, a crafted file could cost time in proportion to the square of its size.
 
 
 class Location:
-    """A place in a tree, and its path; a long path is shortened in the middle."""
+    """A place in a tree, and its path as tensors are named, `model/layers.0.weight`; a long path is shortened
+    in the middle."""
 
-    __slots__ = ("path",)
+    __slots__ = ("_whole", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, whole: bool = False) -> None:
+        self._whole = whole
         self.path = (
             path if len(path) <= PATH_LIMIT else f"{path[: PATH_LIMIT // 2]}…{path[-PATH_LIMIT // 3 :]}"
         )
 
     def below(self, step: str) -> Location:
         """The place one step deeper."""
-        return Location(self.path + step) if step else self
+        if not step:
+            return self
+        step = _INDEX.sub(r".\1", step)
+        if self._whole and step[0] != " ":
+            step = f"/{step.removeprefix('.')}"
+        return Location(self.path + step)
+
+
+_INDEX = re.compile(r"\[(\d+)]")
 
 
 class ArrayPair(msgspec.Struct, frozen=True):
@@ -83,7 +94,7 @@ class Walk:
         for batch in reversed(dict.fromkeys((*old.batches, *new.batches))):
             states = (old.batches.get(batch, _ABSENT), new.batches.get(batch, _ABSENT))
             self._stack.append((Location(printable(batch)), *states, False))
-        self._stack.append((Location(printable(name)), old.root, new.root, False))
+        self._stack.append((Location(printable(name), whole=True), old.root, new.root, False))
         while self._stack:
             self._visit(*self._stack.pop())
         self._report_recast(name)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import lightgbm
-from lightgbm import Booster, Dataset
+from lightgbm import Booster, Dataset, LGBMModel
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
 from saver import Saver
 from saver.callers import warn
 from saver.families.lightgbm import text, trees
 from saver.families.lightgbm.codecs import become, joined
+from saver.families.lightgbm.resuming import inexact
 from saver.integrations.rounds import Rounds, stateful
 from saver.policy import Policy, Retention
 
@@ -34,6 +35,7 @@ class SaverCallback:
 
         run = SaverCallback(store, "trees", rounds=1000, every=Every(steps=100))
         booster = run.train(parameters, data, valid_sets=[held_out])
+        model = run.fit(LGBMClassifier(n_estimators=1000), features, target)  # or this
 
     Run the same script again after it was killed, and it ends with the same booster, to the bit. `train`
     stands for `lightgbm.train`, because LightGBM takes the trees of an earlier training (`init_model`) only
@@ -76,10 +78,61 @@ class SaverCallback:
         `state_dict` and `load_state_dict`. Raises ValueError if `params` have a number of rounds, or ask for
         a random forest.
         """
+        _check(arguments)
         params, callbacks = _settled(params, callbacks)
-        for name in ("init_model", "num_boost_round", "keep_training_booster"):
-            if name in arguments:
-                raise ValueError(f"{name}: SaverCallback decides that; take it out")
+        return self._trained(
+            callbacks,
+            lambda left, start, ours: lightgbm.train(
+                params, train_set, left, init_model=start, callbacks=ours, **arguments
+            ),
+        )
+
+    def fit(
+        self,
+        estimator: LGBMModel,
+        features: Any,
+        target: Any,
+        *,
+        callbacks: Sequence[Any] = (),
+        **arguments: Any,
+    ) -> Any:
+        """The estimator, fitted with all its rounds, as `train` does it. `arguments` are the other ones of
+        its method `fit`. Raises ValueError if its `n_estimators` are not the `rounds`, or if it has a
+        parameter for early stopping; pass `lightgbm.early_stopping` as a callback instead."""
+        _check(arguments)
+        total, found = self._rounds.total, estimator.get_params()
+        if found["n_estimators"] != total:
+            raise ValueError(
+                f"n_estimators={found['n_estimators']!r}, but rounds={total}; pass the same number"
+            )
+        for name in _STOPPING:
+            if found.get(name):
+                raise ValueError(f"{name} is a parameter; pass lightgbm.early_stopping in callbacks= instead")
+        record = lightgbm.record_evaluation({})
+
+        def fitted(left: int, start: Booster | None, ours: list[Any]) -> Booster:
+            estimator.n_estimators = left
+            try:
+                estimator.fit(features, target, init_model=start, callbacks=ours, **arguments)
+            finally:
+                estimator.n_estimators = total
+            return estimator.booster_
+
+        before = vars(estimator).get("_Booster")
+        booster = self._trained(sorted([record, *callbacks], key=_order), fitted)
+        if (
+            vars(estimator).get("_Booster") is before
+        ):  # all rounds were done: it learns what is not in a booster
+            fitted(1, None, [])
+        estimator._Booster, estimator._evals_result = booster, record.eval_result
+        estimator._best_iteration, estimator._best_score = booster.best_iteration, booster.best_score
+        return estimator
+
+    def _trained(
+        self, callbacks: list[Any], train: Callable[[int, Booster | None, list[Any]], Booster]
+    ) -> Booster:
+        """The booster after all rounds. `train` is called with the number of those that are left, the booster
+        of the earlier ones, and callbacks."""
         shown, seen = _untrained(), _Seen(callbacks)
         objects = {"model": shown, "training": seen, **stateful(callbacks)}
         done = self._rounds.open(objects)
@@ -90,10 +143,7 @@ class SaverCallback:
             start = _taken(shown) if done else None
             ours = _Ours(self._rounds, shown, seen, callbacks)
             try:
-                booster = lightgbm.train(
-                    params, train_set, self._rounds.total - done, init_model=start,
-                    callbacks=[ours.before, ours.after], **arguments,
-                )  # fmt: skip
+                booster = train(self._rounds.total - done, start, [ours.before, ours.after])
                 self._rounds.end(changed=True)
             finally:
                 shown.__dict__ = {}  # it was another name of the booster, and must not free it as well
@@ -111,7 +161,17 @@ def _settled(params: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[dict[
         first = bool(params.get("first_metric_only", False))
         delta = params.get("early_stopping_min_delta", 0.0)
         callbacks.append(lightgbm.early_stopping(asked[0], first, verbose=False, min_delta=delta))
-    return params, sorted(callbacks, key=lambda each: getattr(each, "order", 0))
+    return params, sorted(callbacks, key=_order)
+
+
+def _order(callback: Any) -> int:
+    return getattr(callback, "order", 0)
+
+
+def _check(arguments: Mapping[str, Any]) -> None:
+    for name in ("init_model", "num_boost_round", "keep_training_booster"):
+        if name in arguments:
+            raise ValueError(f"{name}: SaverCallback decides that; take it out")
 
 
 def _untrained() -> Booster:
@@ -236,54 +296,3 @@ class _Seen:
             each.best_score_list = [
                 [lightgbm.basic.EvalResult(*one) for one in results] for results in saved["best_score_list"]
             ]
-
-
-_ENDS = "so a resumed training will not equal the uninterrupted one"
-
-
-def inexact(booster: Booster) -> list[str]:
-    """Why a resumed training of this booster, which is about to be trained, will not equal the uninterrupted
-    one. Raises ValueError if it cannot be resumed at all."""
-    found = text.read(booster.model_to_string(num_iteration=-1)).parameters
-    numbers = {name: float(found.get(name) or 0) for name in _NUMBERS}
-    if found["boosting"] == "rf":
-        raise ValueError(
-            "LightGBM cannot continue a random forest; train it at once, and save what that returns"
-        )
-    position = found["objective"] == "lambdarank" and getattr(booster.train_set, "position", None) is not None
-    costs = found.get("cegb_penalty_feature_lazy") or found.get("cegb_penalty_feature_coupled")
-    drawn = _drawn(found, numbers)
-    free = numbers["num_threads"] != 1 and not numbers["force_col_wise"] and not numbers["force_row_wise"]
-    reasons = {
-        f"{' and '.join(drawn)}: LightGBM draws random numbers and cannot save where it was, {_ENDS}": drawn,
-        f"linear_tree: LightGBM trains on 32-bit features and predicts on 64-bit ones, {_ENDS}": (
-            numbers["linear_tree"] == 1
-        ),
-        f"cegb_penalty_feature: which features were paid for is not saved, {_ENDS}": costs,
-        f"lambdarank with positions: their biases are not saved, {_ENDS}": position,
-        "LightGBM measures in which order to add numbers, so a resumed training may not equal the "
-        "uninterrupted one; set force_col_wise=True": free,
-    }
-    return [why for why, holds in reasons.items() if holds]
-
-
-_NUMBERS = (
-    "bagging_freq", "bagging_fraction", "pos_bagging_fraction", "neg_bagging_fraction", "feature_fraction",
-    "feature_fraction_bynode", "extra_trees", "use_quantized_grad", "stochastic_rounding", "linear_tree",
-    "num_threads", "force_col_wise", "force_row_wise",
-)  # fmt: skip
-
-
-def _drawn(found: Mapping[str, str], numbers: Mapping[str, float]) -> list[str]:
-    """What draws random numbers, or depends on earlier rounds as they were trained."""
-    fractions = [numbers[f"{kind}bagging_fraction"] for kind in ("", "pos_", "neg_")]
-    random = {
-        "bagging": numbers["bagging_freq"] > 0 and min(fractions) < 1,
-        "GOSS": "goss" in (found["boosting"], found["data_sample_strategy"]),
-        "dart": found["boosting"] == "dart",
-        "feature_fraction": min(numbers["feature_fraction"], numbers["feature_fraction_bynode"]) < 1,
-        "extra_trees": numbers["extra_trees"] == 1,
-        "stochastic_rounding": numbers["use_quantized_grad"] == numbers["stochastic_rounding"] == 1,
-        "rank_xendcg": found["objective"] == "rank_xendcg",
-    }
-    return [name for name, draws in random.items() if draws]

@@ -57,7 +57,7 @@ class SaverCallback(TrainerCallback):  # type: ignore[misc]
         self._arguments = {"keep": keep, **arguments}
         self._trainer: Any = None
         self._run: Checkpoints | None = None
-        self._reported = 0
+        self._reported = self._saved = 0
         self._random: dict[str, Any] | None = None
         self._metrics: dict[str, float] = {}
 
@@ -106,7 +106,7 @@ class SaverCallback(TrainerCallback):  # type: ignore[misc]
             objects["scaler"] = scaler
         self._run = self._store.checkpoints(self._model, objects, every=self._every, **self._arguments)
         self._run.__enter__()
-        self._reported = self._run.resume()
+        self._reported = self._saved = self._run.resume()
         if self._reported != state.global_step:
             raise DamagedError(
                 f"{self._model}: the newest version is damaged, and the one before it is of step "
@@ -131,7 +131,7 @@ class SaverCallback(TrainerCallback):  # type: ignore[misc]
         run = self._run
         if run is not None:
             self._report(state)
-            if run.progress.saved != state.global_step - 1 and state.global_step:
+            if state.global_step > self._saved:
                 run.save("the end of training")
         self._close(None)
 
@@ -142,7 +142,8 @@ class SaverCallback(TrainerCallback):  # type: ignore[misc]
             metrics, self._metrics = self._metrics, {}
             metrics.pop("epoch", None)
             metrics.pop("step", None)
-            run.step(state.global_step - 1, epoch=state.epoch, **metrics)
+            if run.step(state.global_step - 1, epoch=state.epoch, **metrics):
+                self._saved = state.global_step
 
     def _newest(self) -> str | None:
         """The trainer's own state, as it was saved last; None if nothing was."""

@@ -164,7 +164,7 @@ def _in_order(found: Difference) -> Iterable[ArrayChange | Field]:
 
 def _part(path: str, names: Iterable[str]) -> str:
     """The part that a path belongs to: the longest name with which it begins."""
-    begun = (name for name in names if path == name or path.startswith((f"{name}.", f"{name}[", f"{name} ")))
+    begun = (name for name in names if path == name or path.startswith((f"{name}/", f"{name} ")))
     return max(begun, key=len, default="")
 
 

@@ -20,9 +20,10 @@ from saver.repo.extents import packs_of
 from saver.repo.finding import named_by
 from saver.repo.healing import heal
 from saver.repo.loadable import demand_loadable
-from saver.repo.log import Commit, PartVersion, Record, record_after
+from saver.repo.log import Commit, Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
 from saver.repo.merging import merge
+from saver.repo.numbered import PartVersion
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart

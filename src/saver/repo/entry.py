@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
 from saver.errors import printable
 from saver.human import counted, size
-from saver.page import Facts, Page, Shown
+from saver.page import ROWS, Facts, Page, Row, Shown, Table
 from saver.repo.log import Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
 from saver.repo.objects import pack_key
 from saver.times import local
@@ -59,6 +60,33 @@ class Entry(Shown, msgspec.Struct, frozen=True, kw_only=True):
 
 
 AUTHOR_WIDTH = 12
+
+
+class Entries(Shown, Iterator[Entry]):
+    """Records of the log, the newest first, each read when it is requested. `print` reads the newest ones
+    anew, and shows them."""
+
+    def __init__(self, read: Callable[[], Iterator[Entry]]) -> None:
+        self._read = read
+        self._left = read()
+
+    def __next__(self) -> Entry:
+        return next(self._left)
+
+    def _line(self) -> str:
+        newest = next(self._read(), None)
+        return "no records" if newest is None else f"records of the log, the newest is {newest.record:,}"
+
+    def _page(self) -> Page:
+        found = list(islice(self._read(), ROWS))
+        rows: list[Row] = [
+            (f"{each.record:,}", local(each.time, zone=False) or "", each.author, said(each))
+            for each in found[: ROWS - 1]
+        ]
+        if len(found) == ROWS:
+            rows.append(("", "", "", "and older records"))
+        columns = (">record", "time", "author", "what")
+        return [Table("" if rows else "no records", columns, rows, brief=("what",))]
 
 
 def row(entry: Entry, digits: int = 1) -> str:

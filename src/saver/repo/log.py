@@ -12,6 +12,7 @@ import msgspec
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.logger import logger
 from saver.repo import document
+from saver.repo.numbered import PartVersion
 from saver.storage import Stat, Storage
 from saver.strict import decodable
 
@@ -19,14 +20,6 @@ FORMAT = 1
 DIGITS = 20
 ZERO = "0" * 64
 """The hash of the record before, in the first record."""
-
-
-class PartVersion(msgspec.Struct, frozen=True):
-    """A part of a version: its own number, which moves only when its content does; hash; size in bytes."""
-
-    number: int
-    hash: str
-    bytes: int
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):

@@ -159,12 +159,14 @@ class Repository:
         wanted = parse_ref(ref)
         self.state.expect(wanted.model, wanted.number)
         self.open()
-        return self.version(ref)
+        return self._named(ref, wanted)
 
     def version(self, ref: str) -> Version:
         """The version that a ref names, in the state that was read last. Raises NotFoundError, which lists
         what there is."""
-        wanted = parse_ref(ref)
+        return self._named(ref, parse_ref(ref))
+
+    def _named(self, ref: str, wanted: Ref) -> Version:
         number = number_named(self.state, wanted)
         value = self.state.version(wanted.model, number) if number is not None else None
         if number is None or value is None:

@@ -9,7 +9,7 @@ import msgspec
 
 from saver.human import counted, metrics, pairs, size
 from saver.page import Facts, Listed, Page, Row, Shown, Table
-from saver.repo.log import PartVersion
+from saver.repo.numbered import PartVersion
 from saver.repo.state.facts import VersionState
 from saver.times import age, local, moment
 

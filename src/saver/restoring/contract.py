@@ -66,6 +66,11 @@ class Restorer(ABC):
         """The objects that a target holds, by name or key, if an exact restore fills them in place, too."""
         return ()
 
+    def replaced(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        """The other objects that a target holds, by name: those that an exact restore replaces, unless there
+        are live ones in them."""
+        return ()
+
 
 class Target(ABC):
     """A target that plans itself how it is filled: what a framework keeps beside an object."""

@@ -55,7 +55,10 @@ def stuck(name: str, target: Any) -> Iterator[str]:
         seen.add(id(obj))
         if isinstance(obj, _CLOSED):
             if is_live(obj, True):
-                yield f"{path}: a resume replaces a {kind(obj)}, so it must not hold live objects; use a list"
+                yield (
+                    f"{path}: a resume replaces a {kind(obj)}, so it must not hold live objects; use a "
+                    "list, or have the run save what it holds, under names of their own"
+                )
             continue
         restorer = restorer_for(type(obj))
         if restorer is None:
@@ -63,7 +66,7 @@ def stuck(name: str, target: Any) -> Iterator[str]:
         why = restorer.refusal(obj)
         if why is not None and (path == name or is_live(obj, True)):
             yield f"{path}: {why}"
-        within = restorer.within(obj)
+        within = [*restorer.within(obj), *(each for each in restorer.replaced(obj) if is_live(each[1], True))]
         waiting += [(f"{path}.{key}", item) for key, item in within if not isinstance(item, _PLAIN)]
 
 

@@ -259,5 +259,15 @@ def _unseen(folder: int, key: str) -> Listed | None:
 
 
 def open_storage(address: str) -> Storage:
-    """The storage in the folder `address`, relative to the current one."""
+    """The storage in the folder `address`, relative to the current one. Raises NotFoundError if there is a
+    file in its place, or in that of a folder on the way to it."""
+    place = os.path.abspath(address)
+    while not os.path.lexists(place) and os.path.dirname(place) != place:
+        place = os.path.dirname(place)
+    if os.path.isfile(place):
+        where = "it" if place == os.path.abspath(address) else place
+        raise NotFoundError(
+            f"{address}: there is no store here, because {where} is a file; name a folder, or read a file of "
+            "Saver with saver.load"
+        )
     return LocalStorage(address)

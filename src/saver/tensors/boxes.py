@@ -10,15 +10,21 @@ from itertools import count, pairwise, product
 import msgspec
 import numpy as np
 
+from saver.page import Said
+
 CUT_AXES = 5
 """A tensor may be cut along at most this many axes: each box costs 2 to this power steps to check."""
 
 
-class Box(msgspec.Struct, frozen=True, gc=False):
+class Box(Said, msgspec.Struct, frozen=True, gc=False):
     """A piece of a tensor: where it begins and how far it reaches along each axis, in elements."""
 
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
+
+    def _line(self) -> str:
+        ranges = zip(self.offsets, self.sizes, strict=False)  # a file may have any numbers here
+        return f"[{', '.join(f'{offset}:{offset + size}' for offset, size in ranges)}]"
 
     def cut(self, other: Box) -> Box | None:
         """The intersection of two boxes of one tensor; None if it is empty."""

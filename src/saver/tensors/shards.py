@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import msgspec
 from blake3 import blake3
 
+from saver.human import counted
+from saver.page import Said
 from saver.tensors import hashing
 from saver.tensors.boxes import Box
 from saver.tensors.dtypes import ITEM_SIZE
@@ -19,7 +21,7 @@ Extent: TypeAlias = tuple[str, int, int]
 """The name of a pack, and a range of its file: offset and length in bytes."""
 
 
-class Shard(msgspec.Struct, frozen=True, gc=False):
+class Shard(Said, msgspec.Struct, frozen=True, gc=False):
     """A box of a tensor, whose bytes are stored as one run: the bytes of all `extents`, concatenated.
 
     `hash` is the BLAKE3 of the bytes; for a shard with `blocks`, of the concatenated digests of its blocks.
@@ -32,6 +34,10 @@ class Shard(msgspec.Struct, frozen=True, gc=False):
     hash: str = ZERO
     blocks: tuple[str, ...] = ()
     extents: tuple[Extent, ...] = ()
+
+    def _line(self) -> str:
+        places = f" in {counted(len(self.extents), 'place')}" if len(self.extents) != 1 else ""
+        return f"{self.dtype} {self.box}{places}, hash {self.hash[:12]}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,7 +102,7 @@ def _add_blocks(box: Box, strides: list[int], item: int, axis: int, base: int, f
         _add_blocks(box, strides, item, axis + 1, base + row * stride, found)
 
 
-class TensorInfo(msgspec.Struct, frozen=True, gc=False):
+class TensorInfo(Said, msgspec.Struct, frozen=True, gc=False):
     """A tensor: safetensors dtype, shape in elements, and the shards that hold its bytes, in the order of
     their offsets."""
 
@@ -104,6 +110,11 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
     dtype: str
     shape: tuple[int, ...]
     shards: tuple[Shard, ...]
+
+    def _line(self) -> str:
+        shape = " x ".join(map(str, self.shape)) or "scalar"
+        cut = f", {counted(len(self.shards), 'shard')}" if len(self.shards) != 1 else ""
+        return f"{self.name}: {self.dtype} {shape}{cut}"
 
     @property
     def length(self) -> int:

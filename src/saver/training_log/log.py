@@ -16,7 +16,6 @@ from saver.training_log.arguments import check_name, number_of, step_of
 from saver.training_log.content import (
     OWN,
     REF_LIMIT,
-    STEP_LIMIT,
     Column,
     Content,
     Event,
@@ -76,10 +75,10 @@ class TrainingLog:
 
         Metrics are numbers, or arrays and tensors with one element; they are kept as 64-bit floats, including
         nan and infinities. None means that the row lacks the metric. Raises CannotSaveError for a value that
-        is not a number, and for a step before the last one.
+        is not a number, and for a step before the last one; ValueError for a number that is out of range.
         """
-        number = step if type(step) is int else step_of(step)
-        if not 0 <= number < STEP_LIMIT or (self._size and number < self._steps[self._size - 1]):
+        number = step_of(step)
+        if self._size and number < self._steps[self._size - 1]:
             self._refuse(number)
         when = now() if time is None else number_of("time", time)
         row = {} if epoch is None else {"epoch": number_of("epoch", epoch)}
@@ -111,8 +110,6 @@ class TrainingLog:
         self._unfinished = False
 
     def _refuse(self, step: int) -> None:
-        if not 0 <= step < STEP_LIMIT:
-            raise CannotSaveError(f"step: {step} is out of range; count steps from 0 to {STEP_LIMIT - 1:,}")
         raise CannotSaveError(
             f"step: {step:,} comes before {int(self._steps[self._size - 1]):,}, the last of the log; call "
             "`truncate` first to drop the rows after a step"
@@ -127,18 +124,19 @@ class TrainingLog:
             raise CannotSaveError(
                 f"ref: {text[:80]!r}… is longer than {REF_LIMIT:,} characters; pass a shorter one"
             )
-        number = step_of(step)
-        if not 0 <= number < STEP_LIMIT:
-            self._refuse(number)
-        self._events.append(Event(kind, number, now() if time is None else number_of("time", time), text))
+        when = now() if time is None else number_of("time", time)
+        self._events.append(Event(kind, step_of(step), when, text))
 
     def truncate(self, step: int) -> None:
-        """Drop all rows and events after `step`, as if the run had not passed it."""
+        """Drop all rows and events after `step`, as if the run had not passed it; -1 drops all."""
+        step = -1 if type(step) is int and step == -1 else step_of(step)
         size = int(self._steps[: self._size].searchsorted(step, "right"))
         self._hold(self._first(size, [event for event in self._events if event.step <= step]))
 
     def replace(self, other: TrainingLog) -> None:
         """Replace the content by that of `other`."""
+        if not isinstance(other, TrainingLog):
+            raise TypeError(f"other: a {type(other).__name__} is not a training log; pass a TrainingLog")
         self._hold(other.content())
 
     # Reading
@@ -213,7 +211,7 @@ class TrainingLog:
         number."""
         steps, values = self[name]
         if mode not in ("min", "max"):
-            raise ValueError(f"mode={mode!r} is not a mode; pass 'min' or 'max'")
+            raise ValueError(f"mode={quoted(mode)} is not a mode; pass 'min' or 'max'")
         if np.isnan(values).all():
             raise NotFoundError(f"{name} was nan in all {len(values):,} rows that have it")
         at = int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))

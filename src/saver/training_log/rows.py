@@ -96,7 +96,7 @@ def frame(content: Content) -> Any:
 
 def write(path: str | os.PathLike[str], blocks: Iterable[bytes]) -> None:
     held = list(blocks)
-    with NewFile(os.fspath(path), sum(map(len, held))) as file:
+    with NewFile(os.fsdecode(path), sum(map(len, held))) as file:
         offset = 0
         for block in held:
             file.write(block, offset)

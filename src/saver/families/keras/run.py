@@ -9,6 +9,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
+from saver.errors import IncompatibleError
 from saver.families.keras.arrays import numpy_of
 from saver.framework import Framework, Held, Rest, Steps
 
@@ -23,12 +24,21 @@ class KerasFramework(Framework):
         generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
         return {"seed": None if generator is None else [int(n) for n in numpy_of(generator.state)]}
 
-    def set_random_state(self, state: Any) -> None:
-        if state["seed"] is None:
-            global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
-            return
-        own = global_seed_generator().state
-        own.assign(np.array(state["seed"], np.int64).astype(own.dtype))
+    def random_continued(self, state: Any) -> Callable[[], None]:
+        if type(state) is not dict or "seed" not in state:
+            raise ValueError("the state of Keras' generator is not a dict with a seed")
+        seed = state["seed"]
+        if seed is None:
+            return lambda: global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+        if type(seed) is not list or len(seed) != 2 or not all(type(number) is int for number in seed):
+            raise ValueError("the state of Keras' generator does not consist of two whole numbers")
+        numbers = np.array(seed, np.int64)
+
+        def change() -> None:
+            own = global_seed_generator().state
+            own.assign(numbers.astype(own.dtype))
+
+        return change
 
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         return None
@@ -37,7 +47,10 @@ class KerasFramework(Framework):
         return Rest({})
 
     def target(self, objects: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("there is nothing beside models")
+        raise IncompatibleError(
+            "the version has something beside the objects of Keras, which no run saves; restore the store "
+            "from a copy"
+        )
 
     def forget(self, objects: Mapping[str, Any]) -> None:
         pass
@@ -47,3 +60,6 @@ class KerasFramework(Framework):
 
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
         return lambda: None
+
+
+FRAMEWORK = KerasFramework()

@@ -6,12 +6,14 @@ text is never stored, because its parser crashes on changed ones.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable
 from typing import Any
 
 import lightgbm
 import numpy as np
 from lightgbm import compat
+from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, added
 from saver.families.lightgbm import parameters, text
@@ -49,13 +51,34 @@ _OF_TRAINING = (
 def split(booster: Any) -> Model:
     """A booster's model. Raises ValueError if it has a form that Saver does not know."""
     try:
-        model = text.read(lightgbm.Booster.model_to_string(booster, num_iteration=-1))
+        model = text.read(_text_of(booster))
     except lightgbm.basic.LightGBMError as error:
         raise ValueError(f"LightGBM cannot write this booster ({error}); train it first") from error
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"LightGBM {lightgbm.__version__} writes this booster in another form") from error
     text.check(model)
     return model
+
+
+_BUFFER = 1 << 26
+"""Bytes for the text of a booster. LightGBM writes all of it anew if a buffer is too short, and that of
+`model_to_string` is 1 MiB; what is not used of this one is never in memory."""
+
+
+def _text_of(booster: Any) -> str:
+    """The text of a booster, without the categories of data frames, which Python adds."""
+    length, written = _BUFFER, ctypes.c_int64(0)
+    while True:
+        buffer: NDArray[np.uint8] = np.empty(length, np.uint8)
+        lightgbm.basic._safe_call(
+            lightgbm.basic._LIB.LGBM_BoosterSaveModelToString(
+                booster._handle, 0, -1, 0, ctypes.c_int64(length), ctypes.byref(written),
+                buffer.ctypes.data_as(ctypes.c_char_p),
+            )
+        )  # fmt: skip
+        if written.value <= length:
+            return buffer[: written.value - 1].tobytes().decode()  # it ends with a null character
+        length = written.value
 
 
 def joined(model: Model) -> Any:

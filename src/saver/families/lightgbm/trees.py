@@ -6,10 +6,12 @@ looking, so all of them are checked here, before a model is saved and before Lig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,37 +19,34 @@ from saver.families.sklearn.trees import bounds_of, check_children
 
 Arrays = dict[str, NDArray[Any]]
 
-_PRECISE: Callable[[float], str] = "%.17g".__mod__
-_SHORT: Callable[[float], str] = "%g".__mod__
-
-_LINES: dict[str, tuple[str, Any, Callable[[Any], str]]] = {
-    "split_feature": ("nodes", np.int32, str),
-    "split_gain": ("nodes", np.float64, _SHORT),
-    "threshold": ("nodes", np.float64, _PRECISE),
-    "decision_type": ("nodes", np.int8, str),
-    "left_child": ("nodes", np.int32, str),
-    "right_child": ("nodes", np.int32, str),
-    "leaf_value": ("leaves", np.float64, _PRECISE),
-    "leaf_weight": ("weights", np.float64, _PRECISE),
-    "leaf_count": ("counts", np.int32, str),
-    "internal_value": ("nodes", np.float64, _SHORT),
-    "internal_weight": ("nodes", np.float64, _SHORT),
-    "internal_count": ("nodes", np.int32, str),
-    "cat_boundaries": ("boundaries", np.int32, str),
-    "cat_threshold": ("words", np.uint32, str),
-    "is_linear": ("", None, str),
-    "leaf_const": ("linear", np.float64, _PRECISE),
-    "num_features": ("linear", np.int32, str),
-    "leaf_features": ("terms", np.int32, str),
-    "leaf_coeff": ("terms", np.float64, _PRECISE),
+_LINES: dict[str, tuple[str, Any]] = {
+    "split_feature": ("nodes", np.int32),
+    "split_gain": ("nodes", np.float64),
+    "threshold": ("nodes", np.float64),
+    "decision_type": ("nodes", np.int8),
+    "left_child": ("nodes", np.int32),
+    "right_child": ("nodes", np.int32),
+    "leaf_value": ("leaves", np.float64),
+    "leaf_weight": ("weights", np.float64),
+    "leaf_count": ("counts", np.int32),
+    "internal_value": ("nodes", np.float64),
+    "internal_weight": ("nodes", np.float64),
+    "internal_count": ("nodes", np.int32),
+    "cat_boundaries": ("boundaries", np.int32),
+    "cat_threshold": ("words", np.uint32),
+    "is_linear": ("", None),
+    "leaf_const": ("linear", np.float64),
+    "num_features": ("linear", np.int32),
+    "leaf_features": ("terms", np.int32),
+    "leaf_coeff": ("terms", np.float64),
 }
-"""The lines of a tree in LightGBM's order: of which kind its values are, their type, and how they are
-written. LightGBM writes some numbers with 17 digits, others with six."""
+"""The lines of a tree in LightGBM's order: of which kind its values are, and their type."""
 
 _FIELDS = {name: line for name, line in _LINES.items() if line[0]}
 _CATEGORICAL = frozenset(("cat_boundaries", "cat_threshold"))
 _LINEAR = frozenset(("leaf_const", "num_features", "leaf_features", "leaf_coeff"))
-_SIX_DIGITS = frozenset(name for name, line in _FIELDS.items() if line[2] is _SHORT)
+_SIX_DIGITS = frozenset(("split_gain", "internal_value", "internal_weight"))
+"""Numbers that LightGBM writes with six digits; others have 17."""
 
 _TABLE = ("leaves", "categorical", "linear", "weights", "counts", "words", "terms")
 """The columns of the array `trees`: how many leaves, categorical splits, weights and counts of leaves, words
@@ -65,37 +64,47 @@ def read(texts: Sequence[str]) -> Arrays:
     rows, shrinkage = [], []
     parts: dict[str, list[str]] = {name: [] for name in _FIELDS}
     for number, text in enumerate(texts):
-        found = dict(line.split("=", 1) for line in text.split("\n") if line)
+        found = dict([line.split("=", 1) for line in text.split("\n") if line])
         row = _row(found)
-        if found.pop("Tree") != str(number) or list(found) != _names(row):
+        if found.pop("Tree") != str(number) or tuple(found) != _names(row[1] > 0, row[2] > 0):
             raise ValueError("a tree has other lines than LightGBM writes")
-        for name in found:
-            if name in parts:
-                parts[name].append(found[name])
+        for name, line in found.items():
+            if line and name in parts:
+                parts[name].append(line)
         rows.append(row)
         shrinkage.append(float(found["shrinkage"]))
-    arrays: Arrays = {name: _numbers(" ".join(parts[name]), _FIELDS[name][1]) for name in _FIELDS}
+    arrays: Arrays = {name: _numbers(parts[name], _FIELDS[name][1]) for name in _FIELDS}
     arrays["trees"] = np.array(rows, np.int64).reshape(-1, len(_TABLE))
     arrays["shrinkage"] = np.array(shrinkage, np.float64)
     return {name: _short(array) if name in _SIX_DIGITS else array for name, array in arrays.items()}
 
 
 def _row(found: dict[str, str]) -> tuple[int, ...]:
-    counts = [
-        len(found.get(name, "").split())
-        for name in ("leaf_weight", "leaf_count", "cat_threshold", "leaf_coeff")
-    ]
-    return int(found["num_leaves"]), int(found["num_cat"]), int(found["is_linear"]), *counts
+    counts = [_count(found.get(name, "")) for name in ("leaf_weight", "leaf_count", "cat_threshold")]
+    terms = len(found.get("leaf_coeff", "").split())  # which has several blanks between some of them
+    return int(found["num_leaves"]), int(found["num_cat"]), int(found["is_linear"]), *counts, terms
 
 
-def _names(row: tuple[int, ...]) -> list[str]:
+def _count(line: str) -> int:
+    return line.count(" ") + 1 if line else 0
+
+
+@cache
+def _names(categorical: bool, linear: bool) -> tuple[str, ...]:
     """The names of the lines of a tree, in their order."""
-    absent = (frozenset() if row[1] else _CATEGORICAL) | (frozenset() if row[2] else _LINEAR)
-    return ["num_leaves", "num_cat", *(name for name in _LINES if name not in absent), "shrinkage"]
+    absent = (frozenset() if categorical else _CATEGORICAL) | (frozenset() if linear else _LINEAR)
+    return ("num_leaves", "num_cat", *(name for name in _LINES if name not in absent), "shrinkage")
 
 
-def _numbers(text: str, dtype: Any) -> NDArray[Any]:
-    return np.fromstring(text, dtype, sep=" ") if text.strip() else np.empty(0, dtype)
+def _numbers(lines: list[str], dtype: Any) -> NDArray[Any]:
+    """Numbers between blanks. With one blank between them, they are mostly those of JSON, which is parsed
+    several times as fast."""
+    form = list[float] if dtype is np.float64 else list[int]
+    try:
+        return np.array(msgspec.json.decode(f"[{','.join(lines).replace(' ', ',')}]", type=form), dtype)
+    except msgspec.DecodeError:
+        text = " ".join(lines)
+        return np.fromstring(text, dtype, sep=" ") if text.strip() else np.empty(0, dtype)
 
 
 def _short(array: NDArray[np.float64]) -> NDArray[Any]:
@@ -106,37 +115,33 @@ def _short(array: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def write(arrays: Arrays) -> list[str]:
-    """LightGBM's text of each tree, from arrays that have been checked."""
-    ends = {kind: iter(pairwise(bounds.tolist())) for kind, bounds in _ends(arrays).items()}
-    words = {name: list(map(line[2], arrays[name].tolist())) for name, line in _FIELDS.items()}
-    rates = map(_SHORT, arrays["shrinkage"].tolist())
-    features = arrays["num_features"].tolist()
+    """The text of each tree for LightGBM's parser, from arrays that have been checked. Numbers have as many
+    digits as they need to be read as the same ones."""
+    ends = _ends(arrays)
+    table, rates = arrays["trees"].tolist(), arrays["shrinkage"].tolist()
+    lines = {name: _by_tree(arrays, name, ends) for name in _FIELDS}
     texts = []
-    for number, (row, rate) in enumerate(zip(arrays["trees"].tolist(), rates, strict=True)):
-        spans = {kind: next(each) for kind, each in ends.items()}
-        lines = [f"Tree={number}", f"num_leaves={row[0]}", f"num_cat={row[1]}"]
-        for name in _names(row)[2:-1]:
-            kind = _LINES[name][0]
-            if not kind:
-                lines.append(f"{name}={row[2]}")
-                continue
-            start, end = spans[kind]
-            values = words[name][start:end]
-            if kind == "terms":
-                first, last = spans["linear"]
-                lines.append(f"{name}={''.join(_by_leaf(values, features[first:last]))}")
-            else:
-                lines.append(f"{name}={' '.join(values)}")
-        texts.append("\n".join((*lines, f"shrinkage={rate}", "\n\n")))
+    for number, (row, rate) in enumerate(zip(table, rates, strict=True)):
+        found = {"num_leaves": row[0], "num_cat": row[1], "is_linear": row[2], "shrinkage": rate}
+        text = [
+            f"{name}={lines[name][number] if name in lines else found[name]}"
+            for name in _names(row[1] > 0, row[2] > 0)
+        ]
+        texts.append("\n".join((f"Tree={number}", *text, "\n\n")))
     return texts
 
 
-def _by_leaf(values: list[str], counts: list[int]) -> Iterator[str]:
-    """The terms of each linear leaf as LightGBM writes them, which ends each and each leaf by a space."""
-    at = 0
-    for count in counts:
-        yield " ".join((*values[at : at + count], "", "") if count else ("", ""))
-        at += count
+def _by_tree(arrays: Arrays, name: str, ends: dict[str, NDArray[np.int64]]) -> list[str]:
+    """The values of a field of each tree, between blanks."""
+    array, bounds = arrays[name], ends[_FIELDS[name][0]].tolist()
+    values = array.tolist()
+    found = [values[start:end] for start, end in pairwise(bounds)]
+    if not found:
+        return []
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return [" ".join(map(repr, each)) for each in found]
+    whole = msgspec.json.encode(found).decode()  # NaN and infinity it does not have
+    return whole[2:-2].replace("],[", "\n").replace(",", " ").split("\n")
 
 
 def _ends(arrays: Arrays) -> dict[str, NDArray[np.int64]]:
@@ -156,10 +161,10 @@ def _ends(arrays: Arrays) -> dict[str, NDArray[np.int64]]:
         "terms": terms,
     }  # fmt: skip
     first: dict[str, str] = {}
-    for name, (kind, _, _) in _FIELDS.items():
+    for name, (kind, _) in _FIELDS.items():
         first.setdefault(kind, name)
     ends = {kind: bounds_of(each, len(arrays[first[kind]]), kind) for kind, each in totals.items()}
-    for name, (kind, _, _) in _FIELDS.items():
+    for name, (kind, _) in _FIELDS.items():
         if len(arrays[name]) != ends[kind][-1]:
             raise ValueError(f"there are {len(arrays[name])} values of {name}, not {ends[kind][-1]}")
     if len(arrays["shrinkage"]) != len(table):

@@ -19,21 +19,29 @@ _SEED_BITS = 1 << 16
 """Larger seeds are refused: NumPy takes quadratic time to divide an integer into words."""
 
 
-def _is_seed(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_seed, value))
-    if is_array(value):
-        return value.dtype.kind in "iu"
-    return value is None or (isinstance(value, (int, np.integer)) and int(value).bit_length() <= _SEED_BITS)
+_SEED_ITEMS = 1 << 16
+"""The most numbers and sequences in a seed: a file of some hundred bytes can nest lists so that each holds
+the next one twice."""
 
 
-def _words(seed: Any) -> int:
-    """The number of 32-bit words that a seed is mixed from."""
-    if isinstance(seed, (list, tuple)):
-        return sum(map(_words, seed))
-    if is_array(seed):
-        return 2 * seed.size
-    return 1 if seed is None else 1 + int(seed).bit_length() // 32
+def _words(*seeds: Any) -> int:
+    """The number of 32-bit words that seeds are mixed from. Raises ValueError unless they consist of integers
+    of reasonable size."""
+    waiting, words, seen = list(seeds), 0, 0
+    while waiting:
+        seed = waiting.pop()
+        seen += 1
+        if seen > _SEED_ITEMS:
+            raise ValueError(f"a seed consists of more than {_SEED_ITEMS:,} numbers")
+        if isinstance(seed, (list, tuple)):
+            waiting += seed[:_SEED_ITEMS]
+        elif is_array(seed) and seed.dtype.kind in "iu":
+            words += 2 * seed.size
+        elif seed is None or (isinstance(seed, (int, np.integer)) and int(seed).bit_length() <= _SEED_BITS):
+            words += 1 if seed is None else 1 + int(seed).bit_length() // 32
+        else:
+            raise ValueError(f"a seed does not consist of integers of at most {_SEED_BITS} bits")
+    return words
 
 
 class SeedSequenceCodec(Codec):
@@ -43,20 +51,15 @@ class SeedSequenceCodec(Codec):
     types = (np.random.SeedSequence,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        if not (_is_seed(obj.entropy) and _is_seed(obj.spawn_key)):
-            encoder.refuse(
-                f"the seed does not consist of integers of at most {_SEED_BITS} bits; use a smaller seed"
-            )
+        encoder.check(_words, obj.entropy, obj.spawn_key)
         return {name: encoder(value) for name, value in obj.state.items()}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = {name: decoder(value) for name, value in node.state.items()}
-        if not 4 <= state["pool_size"] <= _POOL_LIMIT:
-            raise ValueError(f"a pool cannot have {state['pool_size']} words")
-        if not (_is_seed(state["entropy"]) and _is_seed(state["spawn_key"])):
-            raise ValueError("the seeds are not integers, or too large to be mixed in reasonable time")
+        if type(state["pool_size"]) is not int or not 4 <= state["pool_size"] <= _POOL_LIMIT:
+            raise ValueError(f"a pool has 4 to {_POOL_LIMIT:,} words")
         pool = state["pool_size"]
-        decoder.budget.charge(steps=pool * (pool + _words(state["entropy"]) + _words(state["spawn_key"])))
+        decoder.budget.charge(steps=pool * (pool + _words(state["entropy"], state["spawn_key"])))
         return np.random.SeedSequence(**state)
 
 

@@ -59,7 +59,7 @@ class DatetimeCodec(PandasCodec):
         if dtype is None:
             return pd.array(values, copy=False)
         if not isinstance(dtype, pd.DatetimeTZDtype) or values.dtype != np.dtype(f"M8[{dtype.unit}]"):
-            raise ValueError(f"{values.dtype} cannot be {dtype}")
+            raise ValueError(f"{values.dtype} cannot be dates of this zone or unit")
         cls: Any = pd.arrays.DatetimeArray
         return cls._simple_new(values, dtype=dtype)
 
@@ -190,7 +190,7 @@ class ArrowCodec(PandasCodec):
         if not isinstance(dtype, pd.StringDtype) or not (
             pyarrow.types.is_string(values.type) or pyarrow.types.is_large_string(values.type)
         ):
-            raise ValueError(f"{values.type} cannot be {dtype}")
+            raise ValueError(f"{values.type} cannot be strings of pandas")
         return dtype.__from_arrow__(values)
 
 

@@ -76,6 +76,23 @@ class DtypeCodec(PandasCodec):
         return _DTYPES[kind](decoder, *rest)
 
 
+def _dtype(decoder: Decoder, value: Value, *more: type) -> Any:
+    """A dtype. pandas is given nothing else: it looks through whatever else it gets, and writes it out."""
+    found = decoder(value)
+    if not isinstance(found, (np.dtype, *more)):
+        raise ValueError(f"a {type(found).__name__} is not a dtype")
+    return found
+
+
+def _arrow(decoder: Decoder, kind: Value) -> Any:
+    import pyarrow
+
+    found = decoder(kind)
+    if not isinstance(found, pyarrow.DataType):
+        raise ValueError(f"a {type(found).__name__} is not a type of Arrow")
+    return pd.ArrowDtype(found)
+
+
 def _category(decoder: Decoder, categories: Value, ordered: Any) -> Any:
     found = decoder(categories)
     if not (found is None or isinstance(found, pd.Index)) or ordered not in (None, False, True):
@@ -95,7 +112,14 @@ def period_dtype(frequency: Any) -> Any:
 def _interval(decoder: Decoder, subtype: Value, closed: Any) -> Any:
     if closed not in (None, *CLOSED):
         raise ValueError(f"an interval cannot be closed {closed!r}")
-    return pd.IntervalDtype(decoder(subtype), closed)
+    return pd.IntervalDtype(_dtype(decoder, subtype, pd.DatetimeTZDtype, type(None)), closed)
+
+
+def _sparse(decoder: Decoder, subtype: Value, fill: Value) -> Any:
+    found = decoder(fill)
+    if not pd.api.types.is_scalar(found):
+        raise ValueError(f"a {type(found).__name__} cannot fill a sparse array")
+    return pd.SparseDtype(_dtype(decoder, subtype), hashable([found], decoder)[0])
 
 
 def _string(decoder: Decoder, storage: Any, missing: Any) -> Any:
@@ -111,10 +135,8 @@ _DTYPES: dict[str, Any] = {
     "datetime": lambda decoder, unit, zone: pd.DatetimeTZDtype(unit_of(unit), zone_of(decoder(zone))),
     "period": lambda decoder, frequency: period_dtype(frequency),
     "interval": _interval,
-    "sparse": lambda decoder, subtype, fill: pd.SparseDtype(
-        decoder(subtype), hashable([decoder(fill)], decoder)[0]
-    ),
+    "sparse": _sparse,
     "string": _string,
-    "arrow": lambda decoder, kind: pd.ArrowDtype(decoder(kind)),
-    "numpy": lambda decoder, dtype: NumpyDtype(decoder(dtype)),
+    "arrow": _arrow,
+    "numpy": lambda decoder, dtype: NumpyDtype(_dtype(decoder, dtype)),
 }

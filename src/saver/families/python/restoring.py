@@ -181,6 +181,10 @@ class ObjectRestorer(Restorer):
         found = attributes_of(target, declared(type(target)))[0].items()
         return [each for each in found if _is_live(each[1])] if self.looks else found
 
+    def replaced(self, target: Any) -> Iterable[tuple[Any, Any]]:
+        found = attributes_of(target, declared(type(target)))[0].items()
+        return [each for each in found if not _is_live(each[1])] if self.looks else ()
+
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         cls = type(target)
         if not self._is_of_class(node, cls, saved) or _is_frozen(cls):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import is_array
+from saver.codec import is_array, shown
 
 Fields = Mapping[str, Any]
 
@@ -40,6 +40,11 @@ def _require(holds: bool, what: str) -> None:
         raise ValueError(what)
 
 
+def _is_shape(shape: Any) -> bool:
+    """Whether it is a shape that an array can have."""
+    return type(shape) is tuple and len(shape) <= 64 and all(type(n) is int and 0 <= n < 2**63 for n in shape)
+
+
 def _increases(array: Any, *, strictly: bool) -> bool:
     steps = array[1:] - array[:-1]
     return bool(np.isfinite(array).all() and (np.all(steps > 0) if strictly else np.all(steps >= 0)))
@@ -58,7 +63,7 @@ def check_grid(fields: Fields) -> None:
     _require(
         values.shape[: len(grid)] == sizes, f"values of shape {values.shape} do not fit the grid {sizes}"
     )
-    _require(fields["method"] in _WAYS, f"the method is {fields['method']!r}")
+    _require(fields["method"] in _WAYS, f"the method is {shown(fields['method'])}")
     _require(type(fields["bounds_error"]) is bool, "bounds_error is neither true nor false")
     _check_fill(fields["fill_value"])
 
@@ -77,10 +82,10 @@ def check_rbf(fields: Fields) -> None:
     _require(_is(fields["smoothing"], (count,)), "the smoothing does not fit the points")
     _require(_is(powers, (-1, axes), (np.int64,)), "the powers do not fit the points")
     _require(bool(np.all(powers >= 0)), "a power is negative")
-    _require(fields["kernel"] in _KERNELS, f"the kernel is {fields['kernel']!r}")
+    _require(fields["kernel"] in _KERNELS, f"the kernel is {shown(fields['kernel'])}")
     _require(isinstance(fields["epsilon"], (int, float)), "epsilon is not a number")
     shape = fields["d_shape"]
-    _require(type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape), "d_shape is not a shape")
+    _require(_is_shape(shape), "d_shape is not a shape")
     _require(data.shape[1] in (prod(shape), 2 * prod(shape)), "the data do not have the shape d_shape")
     near = fields["neighbors"]
     if near is None:
@@ -90,7 +95,9 @@ def check_rbf(fields: Fields) -> None:
         shaped = is_array(coefficients) and coefficients.dtype == np.float64 and coefficients.shape == terms
         _require(fits and shaped, "the coefficients do not fit the points")
         return
-    _require(isinstance(near, (int, np.integer)) and 0 < near <= count, f"there are {near!r} neighbors")
+    _require(
+        isinstance(near, (int, np.integer)) and 0 < near <= count, f"the number of neighbors is {shown(near)}"
+    )
     tree = fields["_tree"]
     _require(tree is not None and (tree.n, tree.m) == points.shape, "the search tree has other points")
 
@@ -102,7 +109,9 @@ def check_surface(fields: Fields) -> None:
     counts = []
     for knots, degree in zip((first, second), degrees, strict=True):
         _require(_is(knots, (-1,)) and _increases(knots, strictly=False), "knots are missing or not in order")
-        _require(isinstance(degree, (int, np.integer)) and bool(1 <= degree <= 5), f"a degree is {degree!r}")
+        _require(
+            isinstance(degree, (int, np.integer)) and bool(1 <= degree <= 5), f"a degree is {shown(degree)}"
+        )
         counts.append(len(knots) - int(degree) - 1)
         _require(bool(counts[-1] > degree), f"{len(knots)} knots are too few for the degree {degree}")
     _require(_is(coefficients, (-1,)) and len(coefficients) >= prod(counts), "coefficients are missing")
@@ -166,7 +175,7 @@ def check_triangulated(fields: Fields) -> None:
     kinds = (np.complex128,) if fields["is_complex"] else (np.float64,)
     _require(_is(values, (tri.npoints, -1), kinds), "the values do not fit the points")
     shape = fields["values_shape"]
-    _require(type(shape) is tuple and prod(shape) == values.shape[1], "the values have another shape")
+    _require(_is_shape(shape) and prod(shape) == values.shape[1], "the values have another shape")
     scale = fields["scale"]
     _require(scale is None or _is(scale, (tri.ndim,)), "the scale does not fit the points")
     _check_fill(fields["fill_value"])

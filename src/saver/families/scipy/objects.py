@@ -159,7 +159,7 @@ def _modules() -> dict[str, Any]:
 def _copied(value: Any, copies: dict[int, Any]) -> Any:
     """A copy of an array, or of those in a tuple; the same one for the same array."""
     if type(value) is tuple:
-        return tuple(_copied(item, copies) for item in value)
+        return tuple(_copied(item, copies) if is_array(item) else item for item in value)
     if not is_array(value):
         return value
     return copies.setdefault(id(value), value.copy())

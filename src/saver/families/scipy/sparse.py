@@ -165,6 +165,13 @@ def _encode_dictionary(obj: Any, encoder: Encoder) -> dict[str, Value]:
     }
 
 
+def _dtype(state: Any, decoder: Decoder) -> Any:
+    found = decoder(state["dtype"])
+    if not isinstance(found, np.dtype):
+        raise ValueError("the dtype of the values is not one")
+    return found
+
+
 def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
     keys, values = decoder.own(state["keys"]), state["values"]
     if type(values) is list or type(values) is dict:
@@ -177,7 +184,7 @@ def _decode_dictionary(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> 
         raise ValueError("the keys do not fit the values")
     for axis, size in enumerate(shape):
         check_range(keys[:, axis], size, f"the indices of axis {axis}")
-    found = cls(shape, dtype=decoder(state["dtype"]))
+    found = cls(shape, dtype=_dtype(state, decoder))
     names = keys[:, 0].tolist() if len(shape) == 1 else map(tuple, keys.tolist())
     found._dict.update(zip(names, values, strict=True))
     if len(found._dict) != len(values):
@@ -209,7 +216,7 @@ def _decode_lists(state: Any, cls: Any, shape: Shape, decoder: Decoder) -> Any:
         raise ValueError("the ends of the rows do not fit their values")
     rows = [columns[a:b] for a, b in pairwise(edges)]
     check_rows(shape, rows)
-    found = cls(shape, dtype=decoder(state["dtype"]))
+    found = cls(shape, dtype=_dtype(state, decoder))
     for row, (a, b) in enumerate(pairwise(edges)):
         found.rows[row], found.data[row] = rows[row], values[a:b]
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saver.callers import warn
 from saver.codec import Codec, Decoder, Encoder, added, is_array
 from saver.families.scipy.interpolation import check_spline
 from saver.tree import Node, Value
@@ -39,8 +40,9 @@ class SmoothingCodec(Codec):
     """Knots and coefficients, to the bit, and the points and the smoothing that they were fitted to.
 
     With those, they are fitted again when they are loaded, and what that needs is kept if it gives the same
-    bits, and if the fit takes no longer than a file of this size may (`limit=` of `load` allows more);
-    otherwise the spline cannot be smoothed further, and `set_smoothing_factor` says so.
+    bits, and if the fit takes no longer than a file of this size may (`limit=` of `load` allows more).
+    Otherwise a warning says that the spline is whole, and that `set_smoothing_factor` would not go on from
+    the same place.
     """
 
     name = "scipy.smoothing"
@@ -119,6 +121,12 @@ def _data(state: Any, t: Any, c: Any, k: int, decoder: Decoder) -> tuple[Any, ..
         n = again[_COUNT]
         if n == len(t) and np.array_equal(again[8][:n], t) and np.array_equal(again[9][:n], c[:n]):
             return tuple(again)
+    if goes_on:
+        warn(
+            f"a spline of {len(given[0]):,} points was not fitted again, as that takes long or gives "
+            "other bits here: it is what was saved, but set_smoothing_factor may come to another result; "
+            "load it with a higher limit= to smooth it further"
+        )
     return (*given, smoothing, len(t), t, c, error, *work, outcome)
 
 

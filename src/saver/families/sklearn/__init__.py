@@ -57,7 +57,10 @@ FAMILY = Family(
             "ElasticNetCV LassoCV MultiTaskElasticNetCV MultiTaskLassoCV", "1.9..", "..1.8",
             "no attribute n_alphas", _CLONE,
         ),
-        seen("LogisticRegression LogisticRegressionCV", "1.8..", "..1.7", "no attribute multi_class"),
+        seen(
+            "LogisticRegression LogisticRegressionCV", "1.8..", "..1.7",
+            "no attribute multi_class, so predict_proba fails",
+        ),
         seen("ClassicalMDS", "1.8..", "..1.7", "the class is new in 1.8", _LOAD),
         seen("RidgeClassifier RidgeClassifierCV", "1.8..", "..1.7", "classes_ is a property there", _LOAD),
         seen("SparseCoder", "1.8..", "..1.7", "n_features_in_ is a property there", _LOAD),

@@ -64,6 +64,7 @@ def made(text: str, truncation: Any, padding: Any, special: Any) -> Any:
         found = Tokenizer.from_str(text)
         if found.to_str() != text:
             raise ValueError("the library would write this tokenizer otherwise")
+        _try(found)
         if truncation is not None:
             found.enable_truncation(**truncation)
         if padding is not None:
@@ -74,6 +75,20 @@ def made(text: str, truncation: Any, padding: Any, special: Any) -> Any:
         raise ValueError(f"the library does not take this tokenizer: {error}") from error
     found.encode_special_tokens = special
     return found
+
+
+_PROBE = "a Bé 12  \n<s>.#1\U0001f600"
+
+
+def _try(found: Any) -> None:
+    """Read a text, alone and in a pair, and write it again: compiled code that relies on what is not there
+    (a token that a template names) panics. Its ordinary errors are the tokenizer's own, as of one that has no
+    token for what it does not know."""
+    try:
+        found.decode(found.encode(_PROBE).ids)
+        found.encode(_PROBE, _PROBE)
+    except Exception:  # not a panic
+        return
 
 
 class AddedTokenCodec(Codec):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -177,13 +178,11 @@ def list_weights(module: Any) -> None:
 
 def _no_data_form(module: Any) -> str | None:
     """Why a module cannot be saved, and what to do instead; None if it can."""
-    cls = type(module)
+    cls: type = type(module)
     name = f"{cls.__module__}.{cls.__qualname__}"
-    for start, instead in _INSTEAD:
-        if any(
-            f"{base.__module__}.".startswith(start) for base in cls.__mro__ if issubclass(base, nn.Module)
-        ):
-            return f"{name} wraps or compiles another module and has no data form; {instead}"
+    instead = _instead_of(cls)
+    if instead is not None:
+        return f"{name} wraps or compiles another module and has no data form; {instead}"
     if nn.utils.parametrize.is_parametrized(module):
         return (
             "a parametrized module has no data form; make its parameters plain with "
@@ -194,6 +193,13 @@ def _no_data_form(module: Any) -> str | None:
     if not lies_in(cls, _BUILT_FROM_TORCH):
         return f"{name} holds more than parameters and attributes and has no data form; save its state_dict()"
     return _hooks_of(module)
+
+
+@lru_cache(64)
+def _instead_of(cls: type) -> str | None:
+    """What to save instead of a module that wraps or compiles another one; None for other classes."""
+    places = [f"{base.__module__}." for base in cls.__mro__ if issubclass(base, nn.Module)]
+    return next((what for start, what in _INSTEAD if any(place.startswith(start) for place in places)), None)
 
 
 def _hooks_of(module: Any) -> str | None:

@@ -17,6 +17,7 @@ from saver.families.torch.beside import Beside, BesideTarget
 from saver.families.torch.generators import continued
 from saver.families.torch.holding import held
 from saver.families.torch.hooks import BeforeStep, takes_hooks
+from saver.families.torch.optim_order import PARAMETER_NAMES
 from saver.framework import Framework, Held, Rest, Steps
 from saver.restoring import Plan, Saved
 from saver.restoring.contract import Target
@@ -89,7 +90,8 @@ class TorchFramework(Framework):
         }
         lost = (f"{name}.{path}" for name, each in beside.items() for path in each.lost())
         state = {key: found for key, found in state.items() if found}
-        return Rest(state, frozenset(beside), tuple(lost), tuple(_absent(objects)))
+        unnamed = tuple(name for name in by_state if _goes_by_position(objects[name]))
+        return Rest(state, frozenset(beside), tuple(lost), tuple(_absent(objects)), unnamed)
 
     def target(self, objects: Mapping[str, Any]) -> Any:
         return _RestTarget(objects)
@@ -116,11 +118,21 @@ def _tensors(optimizers: Iterable[Any], modules: Iterable[Any]) -> Iterator[Any]
         yield from module.parameters()
 
 
+def _goes_by_position(obj: Any) -> bool:
+    """Whether the state dict of an optimizer of several parameters has no names for them."""
+    groups = obj.param_groups if isinstance(obj, torch.optim.Optimizer) else []
+    several = sum(len(group["params"]) for group in groups) > 1
+    return several and not all(PARAMETER_NAMES in group for group in groups)
+
+
 def _absent(objects: Mapping[str, Any]) -> Iterator[str]:
     """The optimizers that schedulers steer and that are not among the objects."""
+    schedulers = {name: obj for name, obj in objects.items() if isinstance(obj, LRScheduler)}
+    if not schedulers:  # a large model holds many items
+        return
     own = {id(item) for obj in objects.values() for item in _with_items(obj)}
-    for name, obj in objects.items():
-        if isinstance(obj, LRScheduler) and id(getattr(obj, "optimizer", obj)) not in own:
+    for name, obj in schedulers.items():
+        if id(getattr(obj, "optimizer", obj)) not in own:
             yield f"{name}.optimizer"
 
 

@@ -22,4 +22,5 @@ INSTANCES: dict[str, str] = {
         "AverageMethod ClassificationTask ClassificationTaskNoBinary ClassificationTaskNoMultilabel DataType"
         " MDMCAverageMethod",
     ),
+    **instances("enum", "torchmetrics.functional.regression.kendall", "_MetricVariant _TestAlternative"),
 }  # fmt: skip

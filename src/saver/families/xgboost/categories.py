@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,39 @@ _BOUNDS = {
 
 
 def read(found: Any) -> list[dict[str, Any]]:
-    """The categories of each feature, from XGBoost's JSON: `values` and `order`, with `offsets` for texts, or
-    the number of the `type`. None of them if there are none."""
+    """The categories of each feature, as XGBoost writes them: `values` and `order`, with `offsets` for texts,
+    or the number of the `type`. None of them if there are none."""
     if not found or not found["enc"]:
         return []
-    bounds = found["feature_segments"]
+    bounds, order = found["feature_segments"].tolist(), found["sorted_idx"].tolist()
     return [
-        {**encoder, "order": found["sorted_idx"][start:end]}
+        {
+            **{name: each if name == "type" else each.tolist() for name, each in encoder.items()},
+            "order": order[start:end],
+        }
         for encoder, (start, end) in zip(found["enc"], pairwise(bounds), strict=True)
     ]
 
 
+_TYPES = {9: np.int8, 10: np.uint8, 11: np.int16, 13: np.int32, 15: np.int64}
+
+
 def write(encoders: list[dict[str, Any]]) -> dict[str, Any]:
-    """XGBoost's JSON of them."""
-    ends = np.cumsum([0, *(len(encoder["order"]) for encoder in encoders)]).tolist() if encoders else []
+    """The same as XGBoost reads them."""
+    ends = list(accumulate((len(encoder["order"]) for encoder in encoders), initial=0)) if encoders else []
     return {
-        "enc": [{key: encoder[key] for key in encoder if key != "order"} for encoder in encoders],
-        "feature_segments": ends,
-        "sorted_idx": [index for encoder in encoders for index in encoder["order"]],
+        "enc": [_written(encoder) for encoder in encoders],
+        "feature_segments": np.array(ends, np.int32),
+        "sorted_idx": np.array([index for encoder in encoders for index in encoder["order"]], np.int32),
+    }
+
+
+def _written(encoder: dict[str, Any]) -> dict[str, Any]:
+    if "type" in encoder:
+        return {"type": encoder["type"], "values": np.array(encoder["values"], _TYPES[encoder["type"]])}
+    return {
+        "offsets": np.array(encoder["offsets"], np.int32),
+        "values": np.array(encoder["values"], np.int8),
     }
 
 

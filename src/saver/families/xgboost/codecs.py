@@ -1,12 +1,11 @@
 """XGBoost: boosters of every kind, and the estimators around them.
 
-A booster is stored as a small tree and a few arrays, and is made from JSON that Saver writes; XGBoost's own
-bytes are never stored, because its parsers crash on changed ones.
+A booster is stored as a small tree and a few arrays, and is made from bytes that Saver writes; XGBoost's own
+are never stored, because its parsers crash on changed ones.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,13 +27,13 @@ _TEXTS = ("attributes", "names", "types", "encoders")
 def split(booster: Any) -> tuple[Model, dict[str, Any]]:
     """A booster's model and the settings of its training. Raises ValueError if it has none yet."""
     try:
-        raw, config = booster.save_raw("json"), booster.save_config()
+        raw, config = booster.save_raw("ubj"), booster.save_config()
     except xgboost.core.XGBoostError as error:
         why = str(error).partition("\n")[0]
         raise ValueError(f"XGBoost cannot write this booster ({why}); train it first") from error
     try:
         model, found = learner.read(raw), settings.read(config)
-    except (KeyError, TypeError, IndexError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"XGBoost {xgboost.__version__} writes this booster in another form") from error
     learner.check(model)
     settings.check(found, model.booster, learner.has_vectors(model))

@@ -1,19 +1,18 @@
-"""A booster's model as its own JSON, and as a small tree and a few arrays: both ways.
+"""A booster's model as XGBoost's bytes, and as a small tree and a few arrays: both ways.
 
 XGBoost's parser trusts its input, so it never sees what a file says: `check` goes through all of it, and
-`write` makes the JSON from that.
+`write` makes the bytes from that.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from saver.families.xgboost import categories, trees
+from saver.families.xgboost import categories, trees, ubj
 from saver.families.xgboost.trees import Arrays
 from saver.families.xgboost.words import OBJECTIVES, check_named, numbers, whole
 
@@ -23,8 +22,8 @@ _MORE: dict[str, type[Any]] = {
     "iteration_indptr": np.int32,
     "weight_drop": np.float32,
     "weights": np.float32,
-    "ti+": np.float64,
-    "tj-": np.float64,
+    "ti+": np.float32,
+    "tj-": np.float32,
 }
 
 _DTYPES: dict[str, type[Any]] = {**trees.FIELDS, **_MORE}
@@ -58,15 +57,15 @@ class Model(msgspec.Struct, frozen=True):
 
 
 def read(raw: bytes | bytearray) -> Model:
-    """The model in XGBoost's JSON. Raises ValueError for what it never writes."""
-    document = parsed(raw)
+    """The model in XGBoost's bytes. Raises ValueError for what it never writes."""
+    document = ubj.read(raw)
     learner = document["learner"]
     booster = learner["gradient_booster"]
     objective = dict(learner["objective"])
     arrays: Arrays = {}
     for name in ("ti+", "tj-"):
         if name in objective:
-            arrays[name] = np.array(objective.pop(name), np.float64)
+            arrays[name] = np.array(objective.pop(name), np.float32)
     model = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
     rounds, parallel, encoders = 0, "1", list[dict[str, Any]]()
     if booster["name"] == "gblinear":
@@ -87,11 +86,11 @@ def read(raw: bytes | bytearray) -> Model:
 
 
 def write(model: Model) -> bytes:
-    """The model in XGBoost's JSON."""
+    """The model in XGBoost's bytes."""
     arrays = model.arrays
     found: dict[str, Any]
     if model.booster == "gblinear":
-        found = {"boosted_rounds": model.rounds, "weights": arrays["weights"].tolist()}
+        found = {"boosted_rounds": model.rounds, "weights": arrays["weights"]}
     else:
         found = {
             "cats": categories.write(model.encoders),
@@ -107,7 +106,7 @@ def write(model: Model) -> bytes:
     if model.booster == "dart":
         inner = {"model": found, "name": "gbtree"}
         booster = {"gbtree": inner, "name": "dart", "weight_drop": arrays["weight_drop"].tolist()}
-    biases: dict[str, Any] = {name: arrays[name].tolist() for name in ("ti+", "tj-") if name in arrays}
+    biases = {name: arrays[name] for name in ("ti+", "tj-") if name in arrays}
     learner = {
         "attributes": model.attributes,
         "feature_names": model.names,
@@ -116,21 +115,7 @@ def write(model: Model) -> bytes:
         "learner_model_param": model.sizes,
         "objective": model.objective | biases,
     }
-    return _written({"learner": learner, "version": model.version}, arrays)
-
-
-def _written(document: dict[str, Any], arrays: Arrays) -> bytes:
-    if all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
-        return msgspec.json.encode(document)  # several times as fast, and without NaN and Infinity
-    return json.dumps(document, ensure_ascii=False).encode()
-
-
-def parsed(raw: bytes | bytearray) -> Any:
-    """XGBoost's JSON, which may have NaN and Infinity."""
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return json.loads(raw)
+    return ubj.write({"learner": learner, "version": model.version})
 
 
 def check(model: Model, charge: Callable[[int], object] = lambda count: None) -> None:

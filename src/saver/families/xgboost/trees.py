@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.families.sklearn.trees import bounds_of, check_children
+from saver.families.xgboost import ubj
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -52,7 +53,7 @@ _DEEPEST = 4096
 
 
 def read(trees: list[dict[str, Any]], groups: list[int]) -> Arrays:
-    """The arrays of the trees in XGBoost's JSON. Raises ValueError for what it never writes."""
+    """The arrays of the trees that XGBoost wrote. Raises ValueError for what it never writes."""
     rows = [
         (
             int(tree["tree_param"]["num_nodes"]),
@@ -67,39 +68,56 @@ def read(trees: list[dict[str, Any]], groups: list[int]) -> Arrays:
     ]
     found: Arrays = {"trees": np.array(rows, np.int64).reshape(-1, _COLUMNS)}
     for name, dtype in {**_NODES, **_OTHERS}.items():
-        values = [value for tree in trees for value in tree.get(name, ())]
-        found[name] = np.array(values, dtype)
+        values = [tree[name] for tree in trees if name in tree]
+        found[name] = np.concatenate([np.empty(0, dtype), *values], dtype=dtype, casting="unsafe")
     for tree in trees:
-        starts = np.cumsum([0, *tree["categories_sizes"]])[:-1].tolist()
-        if starts != tree["categories_segments"]:
+        if not np.array_equal(_starts(tree["categories_sizes"]), tree["categories_segments"]):
             raise ValueError("the categories of a tree do not follow each other")
     return found
 
 
-def write(arrays: Arrays, features: int) -> list[dict[str, Any]]:
-    """The trees in XGBoost's JSON."""
-    spans = {name: iter(pairwise(ends.tolist())) for name, ends in _ends(arrays).items()}
-    lists = {name: arrays[name].tolist() for name in (*_NODES, *_OTHERS)}
-    found = []
-    for number, row in enumerate(arrays["trees"].tolist()):
-        count, deleted, size, _, _, _, _ = row
-        tree: dict[str, Any] = {"id": number}
-        own = {kind: next(span) for kind, span in spans.items()}
-        for name, values in lists.items():
-            start, end = own[_KINDS.get(name, "nodes")]
-            tree[name] = values[start:end]
-        if size == 1:
-            del tree["leaf_weights"]
-        sizes = tree["categories_sizes"]
-        tree["categories_segments"] = np.cumsum([0, *sizes])[:-1].tolist()
-        tree["tree_param"] = {
-            "num_deleted": str(deleted),
-            "num_feature": str(features),
-            "num_nodes": str(count),
-            "size_leaf_vector": str(size),
-        }
-        found.append(tree)
-    return found
+def _starts(sizes: NDArray[Any]) -> NDArray[np.int64]:
+    starts: NDArray[np.int64] = np.cumsum(sizes, dtype=np.int64) - sizes
+    return starts
+
+
+def write(arrays: Arrays, features: int) -> ubj.Raw:
+    """The trees as XGBoost reads them."""
+    table = arrays["trees"].tolist()
+    every = {**arrays, "categories_segments": _segments(arrays)}
+    names = (*_NODES, *_OTHERS, "categories_segments")
+    ends = {kind: bounds.tolist() for kind, bounds in _ends(arrays).items()}
+    parts = []
+    for name in names:
+        array, bounds = every[name], ends[_KINDS.get(name, "nodes")]
+        head, data, size = ubj.named(name, ubj.head_of(array)), ubj.big(array), array.itemsize
+        parts.append(
+            [
+                head + ubj.length_of(end - start) + data[start * size : end * size]
+                for start, end in pairwise(bounds)
+            ]
+        )
+    vectors = bool(table) and table[0][2] > 1
+    kept = [part for name, part in zip(names, parts, strict=True) if name != "leaf_weights" or vectors]
+    about = [_about(number, row, features) for number, row in enumerate(table)]
+    return ubj.Raw(ubj.listed([b"{%b}" % b"".join(own) for own in zip(*kept, about, strict=True)]))
+
+
+def _about(number: int, row: list[int], features: int) -> bytes:
+    """A tree's number and its sizes."""
+    sizes = {
+        "num_deleted": str(row[1]),
+        "num_feature": str(features),
+        "num_nodes": str(row[0]),
+        "size_leaf_vector": str(row[2]),
+    }
+    return ubj.named("id", ubj.write(number)) + ubj.named("tree_param", ubj.write(sizes))
+
+
+def _segments(arrays: Arrays) -> NDArray[np.int64]:
+    """Where the categories of each categorical node begin, counted from those of its tree."""
+    starts, ends = _starts(arrays["categories_sizes"]), _ends(arrays)
+    return starts - np.repeat(ends["categories"][:-1], np.diff(ends["categorical"]))
 
 
 _KINDS = {
@@ -108,6 +126,7 @@ _KINDS = {
     "categories": "categories",
     "categories_nodes": "categorical",
     "categories_sizes": "categorical",
+    "categories_segments": "categorical",
 }
 """How the values of a field that has not one for each node are divided among the trees."""
 

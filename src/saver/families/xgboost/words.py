@@ -1,5 +1,5 @@
-"""The words in a booster's JSON: which objectives, metrics and updaters there are, and what their settings
-may be. XGBoost keeps numbers as text."""
+"""The words in what XGBoost writes of a booster: which objectives, metrics and updaters there are, and what
+their settings may be. XGBoost keeps numbers as text."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def check_setting(name: Any, value: Any) -> None:
 def check_settings(section: Any) -> None:
     """The same for a section of settings."""
     if type(section) is not dict:
-        raise ValueError("a section of settings is not a JSON object")
+        raise ValueError("a section of settings is not an object")
     for name, value in section.items():
         check_setting(name, value)
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from saver.repo.log import PartVersion
+from saver.repo.numbered import PartVersion
 from saver.strict import decodable
 
 Span: TypeAlias = tuple[int, int]

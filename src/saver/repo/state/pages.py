@@ -172,20 +172,32 @@ class Pages:
         found = set[str]()
         while mine:
             if other_height > height:
-                theirs, other_height = self._below(theirs), other_height - 1
+                theirs, other_height = self._below(theirs)[0], other_height - 1
                 continue
-            if other_height == height:
+            level = other_height == height
+            if level:
                 mine, theirs = mine - theirs, theirs - mine
             found |= mine
-            mine, height = self._below(mine) if height else set(), height - 1
+            if not height:
+                return found
+            mine, below = self._below(mine, theirs if level else set())
+            height -= 1
+            if level:
+                theirs, other_height = below, other_height - 1
         return found
 
     def _top(self, root: str | None) -> tuple[set[str], int]:
         return (set(), -1) if root is None else ({root}, self._page(root).height)
 
-    def _below(self, names: set[str]) -> set[str]:
-        pages = self._together(partial(self._page, name) for name in names)
-        return {child for page in pages for child in page.pages}
+    def _below(self, *groups: set[str]) -> list[set[str]]:
+        """The pages below each group of pages; all are read at once."""
+        names = [name for group in groups for name in group]
+        children = dict(zip(names, self._together(partial(self.below, name) for name in names), strict=True))
+        return [{child for name in group for child in children[name]} for group in groups]
+
+    def below(self, name: str) -> list[str]:
+        """The names of the pages just below a page."""
+        return self._page(name).pages
 
     def _child(self, page: Page, at: int, end: str | None) -> tuple[str, Page, str | None]:
         """The name of a child, the child, and a key that is greater than all of its keys."""

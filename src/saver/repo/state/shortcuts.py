@@ -8,16 +8,17 @@ delete it at any time; then reading it raises a SaverError, and the log says the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import takewhile
+from typing import Any
 
 import msgspec
 
 from saver.errors import IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
-from saver.repo.log import Log
+from saver.repo.log import Log, log_key
 from saver.repo.objects import STATE, USERS, checkpoint_key, checkpoint_number, page_key, past_numbers
 from saver.repo.state.pages import Pages
 from saver.repo.state.reserve import RESERVE
@@ -153,16 +154,38 @@ class Shortcuts:
         for name in [name for name in self._held if name not in needed]:
             del self._held[name]
 
+    def held(self) -> set[str]:
+        """The keys of the pages that are only in memory."""
+        return set(map(page_key, self._held))
+
     def forget_held(self) -> None:
         """Forget all pages that are only in memory."""
         self._held.clear()
 
-    def write(self, found: Checkpoint, needed: Collection[str] | None, anew: bool) -> None:
+    def make_durable(self, number: int) -> None:
+        """Make a record durable, before anything else in the store depends on it; for 0, nothing is done.
+
+        Its writer may not have done that yet. A power loss now could leave a checkpoint of a missing
+        record, as if someone had removed it. A record written by this process made all before it durable.
+        """
+        if number:
+            self._storage.create(log_key(number), self._storage.read(log_key(number)))
+
+    def write(
+        self, found: Checkpoint, needed: Collection[str] | None, anew: bool, *beside: Callable[[], Any]
+    ) -> None:
         """Write a checkpoint, after those of its pages that are only in memory: the `needed` ones (None:
-        all that are held). `anew`: other pages of it may be damaged, so each is read first."""
+        all that are held). `anew`: other pages of it may be damaged, so each is read first. What may be done
+        beside the last step is done at the same time."""
         self._write_pages(needed, anew)
-        self._storage.delete(self.key(found.number))  # if it exists, it is damaged
-        self._storage.create(self.key(found.number), document.encode(found))
+        asks: list[Callable[[], Any]] = [partial(self._write, found), *beside]
+        list(self._storage.together(asks))
+
+    def _write(self, found: Checkpoint) -> None:
+        key, data = self.key(found.number), document.encode(found)
+        if not self._storage.create(key, data):
+            self._storage.delete(key)  # it is damaged, or tells less
+            self._storage.create(key, data)
 
     def _write_pages(self, needed: Collection[str] | None, anew: bool) -> None:
         """Write held pages, children before their parents."""
@@ -189,21 +212,39 @@ class Shortcuts:
         """Delete all checkpoints, whatever is wrong with them. Raises CannotWriteError."""
         self._storage.delete(*filter(self._number, self._keys()))
 
-    def drop_old(self, number: int) -> None:
-        """Delete checkpoints before the newest ones, and the pages that only they need. A collection
-        deletes what cannot be deleted now."""
+    def old(self, number: int, new: int = 0) -> set[str]:
+        """The keys of checkpoints up to a record that are old once there are `new` ones, and of the pages
+        that only they need; nothing if that is not known."""
+        doomed = set[str]()
         with suppress(SaverError):
             numbers = self.numbers(number)
-            old, kept = numbers[:-CHECKPOINTS_KEPT], numbers[-CHECKPOINTS_KEPT:]
-            found = self._storage.together(partial(self.read, each) for each in kept)
-            roots = [each.root for each in found] if old else []
+            old, kept = numbers[: new - CHECKPOINTS_KEPT], numbers[new - CHECKPOINTS_KEPT :]
+            asks = [partial(self._root, each, each in kept) for each in numbers if old]
+            roots = dict(zip(numbers, self._storage.together(asks), strict=False))
             for each in old:
-                doomed = set[str]()
+                doomed.add(self.key(each))
                 with suppress(SaverError):
-                    doomed = self.pages.only_in(self.read(each).root, roots)
-                self._storage.delete(self.key(each))
-                if doomed:
-                    self._storage.delete(*map(page_key, doomed))
+                    only = self.pages.only_in(roots[each], [roots[other] for other in kept])
+                    doomed.update(map(page_key, only))
+        return doomed
+
+    def _root(self, number: int, must: bool = False) -> str | None:
+        """The root of a checkpoint; None for an empty one, and if it cannot be read and need not be."""
+        try:
+            return self.read(number).root
+        except SaverError:
+            if must:
+                raise
+            return None
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Delete what is old: checkpoints first, and their pages only once those are gone. What cannot be
+        deleted now, a collection deletes."""
+        found = set(keys)
+        pages = {key for key in found if not self._number(key)}
+        with suppress(SaverError):
+            for each in filter(None, (found - pages, pages)):
+                self._storage.delete(*each)
 
     def needed(self, head: int) -> set[str]:
         """The keys below `state/` that are in use: the newest checkpoints up to `head`, all their pages, and

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from saver import forks
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.logger import logger
 from saver.repo.entry import entry_of, said
-from saver.repo.log import TOGETHER, Log, Record, log_key
+from saver.repo.log import TOGETHER, Log, Record
 from saver.repo.objects import checkpoint_key
 from saver.repo.state.facts import Facts, model_key, tag_key, version_key
 from saver.repo.state.reserve import keep_reserve
@@ -257,41 +257,42 @@ class State(Facts):
                 self._keep(*self._view.due)
 
     def _keep(self, number: int, previous: str) -> None:
-        found = None if self._distrusts else self.shortcuts.made_by_others(number, previous)
-        if found is None:
-            self._make_durable(number)
-            found = Checkpoint(FORMAT, number, previous, self._updated())
-            needed = set(self.shortcuts.pages.reachable(found.root)) if self._view.alone else None
-            self.shortcuts.write(found, needed, self._distrusts)
+        shortcuts, made = self.shortcuts, partial(self.shortcuts.made_by_others, number, previous)
+        durable = partial(shortcuts.make_durable, number if self._wrote < number else 0)
+        asks: list[Any] = [made, durable, self._prepare, partial(shortcuts.old, number - 1, 1)]
+        answers = self._storage.together(asks)
+        if (found := next(answers)) is None or self._distrusts:
+            _, _, old = answers
+            with self._unbroken():
+                root = shortcuts.pages.update(self._view.root, self._view.settled)
+            found = Checkpoint(FORMAT, number, previous, root)
+            needed = set(shortcuts.pages.reachable(found.root)) if self._view.alone else None
+            late = not self._view.alone and checkpoint_key(self._view.base) in old  # it shares its pages
+            drop = partial(shortcuts.drop, set() if late else old - shortcuts.held())
+            shortcuts.write(found, needed, self._distrusts, drop, partial(keep_reserve, self._storage))
+            shortcuts.drop(shortcuts.old(number) if late else ())
             self._distrusts = False
-            drop, keep = partial(self.shortcuts.drop_old, number), partial(keep_reserve, self._storage)
-            list(self._storage.together((drop, keep)))
         self._view.rest_on(found.root)  # before its old pages are forgotten, which it may need
-        self.shortcuts.forget_held()
+        shortcuts.forget_held()
 
-    def _make_durable(self, number: int) -> None:
-        """Make a record durable, before anything else in the store depends on it.
-
-        Its writer may not have done that yet. A power loss now could leave a checkpoint of a missing
-        record, as if someone had removed it. A record written by this process made all before it durable.
-        """
-        if self._wrote < number:
-            self._storage.create(log_key(number), self._storage.read(log_key(number)))
-
-    def _updated(self) -> str | None:
-        """The root of the pages that hold the settled state."""
+    def _prepare(self) -> None:
+        """Look whether the checkpoint that the view rests on is still the same, and read what will change."""
         view = self._view
-        try:
+        with self._unbroken():
             if not view.alone and self.shortcuts.read(view.base).root != view.root:
                 raise Broken(f"{self._storage}: {checkpoint_key(view.base)} was made anew")
             self.shortcuts.pages.expect(view.root, view.settled)
-            return self.shortcuts.pages.update(view.root, view.settled)
-        except SaverError as error:  # pages that are only in memory may be gone with their checkpoint
-            if not view.alone:
+
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Errors are Broken: pages that are only in memory may be gone with their checkpoint."""
+        try:
+            yield
+        except SaverError as error:
+            if not self._view.alone:
                 self.shortcuts.forget_held()
             raise Broken(str(error)) from error
 
     def needed(self) -> set[str]:
-        """The keys below `state/` that are in use. Raises a SaverError if a checkpoint cannot be read
-        whole."""
+        """The keys below `state/` in use. Raises a SaverError if a checkpoint cannot be read whole."""
         return self.shortcuts.needed(self.head)

@@ -264,4 +264,4 @@ class Users:
             return
         self.kept, self._relisted = last, False
         self.shortcuts.forget_held()
-        self.shortcuts.drop_old(last)
+        self.shortcuts.drop(self.shortcuts.old(last))

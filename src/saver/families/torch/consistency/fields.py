@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from saver import codec
+
 MISSING: Any = object()
 """Stands for a field that a module does not have."""
 
@@ -74,8 +76,6 @@ def whole(value: Any) -> int | None:
 
 
 def shown(value: Any) -> str:
-    """A value in a message; `repr` is called only on plain values."""
-    if type(value) in (int, float, bool, str, type(None)):
-        return repr(value)[:80]
+    """A value in a message."""
     number = whole(value)
-    return str(number) if number is not None else f"of the type {type(value).__name__}"
+    return codec.shown(value if number is None else number)

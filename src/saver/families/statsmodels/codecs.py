@@ -1,0 +1,124 @@
+"""Models and results by their attributes. What was made from a formula is refused: a formula is code, which
+statsmodels evaluates when such a model predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from statsmodels.base.data import ModelData
+from statsmodels.base.model import LikelihoodModelResults, Model, Results
+from statsmodels.base.wrapper import ResultsWrapper
+from statsmodels.genmod.families import Family
+from statsmodels.genmod.families.links import Link
+from statsmodels.genmod.families.varfuncs import (
+    Binomial as BinomialVariance,
+)
+from statsmodels.genmod.families.varfuncs import (
+    NegativeBinomial as NegativeBinomialVariance,
+)
+from statsmodels.genmod.families.varfuncs import (
+    Power,
+    VarianceFunction,
+)
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.robust.norms import RobustNorm
+from statsmodels.tsa.deterministic import DeterministicProcess, DeterministicTerm
+from statsmodels.tsa.statespace.mlemodel import MLEModel, MLEResults, MLEResultsWrapper
+
+from saver import trust, uses
+from saver.codec import Codec, Decoder, Encoder, own_dict
+from saver.tree import Node, Value
+
+_BASES = (
+    Model, Results, ResultsWrapper, ModelData, Family, Link, VarianceFunction, Power, BinomialVariance,
+    NegativeBinomialVariance, RobustNorm, DeterministicProcess, DeterministicTerm,
+)  # fmt: skip
+_COMPILED = (MLEModel, MLEResults, MLEResultsWrapper)
+
+_FORMULA = frozenset(("formula", "model_spec", "design_info", "restore_model_spec"))
+_COVARIANCE = "normalized_cov_params"
+"""A matrix or None, in the place of a method of that name."""
+
+_SETTINGS, _LIVE = "mle_settings", ("callback", "cov_params_func")
+"""How a result was fitted; two of the settings are functions, which statsmodels does not pickle either."""
+
+_SCRATCH = "_tmp_like_exog"
+"""Memory like that of `exog`, which a model writes before it reads."""
+
+_DATA = frozenset(("_cache", "variance", "link", "links", "safe_links", "valid", "data_attr"))
+"""What instances hold though their class has a value for it."""
+
+_APART = frozenset(("__doc__", _COVARIANCE, _SETTINGS, _SCRATCH, "_summary_cache"))
+"""The first is what a wrapper takes from the class of what it wraps."""
+
+
+class ObjectCodec(Codec):
+    """Such objects; no code of their classes runs."""
+
+    name = "statsmodels.object"
+    bare = True
+    early = True
+
+    def accepts(self, cls: type) -> bool:
+        return issubclass(cls, _BASES) and not issubclass(cls, _COMPILED)
+
+    def class_of(self, obj: Any) -> str:
+        return trust.class_name(type(obj))
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = own_dict(obj)
+        state: dict[str, Value] = {"attributes": encoder.attributes(obj, _APART, _DATA)}
+        if own.get(_COVARIANCE) is not None:
+            state["covariance"] = encoder(own[_COVARIANCE], _COVARIANCE)
+        if type(own.get(_SETTINGS)) is dict:
+            plain = {name: None if name in _LIVE else value for name, value in own[_SETTINGS].items()}
+            state["settings"] = encoder.own(plain, _SETTINGS)
+        return state
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        cls, state = decoder.cls(node), node.state
+        if not (isinstance(cls, type) and self.accepts(cls)):
+            raise ValueError(f"{cls!r} is not a class that this codec builds")
+        obj: Any = object.__new__(cls)
+        decoder.keep(node, obj)
+        decoder.fill_attributes(obj, state["attributes"], _DATA)
+        own = own_dict(obj)
+        if "covariance" in state:
+            own[_COVARIANCE] = _matrix(decoder(state["covariance"]))
+        elif isinstance(obj, LikelihoodModelResults):
+            own[_COVARIANCE] = None
+        if "settings" in state:
+            own[_SETTINGS] = decoder(state["settings"])
+        return obj
+
+    def claim(self, obj: Any) -> None:
+        if isinstance(obj, ResultsWrapper):
+            own = own_dict(obj)
+            own["__doc__"] = type(own.get("_results")).__doc__
+        elif isinstance(obj, GLM) and isinstance(exog := own_dict(obj).get("exog"), np.ndarray):
+            own_dict(obj)[_SCRATCH] = np.zeros_like(exog, dtype=np.float64)
+
+    def check(self, obj: Any) -> None:
+        own = own_dict(obj)
+        if not _FORMULA.isdisjoint(own):
+            raise ValueError(
+                "it was made from a formula, which is code that statsmodels evaluates; make the matrices "
+                "with patsy, and fit the model to those"
+            )
+        if own.get(_COVARIANCE) is not None:
+            _matrix(own[_COVARIANCE])
+        if type(own.get(_SETTINGS, {})) is not dict:
+            raise ValueError(f"{_SETTINGS} is not a dict")
+        if isinstance(obj, ResultsWrapper) and not isinstance(own.get("_results"), Results):
+            raise ValueError("what a wrapper wraps is not a result")
+        uses.check(own, {}, False)
+
+
+def _matrix(found: Any) -> Any:
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{_COVARIANCE} is a {type(found).__name__}, not an array")
+    return found
+
+
+CODECS: tuple[Codec, ...] = (ObjectCodec(),)

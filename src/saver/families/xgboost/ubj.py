@@ -1,0 +1,146 @@
+"""XGBoost's binary form of its JSON (UBJSON), as far as XGBoost writes it: both ways.
+
+What is read has just been written by XGBoost, and what is written is made from arrays that were checked; the
+UBJSON of a file is never read. Lists of numbers are arrays of NumPy, which is what this form is for.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+_DTYPES = {
+    ord(letter): np.dtype(name)
+    for letter, name in {
+        "d": ">f4", "D": ">f8", "i": "i1", "U": "u1", "I": ">i2", "l": ">i4", "L": ">i8",
+    }.items()
+}  # fmt: skip
+"""XGBoost's letter for a type of number."""
+
+_LETTERS = {dtype.newbyteorder("="): bytes([letter]) for letter, dtype in _DTYPES.items()}
+_LENGTH = struct.Struct(">q")
+_FLOAT = struct.Struct(">f")
+
+
+class Raw(bytes):
+    """A value that is written already."""
+
+
+def read(data: bytes | bytearray) -> Any:
+    """What XGBoost wrote. Raises ValueError for what it never writes."""
+    found, end = _value(bytes(data), 0)
+    if end != len(data):
+        raise ValueError("XGBoost's bytes do not end where they should")
+    return found
+
+
+def _value(data: bytes, at: int) -> tuple[Any, int]:
+    """The value that begins here, and where it ends."""
+    letter = data[at : at + 1]
+    if letter == b"{":
+        return _object(data, at + 1)
+    if letter == b"[":
+        return _list(data, at + 1)
+    if letter == b"S":
+        text, at = _text_at(data, at + 1)
+        return text.decode(), at
+    if letter in (b"T", b"F"):
+        return letter == b"T", at + 1
+    dtype = _DTYPES.get(data[at])
+    if dtype is None:
+        raise ValueError(f"XGBoost's bytes have a value of the kind {letter!r}")
+    return np.frombuffer(data, dtype, 1, at + 1)[0].item(), at + 1 + dtype.itemsize
+
+
+def _text_at(data: bytes, at: int) -> tuple[bytes, int]:
+    start, length = _length_at(data, at)
+    return data[start : start + length], start + length
+
+
+def _length_at(data: bytes, at: int) -> tuple[int, int]:
+    """Where what has this length begins, and the length."""
+    if data[at] != 76:  # L
+        raise ValueError("a length in XGBoost's bytes has another form")
+    return at + 9, int.from_bytes(data[at + 1 : at + 9], "big")
+
+
+def _object(data: bytes, at: int) -> tuple[dict[str, Any], int]:
+    found: dict[str, Any] = {}
+    while data[at] != 125:  # }
+        name, at = _text_at(data, at)
+        found[name.decode()], at = (_array if data[at : at + 2] == b"[$" else _value)(data, at)
+    return found, at + 1
+
+
+def _array(data: bytes, at: int) -> tuple[Any, int]:
+    """An array: its type and its length come first."""
+    dtype = _DTYPES[data[at + 2]]
+    start, length = _length_at(data, at + 4)
+    return np.frombuffer(data, dtype, length, start), start + length * dtype.itemsize
+
+
+def _list(data: bytes, at: int) -> tuple[Any, int]:
+    if data[at] == 36:  # $
+        return _array(data, at - 1)
+    found = []
+    if data[at] == 35:  # number sign
+        at, length = _length_at(data, at + 1)
+        for _ in range(length):
+            item, at = _value(data, at)
+            found.append(item)
+        return found, at
+    while data[at] != 93:  # ]
+        item, at = _value(data, at)
+        found.append(item)
+    return found, at + 1
+
+
+def write(value: Any) -> bytes:
+    """A value as XGBoost's bytes."""
+    if type(value) is Raw:
+        return value
+    if type(value) is str:
+        return b"S" + _text(value)
+    if type(value) is dict:
+        return b"{%b}" % b"".join(_text(name) + write(item) for name, item in value.items())
+    if type(value) is list:
+        return listed(list(map(write, value)))
+    if type(value) is int:
+        return b"L" + _LENGTH.pack(value)
+    if type(value) is float:
+        return b"d" + _FLOAT.pack(value)
+    if isinstance(value, np.ndarray):
+        return head_of(value) + _LENGTH.pack(len(value)) + big(value)
+    raise ValueError(f"XGBoost has no value of the class {type(value).__name__}")
+
+
+def listed(items: list[bytes]) -> bytes:
+    """A list of values that are written already."""
+    return b"[#L" + _LENGTH.pack(len(items)) + b"".join(items)
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return b"L" + _LENGTH.pack(len(data)) + data
+
+
+def named(name: str, value: bytes) -> bytes:
+    """An item of an object, of which the value, or its beginning, is written already."""
+    return _text(name) + value
+
+
+def head_of(array: np.ndarray[Any, Any]) -> bytes:
+    """How an array begins, before its length."""
+    return b"[$" + _LETTERS[array.dtype] + b"#L"
+
+
+def length_of(number: int) -> bytes:
+    """A length, after its letter."""
+    return _LENGTH.pack(number)
+
+
+def big(array: np.ndarray[Any, Any]) -> bytes:
+    """The bytes of an array, those of each number in XGBoost's order."""
+    return array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
