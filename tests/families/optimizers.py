@@ -1,6 +1,6 @@
 """Every optimizer and transformation that Optax has a public name for, and a training with each.
 
-python optimizers.py FOLDER loads what another process saved, and makes the next update of each.
+`python optimizers.py begin FOLDER` trains three steps with each; with `go_on`, it makes the third again.
 """
 
 from __future__ import annotations
@@ -153,14 +153,25 @@ def step(name: str, optimizer: Any, params: Any, state: Any) -> tuple[Any, Any]:
     return optax.apply_updates(params, updates), state
 
 
-def main(folder: Path) -> None:
-    """Make the next update of each, with the state that another process saved."""
+def begin(folder: Path) -> None:
+    """Train two steps with each, save that, and then the third."""
+    for number, name in enumerate(names()):
+        optimizer, params = make(name), parameters(name)
+        state = optimizer.init(params)
+        for _ in range(2):
+            params, state = step(name, optimizer, params, state)
+        saver.dump({"name": name, "params": params, "state": state}, folder / f"{number}.saver")
+        saver.dump(step(name, optimizer, params, state), folder / f"{number}.third")
+
+
+def go_on(folder: Path) -> None:
+    """Make the third step of each, with the state that another process saved."""
     for path in sorted(folder.glob("*.saver")):
         found = saver.load(path)
-        with warnings.catch_warnings(action="ignore"):
-            after = step(found["name"], make(found["name"]), found["params"], found["state"])
+        after = step(found["name"], make(found["name"]), found["params"], found["state"])
         saver.dump(after, path.with_suffix(".after"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    warnings.simplefilter("ignore")
+    {"begin": begin, "go_on": go_on}[sys.argv[1]](Path(sys.argv[2]))

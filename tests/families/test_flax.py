@@ -24,6 +24,7 @@ import jax_training  # noqa: E402
 from flax import nnx  # noqa: E402
 from flax.core import FrozenDict, freeze  # noqa: E402
 from flax.training.train_state import TrainState  # noqa: E402
+from test_jax import compiled_in  # noqa: E402
 from test_optax import same  # noqa: E402
 
 jnp = jax.numpy
@@ -294,12 +295,11 @@ def _life(folder: Path, last: int, kill: str = "") -> int:
     program = "import sys, jax_training; from pathlib import Path\n"
     program += f"jax_training.main(Path({str(folder)!r}), {last}, bool({kill!r}))"
     paths = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    environment = {
+        **os.environ,
+        **compiled_in(folder.parent / "compiled"),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    environment = {**os.environ, **cache, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.run([sys.executable, "-c", program], env=environment, timeout=300).returncode
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,15 @@ def made(name: str, shape: tuple[int, ...] = (2, 3), seed: int = 0) -> Any:
     raw = np.random.default_rng(seed).bytes(int(np.prod(shape, dtype=int)) * dtype.itemsize)
     numbers = np.frombuffer(bytearray(raw), np.uint8) & ODD.get(name, 255)
     return jax.numpy.array(numbers.view(dtype).reshape(shape))
+
+
+def compiled_in(folder: Path) -> dict[str, str]:
+    """The environment of processes that share what they compile."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 class TestJax(CodecTests):
@@ -99,6 +110,24 @@ def test_functions_and_dtypes_of_jax_are_held_by_name(roundtrip):
     held = [jax.nn.relu, jax.nn.gelu, jax.numpy.tanh, jax.numpy.add, jax.numpy.bfloat16, jax.numpy.int4]
     assert all(one is other for one, other in zip(held, roundtrip({"held": held})["held"], strict=True))
     assert saver.loads(saver.dumps(jax.numpy.bool_)) is jax.numpy.bool_
+
+
+@jax.tree_util.register_dataclass
+@dataclass
+class Pair:
+    """A pytree of the user."""
+
+    first: Any
+    second: Any
+
+
+def test_a_registered_pytree_comes_back_under_trust(roundtrip):
+    shared = made("bfloat16")
+    pair = Pair(shared, {"again": shared, "key": jax.random.key(1)})
+    found = roundtrip({"pair": pair}, trust=["test_jax.*"])["pair"]
+    assert jax.tree.structure(found) == jax.tree.structure(pair)
+    assert list(map(bits, jax.tree.leaves(found))) == list(map(bits, jax.tree.leaves(pair)))
+    assert found.first is found.second["again"]
 
 
 def test_a_partition_spec_comes_back(roundtrip):

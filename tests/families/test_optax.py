@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 
 import optimizers  # noqa: E402
-from test_jax import bits  # noqa: E402
+from test_jax import bits, compiled_in  # noqa: E402
 
 pytestmark = [pytest.mark.xdist_group("jax"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -45,19 +45,18 @@ class TestOptax(CodecTests):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Any]]:
-    """What the next update gives here, and in a process that loaded the parameters and the state."""
+    """What the third step gives in the process that made the others, and in one that loaded their result."""
     folder = tmp_path_factory.mktemp("optax")
-    here = {}
-    for number, name in enumerate(NAMES):
-        optimizer, params = optimizers.make(name), optimizers.parameters(name)
-        state = optimizer.init(params)
-        for _ in range(2):
-            params, state = optimizers.step(name, optimizer, params, state)
-        saver.dump({"name": name, "params": params, "state": state}, folder / f"{number}.saver")
-        here[name] = optimizers.step(name, optimizer, params, state)
-    program = Path(optimizers.__file__)
-    subprocess.run([sys.executable, str(program), str(folder)], check=True, timeout=300)
-    return lambda name: (here[name], saver.load(folder / f"{NAMES.index(name)}.after"))
+    environment = {**os.environ, **compiled_in(folder / "compiled")}
+    for act in ("begin", "go_on"):
+        command = [sys.executable, optimizers.__file__, act, str(folder)]
+        subprocess.run(command, env=environment, check=True, timeout=300)
+
+    def ends(name: str) -> tuple[Any, Any]:
+        number = NAMES.index(name)
+        return saver.load(folder / f"{number}.third"), saver.load(folder / f"{number}.after")
+
+    return ends
 
 
 @pytest.mark.shows("Optax", "save", "load")
