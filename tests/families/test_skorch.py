@@ -58,6 +58,7 @@ def trained_on(net: Any, kind: str) -> bytes:
     )
 
 
+@pytest.mark.shows("skorch", "resume to the bit")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_predicts_the_same_and_trains_on_the_same(kind: str) -> None:
     net = made(kind).fit(*data(kind))
@@ -92,6 +93,7 @@ def test_callbacks_come_back_with_what_they_have_seen() -> None:
     assert trained_on(found, KINDS[0]) == trained_on(net, KINDS[0])
 
 
+@pytest.mark.shows("skorch", "save", "load")
 @pytest.mark.slow
 def test_a_fresh_process_predicts_the_same(tmp_path: Path) -> None:
     features, target = data(KINDS[0])

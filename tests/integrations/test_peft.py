@@ -50,6 +50,7 @@ def outputs(model: Any) -> bytes:
         return bytes(model(**small.inputs("bert")).logits.numpy().tobytes())
 
 
+@pytest.mark.shows("PEFT", "save", "load")
 @pytest.mark.parametrize("kind", CONFIGURATIONS)
 def test_an_adapted_model_answers_the_same_again(kind: str, tmp_path: Path) -> None:
     store = saver.Saver(tmp_path)
