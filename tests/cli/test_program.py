@@ -51,9 +51,9 @@ EXITS = {
         ["tag", "iris@1", "a b"], ["rm", "iris@@"]],
     3: [["show", "iris@9"], ["show", "nowhere.saver"], ["ls", "rose"], ["tag", "iris@9", "best"],
         ["ls", "--store", "nowhere"], ["rm", "iris@9"], ["export", "rose", "a.saver"],
-        ["diff", "iris@1", "no@1"], ["import", "nowhere.saver", "rose"], ["doctor", "nowhere.saver"]],
-    4: [["show", "foreign.saver"], ["export", "iris@1", "iris.saver"], ["import", "foreign.saver", "rose"],
+        ["diff", "iris@1", "no@1"], ["import", "nowhere.saver", "rose"], ["doctor", "nowhere.saver"],
         ["backup", "models", "foreign.saver"]],
+    4: [["show", "foreign.saver"], ["export", "iris@1", "iris.saver"], ["import", "foreign.saver", "rose"]],
 }  # fmt: skip
 """What commands end with, in a folder with a store `models` that has iris@1 and iris@2, iris.saver,
 broken.saver (a byte changed) and foreign.saver (a pickle)."""
