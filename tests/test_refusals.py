@@ -60,20 +60,12 @@ class Frame(pd.DataFrame):
     pass
 
 
-class Generation:
-    """Named like the class of another library, which need not be installed."""
-
-
-Generation.__module__ = "transformers.generation.configuration_utils"
-Generation.__qualname__ = Generation.__name__ = "GenerationConfig"
-
 INSTEAD: dict[str, tuple[Callable[[], Any], str]] = {
     "a bound method": (lambda: Own().method, "the name of the method"),
     "what calls a method": (lambda: operator.methodcaller("close"), "write a function"),
     "a cache": (lambda: joblib.Memory(None), "the path of its folder"),
     "an array of its own": (lambda: np.zeros(2).view(Array), r"save numpy\.asarray\(it\)"),
     "a frame of its own": (lambda: Frame({"a": [1]}), r"save pandas\.DataFrame\(it\)"),
-    "a configuration": (Generation, r"config\.to_dict\(\)"),
 }
 
 

@@ -125,7 +125,9 @@ def _numpy() -> Any:
 
 
 def _strings() -> Any:
-    kind: Any = np.dtypes.StringDType
+    kind: Any = getattr(np.dtypes, "StringDType", None)
+    if kind is None:
+        pytest.skip("this NumPy has no strings of variable length")
     return [np.array(["a", "bb"], kind()), np.array(["a", None], kind(na_object=None))]
 
 

@@ -565,7 +565,7 @@ def test_a_writer_that_was_open_during_a_check_does_not_rest_on_checkpoints_that
         outer="gc",
         pick=18,
     )
-    state.collect(at=3, dry=True, grace=0, trouble=Trouble("crash", 11, "delete"))
+    state.collect(everything=False, at=3, dry=True, grace=0, trouble=Trouble("crash", 11, "delete"))
     state.untag(at=0, model="o", tag="live", trouble=Trouble("cut", 4, "create"))
     state.crowd(count=295)
     state.drop_meanwhile(at=3, moment=2, only="open packs/", outer="save", pick=21)
@@ -583,7 +583,7 @@ def test_a_writer_that_was_open_during_a_check_does_not_rest_on_checkpoints_that
         at=3, base=17, keys=(11, 10, 6), model="m", step=5, tags=("best", "live"), trouble=None, whole=True
     )
     state.begin_anew(at=0)
-    state.collect(at=0, dry=True, grace=0, trouble=Trouble("flipped", 18, "put"))
+    state.collect(everything=False, at=0, dry=True, grace=0, trouble=Trouble("flipped", 18, "put"))
     state.turn_the_clock(at=None, seconds=2000)
     state.break_a_shortcut(how="flipped", pick=13)
     state.check(at=2, trouble=Trouble("lost", 16, "open packs/"))  # is not struck: it judges, and mends

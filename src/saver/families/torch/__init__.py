@@ -29,7 +29,5 @@ FAMILY = Family(
         "make it again after loading",
         "torch.utils.data.dataloader.DataLoader": "hold its dataset and its arguments, and make it again "
         "after loading",
-        "transformers.generation.configuration_utils.GenerationConfig": "save config.to_dict(); "
-        "GenerationConfig.from_dict(found) makes it again",
     },
 )
