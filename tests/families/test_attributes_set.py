@@ -23,6 +23,10 @@ sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 
 import samples
 
+pytest.importorskip(
+    "scipy", "1.15", reason="the objects are made as newer versions of SciPy and NumPy make them"
+)
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -168,7 +172,8 @@ def test_an_attribute_that_is_set_comes_back_or_is_refused(name: str) -> None:
             kept.add(what.partition(" ")[0])
         delattr(obj, name)
         saver.dumps(obj)
-    assert {"sklearn.estimator", "torch.Module", "torch.Tensor", "stdlib.OrderedDict"} <= kept
+    expected = {"sklearn.estimator", "stdlib.OrderedDict"}
+    assert expected | ({"torch.Module", "torch.Tensor"} if "torch" in sys.modules else set()) <= kept
     assert {"stdlib.partial", "scipy.sparse", "pandas.DataFrame", "pandas.Index", "scipy.frozen"} <= refused
 
 

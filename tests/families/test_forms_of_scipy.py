@@ -138,6 +138,8 @@ def test_a_spline_can_be_smoothed_further() -> None:
 def test_a_spline_whose_fit_may_take_long_is_fitted_again_only_within_the_limit() -> None:
     x = np.linspace(0, 1, 2000)
     made = interpolate.UnivariateSpline(x, np.sin(5 * x), s=0.1)
+    if made._data[11] is None:
+        pytest.skip("this SciPy keeps nothing to go on from, so there is nothing to fit again")
     data = saver.dumps(made)
     never = mock.patch.object(interpolate.UnivariateSpline, "__init__", side_effect=AssertionError)
     with never, pytest.warns(RuntimeWarning, match=r"a spline of 2,000 points.*load it with a higher limit="):
