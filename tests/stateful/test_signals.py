@@ -21,7 +21,7 @@ import saver
 from saver import Every, OnSignal
 from saver.rehearsal.reporting import VARIABLE, RunEvent, read
 
-PATIENCE = 60
+PATIENCE = 180
 """Seconds for which a process may do nothing that is waited for."""
 
 PROGRAM = """
