@@ -235,11 +235,12 @@ def _opened(blob: Blob, beside: Callable[[str], Blob] | None = None) -> Opened:
     try:
         header = read_header(blob)
     except IncompatibleError:
-        header = b""
-        if not any(module.recognizes(blob) for module in _formats()):
+        module = _format_of(blob)
+        if module is None:
             raise
-    if is_foreign(header):
-        module = next(module for module in _formats() if module.recognizes(blob))
+    else:
+        module = _format_of(blob) if is_foreign(header) else None
+    if module is not None:
         found: Opened = module.open_blob(blob, beside)
         return found
     pack = Pack(blob, header)
@@ -247,6 +248,10 @@ def _opened(blob: Blob, beside: Callable[[str], Blob] | None = None) -> Opened:
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
     return Opened(manifests.decode(text.encode(), where), pack.source(), where, pack.size, pack.hash)
+
+
+def _format_of(blob: Blob) -> Any | None:
+    return next((module for module in _formats() if module.recognizes(blob)), None)
 
 
 def _formats() -> Iterator[Any]:

@@ -5,26 +5,22 @@ Specification: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
 from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
+from saver.formats._opening import opened_dict
 from saver.opened import Opened
-from saver.pack import PackedTensors
 from saver.pack.layout import is_foreign
 from saver.pack.read import read_header
 from saver.pack.slots import Slot, check_end, check_slots
-from saver.repo import manifest as manifests
-from saver.repo.manifest import SOLE, Manifest, Part
+from saver.repo.manifest import SOLE
 from saver.storage import Blob
 from saver.strict import strict_json
 from saver.tensors import NUMPY_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
-from saver.tree import Node, Tensor, Value, reserved, to_json
-
-_ADVICE = "the file was changed while it was read; open it again"
+from saver.tree import Node, Tensor, Value
 
 
 def recognizes(blob: Blob) -> bool:
@@ -56,13 +52,9 @@ def open_blob(blob: Blob, beside: object = None) -> Opened:
     }
     for_torch = metadata.get("format") == "pt"
     for_torch = for_torch or any(slot.dtype not in NUMPY_DTYPE for slot in slots.values())
-    tree = msgspec.Raw(to_json(_tree(list(slots), for_torch)))
-    content = manifests.content_hash(manifests.structure(tree, {}))
-    digest = manifests.part_hash(content, infos, infos)
-    part = Part(tree=tree, hash=digest, version=1, packages=("torch" if for_torch else "numpy",))
-    manifest = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
-    source = PackedTensors(infos, lambda names: dict.fromkeys(names, blob), where, _ADVICE, size=blob.size)
-    return Opened(manifest, source, where, blob.size, blake3(header).hexdigest())
+    values = {name: _node(Tensor(f"{SOLE}/{name}"), for_torch) for name in slots}
+    packages = ("torch" if for_torch else "numpy",)
+    return opened_dict(values, infos, {where: blob}, packages, where, blob.size, blake3(header).hexdigest())
 
 
 class _Slot(Slot, forbid_unknown_fields=False):
@@ -100,12 +92,5 @@ def _hashed(name: str, slot: _Slot, blob: Blob, start: int) -> TensorInfo:
     return in_one(name, Shard(slot.dtype, whole(slot.shape), *found, extents))
 
 
-def _tree(names: list[str], for_torch: bool) -> Node:
-    values: dict[str, Value] = {}
-    for name in names:
-        tensor = Tensor(f"{SOLE}/{name}")
-        values[name] = (
-            Node("torch.Tensor", state={"data": tensor}) if for_torch else Node("numpy.array", state=tensor)
-        )
-    plain = not any(map(reserved, names))
-    return Node("dict", state=values if plain else [names, list(values.values())])
+def _node(tensor: Tensor, for_torch: bool) -> Value:
+    return Node("torch.Tensor", state={"data": tensor}) if for_torch else Node("numpy.array", state=tensor)

@@ -7,29 +7,25 @@ from __future__ import annotations
 import math
 import os
 import re
-import time
-from collections.abc import Iterable
+from base64 import b64encode
 from glob import escape, glob
 
-import msgspec
 import numpy as np
 from blake3 import blake3
 
 from saver.errors import IncompatibleError
+from saver.formats._opening import opened_dict
 from saver.formats.tensorflow import slices
 from saver.formats.tensorflow.bundle import Bundle
 from saver.formats.tensorflow.table import MAGIC, entries
 from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Beside, Piece, Variable
 from saver.formats.tensorflow.wire import Malformed, fields
 from saver.opened import Opened
-from saver.pack import PackedTensors
-from saver.repo import manifest as manifests
-from saver.repo.manifest import SOLE, Manifest, Part
+from saver.repo.manifest import SOLE
 from saver.storage import Blob
 from saver.tensors import NUMPY_DTYPE, Box, Shard, TensorData, TensorInfo, check_boxes, hash_of
-from saver.tree import Node, Tensor, Value, reserved, to_json
+from saver.tree import Node, Tensor, Value
 
-_ADVICE = "the file was changed while it was read; open it again"
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
 
 
@@ -90,20 +86,10 @@ def _opened(variables: list[Variable], where: str, table: memoryview) -> Opened:
             infos[tensor] = _info(tensor, variable)
             blobs |= {piece.blob.name: piece.blob for piece in variable.pieces}
         values[variable.name] = _node(variable)
-    plain = not any(map(reserved, values))
-    tree = Node("dict", state=values if plain else [list(values), list(values.values())])
-    raw = msgspec.Raw(to_json(tree))
-    digest = manifests.part_hash(manifests.content_hash(manifests.structure(raw, {})), infos, infos)
     for_torch = any(info.dtype not in NUMPY_DTYPE for info in infos.values())
-    part = Part(tree=raw, hash=digest, version=1, packages=("numpy", "torch") if for_torch else ("numpy",))
-    manifest = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
+    packages = ("numpy", "torch") if for_torch else ("numpy",)
     size = len(table) + sum(blob.size for blob in blobs.values())
-
-    def opened(names: Iterable[str]) -> dict[str, Blob]:
-        return {name: blobs[name] for name in names}
-
-    source = PackedTensors(infos, opened, where, _ADVICE, size=size)
-    return Opened(manifest, source, where, size, blake3(table).hexdigest())
+    return opened_dict(values, infos, blobs, packages, where, size, blake3(table).hexdigest())
 
 
 def _info(name: str, variable: Variable) -> TensorInfo:
@@ -134,7 +120,9 @@ def _node(variable: Variable) -> Node:
     tensor = Tensor(f"{SOLE}/{variable.name}")
     shape: list[Value] = list(variable.shape)
     if variable.kind == STRING:
-        items: list[Value] = [Node("bytes", state=_base64(each)) for each in variable.strings or ()]
+        items: list[Value] = [
+            Node("bytes", state=b64encode(each).decode()) for each in variable.strings or ()
+        ]
         return Node("numpy.array", state={"dtype": "|O", "shape": shape, "items": items})
     if variable.kind in COMPLEX:
         data: Value = tensor if math.prod(variable.shape) else ""
@@ -142,9 +130,3 @@ def _node(variable: Variable) -> Node:
     if DTYPES[variable.kind] not in NUMPY_DTYPE:
         return Node("torch.Tensor", state={"data": tensor})
     return Node("numpy.array", state=tensor)
-
-
-def _base64(data: bytes) -> str:
-    from base64 import b64encode
-
-    return b64encode(data).decode()
