@@ -4,6 +4,7 @@ kept, and the same object goes on."""
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -295,3 +296,17 @@ def test_an_interrupted_dump_leaves_the_old_file_or_the_new_one(tmp_path: Path) 
         found = case.strike()
         assert saver.load(found.subject)["number"] in ((1, 2) if found.error is not None else (2,)), case
         assert [path.name for path in tmp_path.iterdir()] == ["file.saver"], case
+
+
+def test_an_interrupt_leaves_no_exception_being_handled() -> None:
+    """Such as the one of the `except` that it struck in: later exceptions would have it as their context."""
+
+    def act(_: None) -> bool:
+        try:
+            return bool([].pop())
+        except IndexError:
+            return False
+
+    for case in every_interrupt(lambda: None, act, folder=os.path.dirname(__file__)):
+        assert isinstance(case.strike().error, case.error)
+        assert sys.exc_info() == (None, None, None), str(case)

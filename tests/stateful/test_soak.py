@@ -130,16 +130,24 @@ def test_a_run_that_lost_steps_is_noticed(workspace: Workspace, worker: Worker) 
 
 
 def test_what_grows_without_bound_is_noticed(workspace: Workspace, worker: Worker) -> None:
-    watch, files = Watch(workspace), []
+    watch = Watch(workspace)
+    opener = subprocess.Popen(
+        [sys.executable, "-c", "import os, sys; [print(os.dup(0), flush=True) for line in sys.stdin]"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert opener.stdin
+    assert opener.stdout
     for turn in range(40):
         (folder := workspace.store / "packs" / f"turn-{turn}").mkdir()
         for number in range(100):
             (folder / f"{number}").touch()
-        files += [os.dup(1) for _ in range(4)]
-        watch.measure({"me": os.getpid()})
-    for file in files:
-        os.close(file)
-    assert [problem.partition(" grew")[0] for problem in watch.problems()] == ["data files", "descriptors me"]
+        for _ in range(4):
+            print(file=opener.stdin, flush=True)
+            opener.stdout.readline()
+        watch.measure({"opener": opener.pid})
+    opener.communicate()
+    grown = [problem.partition(" grew")[0] for problem in watch.problems()]
+    assert grown == ["data files", "descriptors opener"]
     assert "2nd quarter" in watch.table()
 
 
