@@ -13,6 +13,7 @@ import sys
 import types
 from collections import OrderedDict
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,14 @@ SPECIAL = (
 
 
 def admitted() -> Iterator[tuple[str, str]]:
-    """Codec and class name of all classes that the default policy lets a file ask for."""
+    """Codec and class name of all classes that the default policy lets a file ask for; of a library that is
+    not installed one, whose tests are skipped."""
     for family in registry.families():
         if family.classes:
             folder = Path(sys.modules[f"saver.families.{family.name}"].__path__[0])
             listed = json.loads((folder / family.classes.partition(":")[2]).read_text())["codecs"]
-            yield from ((codec, name) for codec, names in listed.items() for name in names)
+            items = ((codec, name) for codec, names in listed.items() for name in names)
+            yield from items if find_spec(family.name) else [next(items)]
 
 
 ADMITTED = list(admitted())
