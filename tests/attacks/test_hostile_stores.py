@@ -126,6 +126,8 @@ def original() -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
         patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
+        patch.setattr("saver.repo.stage.FILE_BYTES", -1)
+        patch.setattr("saver.repo.stage.WORTH_SHARING", 1)
         patch.setattr("saver.store._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)

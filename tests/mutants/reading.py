@@ -134,7 +134,7 @@ MUTANTS = [
     ),
     Mutant(
         "moves-in-circles", "repo/extents.py",
-        '    raise IncompatibleError(f"{pack_key(extent[0])} was moved in circles")\n', "    return found\n",
+        "    raise IncompatibleError(\n        f\"the log says that bytes", "    return found\n    raise IncompatibleError(\n        f\"the log says that bytes",
         "the limit on how often bytes have moved", (_PLACES,),
     ),
     Mutant(
@@ -143,8 +143,8 @@ MUTANTS = [
         "refusing two moves of the same bytes", (_PLACES,),
     ),
     Mutant(
-        "newest-move", "repo/extents.py",
-        "            for number in records:\n", "            for number in records[:1]:\n",
+        "newest-move", "repo/state/moves.py",
+        "        for number in self._state.moved(pack):\n", "        for number in self._state.moved(pack)[:1]:\n",
         "the newer of two moves out of a pack", (_PLACES,),
     ),
     Mutant(

@@ -43,7 +43,10 @@ def demand_whole(info: TensorInfo, where: str) -> None:
     """Raise IncompatibleError unless the extents of each shard of a tensor cover its bytes."""
     for shard in info.shards:
         if not shard.is_whole():
-            raise IncompatibleError(f"{where}: the bytes of {info.name!r} are not stored in whole blocks")
+            raise IncompatibleError(
+                f"{where}: the bytes of {info.name[:80]!r} are not stored in whole blocks; no Saver writes "
+                "that; restore the version from a copy of the store"
+            )
 
 
 def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Described:

@@ -27,7 +27,10 @@ def checked(key: str) -> str:
     """The key itself. Raises IncompatibleError if it cannot be a key: only forged documents contain such
     keys."""
     if not valid(key):
-        raise IncompatibleError(f"{key[:200]!r} cannot be the key of an object; no Saver writes such a key")
+        raise IncompatibleError(
+            f"{key[:200]!r} cannot be the key of an object; no Saver writes such a key, so a document of the "
+            "store is forged: restore the store from a copy that you trust"
+        )
     return key
 
 
