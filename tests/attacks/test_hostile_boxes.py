@@ -1,4 +1,4 @@
-"""Files and stores whose hashes match, with tensors cut into boxes as nobody cuts them: refused by every call."""
+"""Files and stores whose hashes match, with tensors cut as nobody cuts them: refused by every call."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ CUTS: dict[str, Callable[[File], None]] = {
     "too few axes": second(10),
     "too many axes": second(10, 0, 0),
     "no axes": second(),
-    "a place that is no number": second("10", 0),
+    "a place that is a text": second("10", 0),
     "half a place": second(9.5, 0),
     "a larger shape": shape(21, 20),
     "a smaller shape": shape(19, 20),
@@ -133,7 +133,7 @@ def test_a_file_cut_as_nobody_cuts_is_refused_by_every_call(what: str, tmp_path:
     CUTS[what](file)
     path = file.write(tmp_path / "forged.saver")
     for act in READING.values():
-        with pytest.raises(saver.IncompatibleError, match="forged.saver"):
+        with pytest.raises(saver.IncompatibleError, match=r"forged\.saver"):
             act(path)
 
 
@@ -253,7 +253,8 @@ def test_a_store_cut_as_nobody_cuts_gives_none_of_it(what: str, no_cache: None, 
         try:
             act(own, tmp_path)
         except saver.SaverError as error:
-            assert "m@3" in str(error)
+            if "m@3" not in str(error):
+                raise
     assert {(each.model, each.number) for each in own.check().damage} == {("m", 3)}
     assert own.load("m@2")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def forged(act: Callable[[Moves, str, str], None]) -> Forged:
 
 def chain(moves: Moves, first: str, count: int) -> None:
     names = [first, *(f"{number:032x}" for number in range(count))]
-    moves.update({one: [[0, 1 << 40, other, 0]] for one, other in zip(names, names[1:], strict=False)})
+    moves.update({one: [[0, 1 << 40, other, 0]] for one, other in pairwise(names)})
 
 
 def to(name: str, there: Any = 0) -> Callable[[Moves, str, str], None]:
@@ -79,7 +80,7 @@ MOVES: dict[str, Callable[[Moves, str, str], None]] = {
     "a zero": to("a\0b"),
     "a long name": to("a" * 100_000),
     "beyond the end": to("0" * 32, 1 << 70),
-    "before the beginning": lambda moves, pack, target: moves.update({target: [[0, 1 << 40, pack, -1 << 40]]}),
+    "before the beginning": lambda moves, pack, target: moves.update({target: [[0, 1 << 40, pack, -9]]}),
     "a negative length": lambda moves, pack, target: moves.update({target: [[0, -5, pack, 0]]}),
     "a negative place": lambda moves, pack, target: moves.update({target: [[-100, 1 << 40, pack, 0]]}),
     "no length": lambda moves, pack, target: moves.update({target: [[0, 0, pack, 0]] * 1}),
@@ -133,10 +134,8 @@ def test_wherever_bytes_are_said_to_be_it_loads_or_an_error_says_why_not(
         try:
             act(own, tmp_path)
         except saver.SaverError as error:
-            assert "restore" in str(error) or "check" in str(error) or "install" in str(error), (
-                name,
-                str(error),
-            )
+            if not any(word in str(error) for word in ("restore", "check", "install")):
+                raise AssertionError(f"{name}: no next step: {error}") from error
         assert work() - before < 2000, name
 
 
@@ -169,7 +168,7 @@ def test_nothing_outside_is_read(tmp_path: Path) -> None:
         local = saver.Saver(folder)
         put(local._repo.storage, {key: memory.read(key) for key in memory.keys("")})
         for act in (local.verify, local.load):
-            with pytest.raises(saver.SaverError, match="cannot be the key of an object|contradict|missing"):
+            with pytest.raises(saver.SaverError, match="cannot be the key of an object"):
                 act("m@2")
 
         for path in sorted(folder.rglob("*"), reverse=True):

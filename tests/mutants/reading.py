@@ -134,7 +134,8 @@ MUTANTS = [
     ),
     Mutant(
         "moves-in-circles", "repo/extents.py",
-        "    raise IncompatibleError(\n        f\"the log says that bytes", "    return found\n    raise IncompatibleError(\n        f\"the log says that bytes",
+        "    raise IncompatibleError(\n        f\"the log says that bytes",
+        "    return found\n    raise IncompatibleError(\n        f\"the log says that bytes",
         "the limit on how often bytes have moved", (_PLACES,),
     ),
     Mutant(
@@ -144,7 +145,8 @@ MUTANTS = [
     ),
     Mutant(
         "newest-move", "repo/state/moves.py",
-        "        for number in self._state.moved(pack):\n", "        for number in self._state.moved(pack)[:1]:\n",
+        "        for number in self._state.moved(pack):\n",
+        "        for number in self._state.moved(pack)[:1]:\n",
         "the newer of two moves out of a pack", (_PLACES,),
     ),
     Mutant(
