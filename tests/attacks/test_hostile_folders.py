@@ -74,7 +74,7 @@ def acts(folder: Path, beside: Path) -> Iterator[Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_not_a_file_is_no_object(kind: str, tmp_path: Path) -> None:
+def test_only_a_file_is_an_object(kind: str, tmp_path: Path) -> None:
     outside, first = tmp_path / "outside", tmp_path / "first"
     outside.mkdir()
     (outside / "secret").write_bytes(b"secret" * 1000)
