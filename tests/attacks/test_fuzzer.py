@@ -32,15 +32,14 @@ def test_nothing_is_found_in_a_bounded_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "library",
     [
-        pytest.param(library, marks=pytest.mark.shows(name, "hostile files tried"))
-        for library, name in {
-            "category_encoders": "category_encoders",
-            "feature_engine": "feature-engine",
-            "imblearn": "imbalanced-learn",
-            "skorch": "skorch",
-            "statsmodels": "statsmodels",
-            "torchmetrics": "TorchMetrics",
-        }.items()
+        pytest.param(
+            "category_encoders", marks=pytest.mark.shows("category_encoders", "hostile files tried")
+        ),
+        pytest.param("feature_engine", marks=pytest.mark.shows("feature-engine", "hostile files tried")),
+        pytest.param("imblearn", marks=pytest.mark.shows("imbalanced-learn", "hostile files tried")),
+        pytest.param("skorch", marks=pytest.mark.shows("skorch", "hostile files tried")),
+        pytest.param("statsmodels", marks=pytest.mark.shows("statsmodels", "hostile files tried")),
+        pytest.param("torchmetrics", marks=pytest.mark.shows("TorchMetrics", "hostile files tried")),
     ],
 )
 def test_nothing_is_found_in_files_of(library: str, tmp_path: Path, record_property: Any) -> None:
