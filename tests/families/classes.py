@@ -39,6 +39,17 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "sklearn.loss": ("sklearn",),
         "sklearn.object": ("sklearn",),
     },
+    "category_encoders": {"sklearn.estimator": ("category_encoders",)},
+    "feature_engine": {"sklearn.estimator": ("feature_engine",)},
+    "imblearn": {"sklearn.estimator": ("imblearn",), "sklearn.object": ("imblearn",)},
+    "lightgbm": {"lightgbm.estimator": ("lightgbm.sklearn",)},
+    "skorch": {"derived": ("skorch.history",), "skorch.net": ("skorch",), "skorch.object": ("skorch",)},
+    "statsmodels": {
+        "statsmodels.object": ("statsmodels",),
+        "statsmodels.space": ("statsmodels.tsa.statespace",),
+    },
+    "torchmetrics": {"torch.Module": ("torchmetrics",)},
+    "xgboost": {"xgboost.estimator": ("xgboost.sklearn",)},
     "torch": {
         "torch.GradScaler": ("torch.amp", "torch.cpu.amp", "torch.cuda.amp"),
         "torch.LRScheduler": ("torch.optim",),
@@ -52,10 +63,10 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
 _HELPERS = frozenset(
     (
         "_build_utils", "_mocking", "_test_common", "_testing", "conftest", "estimator_checks", "externals",
-        "setup", "tests",
+        "sandbox", "setup", "testing", "tests",
     )
 )  # fmt: skip
-"""Steps in the names of modules that build and test the library."""
+"""Steps in the names of modules that build and test the library, or are not finished."""
 
 _SOURCE_BASES = {
     "torch.GradScaler": "GradScaler",

@@ -60,6 +60,19 @@ def _searched() -> Made:
     return _forecaster(ForecastingGridSearchCV(NaiveForecaster(), splits, grid, scoring=MeanAbsoluteError()))
 
 
+def _statistical() -> Made:
+    from sktime.forecasting.sarimax import SARIMAX
+
+    return _forecaster(SARIMAX(order=(1, 1, 0)))
+
+
+def _vectors() -> Made:
+    from sktime.forecasting.var import VAR
+
+    both = pd.DataFrame({"one": series(), "two": series() ** 2})
+    return VAR().fit(both, fh=[1, 2]), lambda found: found.predict()
+
+
 def _many() -> Made:
     from sktime.forecasting.naive import NaiveForecaster
 
@@ -139,7 +152,8 @@ def _metric() -> Made:
 
 
 KINDS: dict[str, Callable[[], Made]] = {
-    "forecaster": _naive, "forecasting pipeline": _piped, "search": _searched, 
+    "forecaster": _naive, "forecasting pipeline": _piped, "search": _searched, "state space": _statistical,
+    "vectors": _vectors,
     "several columns": _many, "transformer": _transformer, "classifier": _classifier,
     "regressor": _regressor, "clusterer": _clusterer, "detector": _detector, "parameters": _parameters,
     "aligner": _aligner, "distance": _distance, "splitter": _splitter, "metric": _metric,

@@ -86,8 +86,8 @@ def test_a_class_that_is_none_of_sktimes_objects_is_refused() -> None:
         load(saved, TRUST)
 
 
-REFUSED = {"HMM", "ImpulseResponseFunction"}
-"""Those whose test object holds a method, or a fitted state-space model."""
+REFUSED = {"HMM"}
+"""Those whose test object holds a method."""
 
 
 @pytest.mark.slow
