@@ -60,6 +60,21 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """The modules in which the classes of a codec lie, with those below them."""
 
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "torchmetrics": tuple(
+        f"torchmetrics.{name}"
+        for name in (
+            "audio.dnsmos", "audio.nisqa", "audio.pesq", "audio.srmr", "audio.stoi", "functional",
+            "image.arniqa", "image.dists", "image.fid", "image.inception", "image.kid", "image.lpip",
+            "image.mifid", "image.perceptual_path_length", "multimodal", "text._deprecated:_SacreBLEUScore",
+            "text._deprecated:_TranslationEditRate", "text.bert", "text.infolm", "text.sacre_bleu",
+            "text.ter", "video.vmaf", "wrappers.feature_share",
+        )
+    ),
+}  # fmt: skip
+"""How the names of classes begin that a review left out: those that fetch networks, run other libraries, or
+have no data form."""
+
 _HELPERS = frozenset(
     (
         "_build_utils", "_mocking", "_test_common", "_testing", "conftest", "estimator_checks", "externals",
@@ -158,7 +173,7 @@ def find(family: str) -> dict[str, list[str]]:
             for cls in classes:
                 if _helps(cls.__module__) or not _lies_in(cls.__module__, places) or inspect.isabstract(cls):
                     continue
-                if accepts(cls) and (name := _name(cls)):
+                if accepts(cls) and (name := _name(cls)) and not name.startswith(LEFT_OUT.get(family, ())):
                     found[codec].add(name)
     return {codec: sorted(names) for codec, names in found.items()}
 

@@ -4,7 +4,6 @@ PyTorch, and are stored as those are."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Any
 
 from transformers import FeatureExtractionMixin, GenerationConfig, PreTrainedConfig, ProcessorMixin
@@ -16,10 +15,9 @@ from transformers.tokenization_utils_tokenizers import TokenizersBackend
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.classes import declared
-from saver.families.python.restoring import told
+from saver.families.python.whole import AttributesRestorer
 from saver.families.transformers import checks
-from saver.restoring import PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring import Restorer
 from saver.tree import Node, Value
 
 _BASES = (
@@ -128,32 +126,6 @@ def _check_template(found: Any) -> None:
 _TEMPLATES = TemplateCodec()
 
 
-class AllAttributesRestorer(Restorer):
-    """Such objects in place: they get all attributes of the saved one, of the same class."""
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES)
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node = saved.follow(value)
-        same = type(node) is Node and saved.class_name(node) == trust.own_name(type(target))
-        if type(node) is not Node or node.codec != ObjectCodec.name or not same:
-            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = dict(vars(decoder(node)))
-            return lambda: _replace(target, found)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)
-
-
-def _replace(target: Any, found: dict[str, Any]) -> None:
-    own = vars(target)
-    own.clear()
-    own.update(found)
-
-
 CODECS: tuple[Codec, ...] = (ObjectCodec(), _TEMPLATES)
 
-RESTORERS: tuple[Restorer, ...] = (AllAttributesRestorer(),)
+RESTORERS: tuple[Restorer, ...] = (AttributesRestorer(_BASES, ObjectCodec.name),)
