@@ -10,6 +10,8 @@ from transformers import FeatureExtractionMixin, GenerationConfig, PreTrainedCon
 from transformers.generation.configuration_utils import BaseWatermarkingConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import SizeDict
+from transformers.tokenization_python import PythonBackend, Trie
+from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from saver import trust, uses
@@ -22,7 +24,7 @@ from saver.tree import Node, Value
 
 _BASES = (
     PreTrainedConfig, GenerationConfig, BaseWatermarkingConfig, ProcessorMixin, FeatureExtractionMixin,
-    ImageProcessingMixin, TokenizersBackend,
+    ImageProcessingMixin, TokenizersBackend, PythonBackend, Trie,
 )  # fmt: skip
 
 _TEMPLATE = "chat_template"
@@ -59,7 +61,7 @@ class ObjectCodec(Codec):
     early = True
 
     def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES)
+        return issubclass(cls, _BASES) and not issubclass(cls, SentencePieceBackend)
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))
@@ -75,7 +77,7 @@ class ObjectCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
-        if not (isinstance(cls, type) and issubclass(cls, _BASES)):
+        if not (isinstance(cls, type) and self.accepts(cls)):
             raise ValueError(f"{cls!r} is not a class that this codec builds")
         attributes, template = node.state if type(node.state) is list else (node.state, None)
         if type(attributes) is not dict or attributes.get(_TEMPLATE) is not None:
