@@ -59,7 +59,7 @@ class TestObjects(CodecTests):
     }
 
 
-def test_none_is_loaded_without_trust() -> None:
+def test_nothing_is_loaded_without_trust() -> None:
     with pytest.raises(UntrustedError, match="NaiveForecaster"):
         saver.loads(saver.dumps(NaiveForecaster()))
 
@@ -78,7 +78,7 @@ def test_a_function_in_one_needs_trust_of_its_own() -> None:
         saver.dumps(FunctionTransformer(lambda x: x))
 
 
-def test_a_class_that_is_none_of_sktimes_objects_is_refused() -> None:
+def test_a_function_in_the_place_of_a_class_is_refused() -> None:
     saved = StoredObject(NaiveForecaster())
     (node,) = (node for node in saved.nodes() if str(node.get("class")).endswith("NaiveForecaster"))
     node["class"] = "sktime.utils.validation.series:is_integer_index"

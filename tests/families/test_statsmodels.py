@@ -121,7 +121,7 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "states before the first": lambda own: _reblock(own, (-1,)),
     "states behind the last": lambda own: _reblock(own, (10**6,)),
     "states with gaps": lambda own: _reblock(own, (0, 2)),
-    "a block that is none": lambda own: vars(own["initialization"])["blocks"].update({(0,): 3}),
+    "something else is a block": lambda own: vars(own["initialization"])["blocks"].update({(0,): 3}),
     "another kind of beginning": lambda own: vars(own["initialization"]).update(initialization_type="known!"),
     "shorter beginning": lambda own: vars(own["initialization"]).update(constant=np.zeros(1)),
     "states in another order": lambda own: vars(own["initialization"]).update(_states=(2, 1, 0)),
