@@ -28,7 +28,7 @@ from saver import registry
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
-    "onnx", "torchmetrics", "statsmodels", "peft", "skorch",
+    "onnx", "torchmetrics", "statsmodels", "peft", "skorch", "sktime",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
