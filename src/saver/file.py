@@ -221,12 +221,12 @@ def open_file(source: Source) -> Opened:
     if path is None:
         return _opened(open_source(source))
     try:
-        blob = open_source(path)
+        blob = mapped.open_file(path)
     except NotFoundError:
         path = next(filter(None, (module.first_of(path) for module in _formats())), None)
         if path is None:
             raise
-        blob = open_source(path)
+        blob = mapped.open_file(path)
     return _opened(blob, lambda name: mapped.open_file(os.path.join(os.path.dirname(path), name)))
 
 
