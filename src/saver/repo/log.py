@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -169,8 +170,8 @@ class Log:
     def look_ahead(self, first: str, number: int, count: int) -> None:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from
         `number` on. Reads that fail are ignored."""
-        keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
-        for _ in self.storage.together(self._asks(keys)):
+        keys = map(log_key, range(max(number, 1), number + count))
+        for _ in self.storage.together(self._asks(chain(filter(None, [first]), keys))):
             pass
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
@@ -200,7 +201,7 @@ class Log:
         records, or none at all if enough was read ahead. Raises DamagedError if there is a gap.
         """
         low = likely if likely > known and self._has(likely) else known
-        while self.ahead.get(log_key(low + 1)) is not None:
+        while self.ahead and self.ahead.get(log_key(low + 1)) is not None:
             low += 1
         step = 1
         while self._has(low + step):
@@ -220,8 +221,9 @@ class Log:
         return low
 
     def _has(self, number: int) -> bool:
-        key = log_key(number)
-        return self.ahead[key] is not None if key in self.ahead else self.stat(number) is not None
+        if self.ahead and (key := log_key(number)) in self.ahead:
+            return self.ahead[key] is not None
+        return self.stat(number) is not None
 
     def stat(self, number: int) -> Stat | None:
         """Size and time of a record."""

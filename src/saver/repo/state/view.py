@@ -115,8 +115,8 @@ class View(Facts):
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
         Broken, possibly midway."""
         known = self._known
-        low, high = (bisect_left(known.settled_keys, bound) for bound in (first, stop))
-        here = (key for key in known.recent if first <= key < stop)
+        low, high = bisect_left(known.settled_keys, first), bisect_left(known.settled_keys, stop)
+        here = [key for key in known.recent if first <= key < stop]
         recent = sorted({*known.settled_keys[low:high], *here})
         changed = {key: known.recent[key] if key in known.recent else known.settled[key] for key in recent}
         older = _read(self._pages.scan(known.root, first, stop, reverse))
