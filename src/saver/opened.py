@@ -228,12 +228,14 @@ def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str, shapes:
 
 def open_version(repo: Repository, version: Version) -> Opened:
     """Open a version of a store."""
-    from saver.repo import reading  # a file needs no store
+    from saver.repo.reading import opened, source  # a file needs no store
 
-    found, blobs = reading.opened(repo, version)
-    where, tensors = f"{repo.storage}: {version}", reading.source(repo, version, found, blobs)
-    manifest = msgspec.structs.replace(found.manifest, notes=version.notes)  # which may have been edited
-    return Opened(manifest, tensors, where, version.bytes, version.manifest)
+    found, blobs = opened(repo, version)
+    manifest = found.manifest
+    if manifest.notes != version.notes:  # which may have been edited
+        manifest = msgspec.structs.replace(manifest, notes=version.notes)
+    tensors = source(repo, version, found, blobs)
+    return Opened(manifest, tensors, found.where, version.bytes, version.manifest)
 
 
 @cache
