@@ -64,10 +64,10 @@ class Opened:
             }
         except RecursionError:
             raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
-        self.batches: Mapping[str, Value] = {
-            name: state for tree in self.trees.values() for name, state in tree.batches.items()
-        }
+        self.batches: dict[str, Value] = {}
         """The batches of all parts, by name."""
+        for tree in self.trees.values():
+            self.batches |= tree.batches
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:

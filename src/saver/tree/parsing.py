@@ -148,7 +148,7 @@ class _Parser:
             known = self._orders.get(keys)
             if known is not None and known[0] == order:
                 return known[1]
-            names = in_order(key for key in keys if key != "$order")
+            names = in_order([key for key in keys if key != "$order"])
             if sorted(order) == [*range(len(names))]:
                 self._orders[keys] = order, [names[place] for place in order]
                 return self._orders[keys][1]
