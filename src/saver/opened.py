@@ -221,7 +221,9 @@ def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str, shapes:
     items: list[Item] = []
     where = f"{where}: part {name!r}"
     root = parse(tree, where, items, shapes)
-    batches = {batch: parse(state, where, items, shapes) for batch, state in states.items()}
+    batches: dict[str, Value] = {}
+    for batch, state in states.items():
+        batches[batch] = parse(state, where, items, shapes)
     settle(items, name)
     return Tree(root, batches, items)
 

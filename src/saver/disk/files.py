@@ -51,8 +51,10 @@ class Inside(NamedTuple):
 
 def can_be_path(text: str) -> bool:
     """Whether the system can have a file or folder of this name."""
+    if text.isascii():
+        return bool(text) and "\0" not in text
     try:
-        return bool(text) and b"\0" not in os.fsencode(text)
+        return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:  # a lone surrogate
         return False
 

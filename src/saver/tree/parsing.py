@@ -40,6 +40,7 @@ class _Kind(Enum):
 
 
 _NODE, _LEAF, _FLOAT, _ORDERED, _PLAIN = _Kind
+_MARKS: dict[tuple[str, ...], _Kind] = {("$tensor",): _LEAF, ("$ref",): _LEAF, ("$float",): _FLOAT}
 
 
 class Shapes:
@@ -48,7 +49,7 @@ class Shapes:
     __slots__ = ("kinds", "orders")
 
     def __init__(self) -> None:
-        self.kinds: dict[tuple[str, ...], _Kind] = {}
+        self.kinds = _MARKS.copy()
         self.orders: dict[tuple[str, ...], tuple[list[int], list[str]]] = {}
         """The last order that was checked, and the names in that order."""
 
