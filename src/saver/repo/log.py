@@ -187,7 +187,7 @@ class Log:
             self.ahead[key] = self.storage.read(key)
         except NotFoundError:
             self.ahead[key] = None
-        except SaverError:  # which proves nothing: it is asked for again where it is needed
+        except SaverError:  # which proves nothing: it is read again where it is needed
             pass
 
     def head(self, known: int = 0, likely: int = 0) -> int:
