@@ -30,7 +30,7 @@ from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
 from saver.repo.manifest import MANIFEST, Manifest
 from saver.storage import Blob, Progress
-from saver.streams import Memory, Readable, Source, Target, open_source, path_of, write_in_order
+from saver.streams import Memory, Readable, Source, Target, path_of, read_source, write_in_order
 from saver.tensors import TensorInfo
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
@@ -219,14 +219,14 @@ def open_file(source: Source) -> Opened:
     """
     path = path_of(source, "path")
     if path is None:
-        return _opened(open_source(source))
+        return _opened(read_source(source))
     try:
-        blob = open_source(path)
+        blob = mapped.open_file(path)
     except NotFoundError:
         path = next(filter(None, (module.first_of(path) for module in _formats())), None)
         if path is None:
             raise
-        blob = open_source(path)
+        blob = mapped.open_file(path)
     return _opened(blob, lambda name: mapped.open_file(os.path.join(os.path.dirname(path), name)))
 
 

@@ -13,7 +13,7 @@ from blake3 import blake3
 from saver.errors import IncompatibleError, SaverError
 from saver.formats._opening import opened_dict
 from saver.opened import Opened
-from saver.pack.layout import is_foreign
+from saver.pack.layout import is_foreign, text_of
 from saver.pack.read import read_header
 from saver.pack.slots import Slot, check_end, check_slots
 from saver.repo.manifest import SOLE
@@ -44,7 +44,7 @@ def open_blob(blob: Blob, beside: object = None) -> Opened:
     that Saver does not know.
     """
     where, header = blob.name, read_header(blob)
-    found = strict_json(header[8:].rstrip(b" "), where)
+    found = strict_json(text_of(header), where)
     metadata = _metadata(found, where)
     slots = _slots(found, blob.size - len(header), where)
     infos = {

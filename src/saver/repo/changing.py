@@ -21,12 +21,12 @@ from saver.repo.version import Version, Versions
 def find(repo: Repository, ref: str | Version, name: str = "ref") -> Version:
     """Bring the state up to date; return the version that a ref names. For a Version, raises NotFoundError
     if this store has another version under its name."""
-    return _same(repo, ref, repo.find(ref_of(name, ref)))
+    return _same(repo, ref, repo.find(str(ref), ref_of(name, ref)))
 
 
 def found(repo: Repository, ref: str | Version) -> Version:
     """The same, in the state that was read last."""
-    return _same(repo, ref, repo.version(ref_of("ref", ref)))
+    return _same(repo, ref, repo.named(str(ref), ref_of("ref", ref)))
 
 
 def _same(repo: Repository, ref: str | Version, version: Version) -> Version:

@@ -38,19 +38,19 @@ class Extents:
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
     def of(
-        self, found: Described, where: str, is_there: Callable[[str], bool] = lambda pack: True
+        self, found: Described, is_there: Callable[[str], bool] = lambda pack: True
     ) -> Mapping[str, TensorInfo]:
         """The tensors of a version, by name, with their current extents. Bytes that were moved to a pack for
         which `is_there` is false are still in their old place. Raises IncompatibleError if the extents of a
         shard do not cover its bytes."""
-        moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
-        if not any(map(moves_of, found.manifest.packs)):
+        if not any(map(self._moves_of, found.manifest.packs)):
             return found.tensors
+        moves_of = cache(self._moves_of)  # once for each pack, not for each tensor
         tensors = {}
         for name, info in found.tensors.items():
             shards = tuple([_resolved_shard(shard, moves_of, is_there) for shard in info.shards])
             tensors[name] = msgspec.structs.replace(info, shards=shards)
-            demand_whole(tensors[name], where)
+            demand_whole(tensors[name], found.where)
         return tensors
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:

@@ -37,19 +37,20 @@ T = TypeVar("T")
 
 class Repository:
     """The versions in a store. `fresh` makes random names, `clock` returns Unix time: tests replace them.
-    `index` makes the cache for whole-store deduplication from the store's id; None disables it.
+    `author` says who writes the records, and `index` makes the cache for whole-store deduplication from the
+    store's id; None disables it. Both are called when they are first needed, which is never if one only
+    reads.
     """
 
     def __init__(
         self,
         storage: Storage,
-        author: str = "",
+        author: Callable[[], str] = lambda: "",
         index: Callable[[str], Index] | None = None,
         fresh: Callable[[], str] = lambda: os.urandom(16).hex(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.storage = storage
-        self.author = author
         self.state = State(storage)
         self.extents = Extents(self.state)
         self.users = Users(self.state)
@@ -57,11 +58,27 @@ class Repository:
         """The number of the record up to which the log is known to have no gap."""
         self.fresh = fresh
         self.clock = clock
-        self.index: Index | None = None
+        self._ask_author = author
+        self._author: str | None = None
         self._make_index = index
+        self._index: Index | None = None
         self._format: Format | None = None
         self._last: tuple[str, dict[str, Shard], dict[str, str]] = ("", {}, {})
         self._whole: Callable[[Storage, State], bool] | None = None
+
+    @property
+    def author(self) -> str:
+        """Who writes the records."""
+        if self._author is None:
+            self._author = self._ask_author()
+        return self._author
+
+    @property
+    def index(self) -> Index | None:
+        """The cache for whole-store deduplication; None if it is disabled, or there is no store."""
+        if self._index is None and self._format is not None and self._make_index is not None:
+            self._index = self._make_index(self._format.id)
+        return self._index
 
     # The store itself
 
@@ -73,10 +90,7 @@ class Repository:
     def exists(self) -> bool:
         """Whether anything was ever saved here; raises IncompatibleError for stores of newer Savers."""
         if self._format is None:
-            found = read_format(self.storage)
-            if found is not None and self._make_index is not None:
-                self.index = self._make_index(found.id)
-            self._format = found  # last: this says that the store is known
+            self._format = read_format(self.storage)
         return self._format is not None
 
     def format(self) -> Format:
@@ -91,7 +105,7 @@ class Repository:
         """Bring the state up to date. Raises NotFoundError if there is no store."""
         if self._format is None:
             self._look()
-        self.format()
+            self.format()
         self._refresh(check_end_if_possible)
 
     def open_to_write(self) -> None:
@@ -154,19 +168,20 @@ class Repository:
         for number, value in self.state.versions(model, reverse):
             yield from_state(model, number, value, tuple(tags.get(number, ())))
 
-    def find(self, ref: str) -> Version:
-        """Bring the state up to date; return the version that a ref names. Raises NotFoundError."""
-        wanted = parse_ref(ref)
+    def find(self, ref: str, wanted: Ref) -> Version:
+        """Bring the state up to date; return the version that a ref, parsed already, names. Raises
+        NotFoundError."""
         self.state.expect(wanted.model, wanted.number)
         self.open()
-        return self._named(ref, wanted)
+        return self.named(ref, wanted)
 
     def version(self, ref: str) -> Version:
         """The version that a ref names, in the state that was read last. Raises NotFoundError, which lists
         what there is."""
-        return self._named(ref, parse_ref(ref))
+        return self.named(ref, parse_ref(ref))
 
-    def _named(self, ref: str, wanted: Ref) -> Version:
+    def named(self, ref: str, wanted: Ref) -> Version:
+        """The same for a ref that is parsed already."""
         number = number_named(self.state, wanted)
         value = self.state.version(wanted.model, number) if number is not None else None
         if number is None or value is None:
@@ -187,16 +202,17 @@ class Repository:
         the version was deleted meanwhile.
         """
         found = self.outline(version, blob)
-        if not any(part.document for part in found.manifest.parts.values()):
+        if not version.trees:
             return found
         parts = {name: self.filled(version, part) for name, part in found.manifest.parts.items()}
-        return Described(msgspec.structs.replace(found.manifest, parts=parts), found.tensors)
+        manifest = msgspec.structs.replace(found.manifest, parts=parts)
+        return msgspec.structs.replace(found, manifest=manifest)
 
     def outline(self, version: Version, blob: Blob | None = None) -> Described:
         """The same, without the trees in separate documents: `filled` reads those."""
         key = manifest_key(version.manifest, version.file)
         found = self.reading(version, key, lambda: read_outline(self.storage, version, blob))
-        check_agreement(version, found.manifest, f"{self.storage}: {version}")
+        check_agreement(version, found)
         return found
 
     def filled(self, version: Version, part: Part) -> Part:
@@ -221,7 +237,7 @@ class Repository:
 
     def tensors(self, version: Version) -> Mapping[str, TensorInfo]:
         """The tensors of a version, with their current extents."""
-        return self.extents.of(self.outline(version), f"{self.storage}: {version}")
+        return self.extents.of(self.outline(version))
 
     def contents(self, version: Version) -> tuple[dict[str, Shard], dict[str, str]]:
         """What `known` returns; and the names of the version's documents, by the hash of their content."""
@@ -230,7 +246,7 @@ class Repository:
             return shards, documents
         found = self.outline(version)
         documents = {part.content: part.document for part in found.manifest.parts.values() if part.document}
-        return shards_of(self.extents.of(found, f"{self.storage}: {version}").values()), documents
+        return shards_of(self.extents.of(found).values()), documents
 
     def known(self, version: Version) -> dict[str, Shard]:
         """The shards of a version's tensors, by their names in packs, with their current extents."""

@@ -261,6 +261,8 @@ def _unseen(folder: int, key: str) -> Listed | None:
 def open_storage(address: str) -> Storage:
     """The storage in the folder `address`, relative to the current one. Raises NotFoundError if there is a
     file, a pipe, a device or a link to nothing in its place, or in that of a folder on the way to it."""
+    if os.path.isdir(address):
+        return LocalStorage(address)
     place = os.path.abspath(address)
     while not os.path.lexists(place) and os.path.dirname(place) != place:
         place = os.path.dirname(place)

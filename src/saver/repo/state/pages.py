@@ -55,7 +55,14 @@ class Pages:
         self._read = read
         self._write = write
         self._together = together
-        self._page = lru_cache(_CACHED)(self._decoded)
+        self._cached: Callable[[str], Page] | None = None
+
+    @property
+    def _page(self) -> Callable[[str], Page]:
+        """Reads a page, or still has it. Made on first use, since small stores have no pages."""
+        if self._cached is None:
+            self._cached = lru_cache(_CACHED)(self._decoded)
+        return self._cached
 
     def get(self, root: str | None, key: str) -> Any | None:
         """The value of a key; None if it has none. Like all methods, raises DamagedError for a page that

@@ -51,7 +51,7 @@ class State(Facts):
         self.shortcuts = Shortcuts(self._storage, self.log)
         self._wanted: tuple[str, ...] = ()
         """Keys to read ahead once the log has been read."""
-        self._expected: tuple[str | None, tuple[str, ...]] = (None, ())
+        self._expected: tuple[str | None, str, int | None] = (None, "", None)
         self.log.ahead.clear()
         self._view = View(self.shortcuts.pages)
         self._distrusts = False
@@ -75,8 +75,8 @@ class State(Facts):
         with self._lock:
             self.log.ahead.clear()  # an exception may have come before the end of the last time
             try:
-                likely = self._look_ahead() if not self._view.head else 0
-                self._read_on(self.log.head(self._view.head, likely))
+                known = self._view.head
+                self._read_on(self.log.head(known, 0 if known else self._look_ahead()))
             finally:  # what did not exist may exist by now
                 self.log.ahead.clear()
 
@@ -111,14 +111,16 @@ class State(Facts):
     def expect(self, model: str, number: int | None = None) -> None:
         """Read ahead what is needed about a model and this version of it (None: the newest); now, or when
         the log is first read. This changes no answer."""
-        version = version_key(model, number) if number is not None else f"version {model} {END}"
-        keys = (model_key(model), version, tag_key(model), tag_key(model, END))
         with self._lock:
-            if not self._view.head:
-                self._wanted = keys
-            elif self._expected != (self._view.root, keys):  # a repeated load needs no new read
-                self._expected = (self._view.root, keys)
+            if self._expected == (expected := (self._view.root, model, number)):
+                return  # a repeated load needs no new read
+            version = version_key(model, number) if number is not None else f"version {model} {END}"
+            keys = (model_key(model), version, tag_key(model), tag_key(model, END))
+            if self._view.head:
+                self._expected = expected
                 self._expect(keys)
+            else:
+                self._wanted = keys
 
     def _expect(self, keys: Iterable[str]) -> None:
         with suppress(SaverError):  # the caller that needs it gets the error
