@@ -12,8 +12,8 @@ import pytest
 
 import saver
 from saver.repo.numbered import PartVersion
-from saver.repo.objects import collectables
-from saver.repo.state import facts, pages, state, updating
+from saver.repo.objects import checkpoint_number, collectables
+from saver.repo.state import facts, pages, shortcuts, state, updating
 from saver.storage import Bytes, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage, LatencyStorage, StorageTests
@@ -27,16 +27,16 @@ along with the records after it; the manifest along with the pack. At 40 ms and 
 
 SAVE = 5
 """Waits of a small save that opens the store, besides the levels: those two; the manifest of the version
-before; the pack, which holds the manifest too; the record. With 4 levels 0.36 s."""
+before; the pack, which holds the manifest too; the record. With 4 levels 0.36 s. One save in 16 also writes
+a checkpoint and deletes an old one, all beside these."""
 
-AGAIN = 5
-"""Waits of one where the store is open, at any size."""
+AGAIN = 3
+"""Waits of one where the store is open, at any size: `store.json` beside the next two records; the pack; the
+record."""
 
-
-DUE = 14
-"""Waits of every 16th save besides three for each level. It makes the checkpoint that is due: reads the pages
-that it changes, beside those that only old checkpoints need; writes pages; writes the checkpoint, and deletes
-what is old. At 40 ms and 4 levels that is 1.0 s at most."""
+STEPS = 1
+"""What a checkpoint adds to those, besides the levels of the pages that it changes: it takes three steps, of
+which two go beside the pack and the record."""
 
 
 class TestCountingStorage(StorageTests):
@@ -166,26 +166,47 @@ def test_a_load_waits_three_times_and_once_for_each_level(growing: MemoryStorage
     assert most == LOAD
 
 
+@pytest.mark.parametrize("tags", [[], ["t1", "new"]], ids=["plain", "tagged"])
 def test_a_save_waits_five_times_and_once_for_each_level_if_it_opens_the_store(
+    growing: MemoryStorage, tags: list[str]
+) -> None:
+    """After any record; also the one that writes a checkpoint."""
+    most = {False: 0, True: 0}
+    for counting, is_due in at_every_distance(growing):
+        before = checkpoints(counting.storage)
+        saver.Saver(counting).save("m1", model(1000), step=1000, tags=tags)
+        assert counting.calls["put"] == 1, "a pack that holds its manifest"
+        assert counting.calls["list"] == 1
+        assert is_due or counting.calls["create"] == 1
+        assert (checkpoints(counting.storage) != before) == is_due
+        most[is_due] = max(most[is_due], counting.waits - levels(growing))
+    assert most == {False: SAVE, True: SAVE}
+
+
+def test_a_save_waits_three_times_if_the_store_is_open_and_one_in_16_for_a_checkpoint_too(
     growing: MemoryStorage,
 ) -> None:
-    storage, most = growing, 0
-    for counting, is_due in at_every_distance(storage):
-        store = saver.Saver(counting)
-        store.save("m1", model(1000))
-        assert counting.calls["put"] == 1, "a pack that holds its manifest"
-        if is_due:
-            assert counting.waits <= DUE + 3 * levels(storage)
-            continue
-        assert counting.calls["create"] == 1
-        assert counting.waits <= SAVE + levels(storage)
-        most = max(most, counting.waits - levels(storage))
+    counting = CountingStorage(growing)
+    store, due = saver.Saver(counting), 0
+    for number in range(3 * state.INTERVAL):
+        before = checkpoints(counting.storage)
         counting.begin_anew()
-        store.save("m1", model(1001))
-        assert store._repo.state.head % state.INTERVAL == 1 or counting.waits == AGAIN, (
-            "whatever the store holds"
-        )
-    assert most == SAVE
+        store.save("m1", model(2000 + number), step=2000 + number)
+        waits = counting.waits
+        if checkpoints(counting.storage) == before:
+            assert waits == AGAIN or number == 0, "whatever the store holds"
+        else:
+            assert waits <= AGAIN + STEPS + levels(growing)
+            assert counting.calls["list"] <= 1
+            due += number > 0
+    assert due >= 2
+
+
+def checkpoints(storage: Storage) -> list[str]:
+    """The keys of the checkpoints of a store, at most four and all of them whole."""
+    found = [key for key in storage.keys("state/") if checkpoint_number(key)]
+    assert len(found) <= shortcuts.CHECKPOINTS_KEPT
+    return found
 
 
 @pytest.mark.parametrize("ref", ["m0@best:loss", "m0@time=2000-01-01"])
@@ -249,7 +270,7 @@ def test_a_collection_waits_as_often_for_much_garbage_as_for_little() -> None:
         counting = CountingStorage(storage)
         collector = saver.Saver(counting)
         collector._repo.open()
-        collector._repo.state.keep_checkpoint()
+        collector._repo.state.keep_checkpoint().finish()
         counting.begin_anew()
         assert len(collector.gc(grace=0).freed) == deleted == before - len(list(collectables(storage)))
         waits.append(counting.waits)
