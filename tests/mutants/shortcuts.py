@@ -99,7 +99,8 @@ MUTANTS = [
     Mutant(
         "pages-that-come-back", "repo/state/keeping.py",
         "tuple(sorted({*names} - new))", "tuple(names)",
-        "leaving a page that a newer checkpoint needs again", (_LEFT,),
+        "leaving a page that a newer checkpoint needs again",
+        ("repo/test_keeping.py::test_a_page_that_comes_back_is_kept_as_long_as_anything_needs_it",),
     ),
     Mutant(
         "checkpoints-of-others-in-between", "repo/state/keeping.py",

@@ -14,7 +14,7 @@ import saver
 from saver.repo import document
 from saver.repo.beside import Ask, Beside, Steps
 from saver.repo.check import check
-from saver.repo.log import Delete, Tag
+from saver.repo.log import Delete, Note, Tag
 from saver.repo.objects import checkpoint_number
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
@@ -81,6 +81,30 @@ def test_no_page_is_left_over_or_missing(
         assert fresh.needed() == set(storage.keys("state/")), f"after {number}"
     kept = [key for key in storage.keys("state/") if checkpoint_number(key)]
     assert len(kept) == shortcuts.CHECKPOINTS_KEPT
+    assert check(Repository(storage)).sound
+
+
+def test_a_page_that_comes_back_is_kept_as_long_as_anything_needs_it() -> None:
+    """A tag goes back and forth between two versions, and so does the page that says where it is."""
+    storage, seen, back = MemoryStorage(), list[set[str]](), 0
+    repo = Repository(storage)
+    for _ in range(2):
+        save_version(repo, draft("a", {"p/x": np.arange(3)}))
+    for number in range(200):
+        repo.append(lambda: Tag("a", f"t{number:03}", 1))  # noqa: B023
+    for count in range(12 * state.INTERVAL):
+        turn, at = divmod(count, state.INTERVAL)
+        back_and_forth = Tag("a", "t100", 1 + turn % 2)
+        repo.append(lambda: back_and_forth if at == 0 else Note("a", None, f"{count}"))  # noqa: B023
+        fresh = State(storage)
+        fresh.refresh()
+        needed = fresh.needed()
+        assert needed == set(storage.keys("state/"))
+        root = fresh.shortcuts.read(fresh.shortcuts.numbers(fresh.head)[-1]).root
+        pages = set(fresh.shortcuts.pages.reachable(root))
+        back += len(seen) > 1 and bool((pages - seen[-1]) & set.union(*seen[:-1]))
+        seen.append(pages)
+    assert back > 5
     assert check(Repository(storage)).sound
 
 
