@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import saver
+from saver.repo import document
+from saver.repo.format import FORMAT, STORE_KEY, Format
+from saver.repo.log import Note, Record, log_key
 from saver.repo.numbered import PartVersion
-from saver.repo.objects import checkpoint_number, collectables
-from saver.repo.state import facts, pages, shortcuts, state, updating
+from saver.repo.objects import checkpoint_key, checkpoint_number, collectables, page_key
+from saver.repo.state import Checkpoint, checkpoint, facts, keep_reserve, pages, shortcuts, state, updating
 from saver.storage import Bytes, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage, LatencyStorage, StorageTests
@@ -228,10 +231,16 @@ def test_a_search_of_all_versions_reads_many_pages_at_once(ref: str, monkeypatch
     assert waits[1] - waits[0] <= (384 - 96) // pages.AHEAD * 2 + 2
 
 
-@pytest.mark.slow
-def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
-    kept: dict[str, bytes] = {}
-    tree = pages.Pages(kept.__getitem__, kept.__setitem__)
+@cache
+def large() -> MemoryStorage:
+    """A store of 100,000 versions, as far as its newest checkpoint says: no older record is ever read."""
+    storage = MemoryStorage()
+    storage.create(STORE_KEY, document.encode(Format(FORMAT, "0" * 32)))
+    keep_reserve(storage)
+    tree = pages.Pages(
+        lambda name: storage.read(page_key(name)),
+        lambda name, data: storage.create(page_key(name), data) and None,
+    )
     part = {"model": PartVersion(1, "0" * 64, 1000)}
     value = facts.VersionState(
         "0" * 64, part, 1_767_225_600.0, "somebody", ("0" * 32,), 1, 1, {"loss": 0.123456789}, "", 1000, 500
@@ -240,11 +249,38 @@ def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
     for number in range(1, 100_001):
         changes[facts.version_key("iris", number)] = value
         changes[facts.step_key("iris", number, number)] = number
-    root = tree.update(None, changes)
-    assert root is not None
-    assert tree._page(root).height + 1 == LEVELS
+    root, last = tree.update(None, changes), 100_000 - 100_000 % state.INTERVAL
+    record = document.encode(Record(1, last, "0" * 64, "0" * 32, 0.0, Note("iris", None, "")))
+    storage.create(log_key(last), record)
+    newest = Checkpoint(checkpoint.FORMAT, last, document.digest(record), root)
+    storage.create(checkpoint_key(last), document.encode(newest))
+    return storage
+
+
+@pytest.mark.slow
+def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
+    assert levels(large()) == LEVELS
     assert LOAD + LEVELS <= 7
-    assert SAVE + LEVELS <= 10
+    assert SAVE + LEVELS <= 9
+
+
+@pytest.mark.slow
+def test_among_100_000_versions_each_save_waits_nine_times_and_each_load_seven_times() -> None:
+    """Whatever the number of its record; also those that write a checkpoint."""
+    counting, due = CountingStorage(large().copy()), 0
+    saver.Saver(counting).save("iris", model(-1))  # the versions before have no manifests
+    for number in range(5 * state.INTERVAL):
+        before = checkpoints(counting.storage)
+        counting.begin_anew()
+        store = saver.Saver(counting)
+        store.save("iris", model(number), step=200_000 + number, tags=["newest"] if number % 5 == 0 else [])
+        assert counting.waits <= SAVE + LEVELS
+        due += checkpoints(counting.storage) != before
+        counting.begin_anew()
+        saver.Saver(counting).load("iris")
+        assert counting.waits <= LOAD + LEVELS
+    assert due == 5
+    assert levels(counting.storage) == LEVELS
 
 
 def test_a_log_without_checkpoints_is_read_many_records_at_a_time() -> None:
