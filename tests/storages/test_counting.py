@@ -205,6 +205,29 @@ def test_a_save_waits_three_times_if_the_store_is_open_and_one_in_16_for_a_check
     assert due >= 2
 
 
+CHANGES: list[tuple[str, int, int, Callable[[saver.Saver], object]]] = [
+    ("tag", 3, 5, lambda store: store.tag("m1@3", "new")),
+    ("untag", 4, 6, lambda store: store.untag("m0", "t0")),
+    ("label", 3, 5, lambda store: store.label("m1@2", {"a": "b"})),
+    ("note", 3, 5, lambda store: store.note("m1@2", "seen")),
+    ("delete", 9, 9, lambda store: store.delete("m1@2", tags=True)),
+]
+
+
+@pytest.mark.parametrize(
+    ("ordinary", "due", "act"), [each[1:] for each in CHANGES], ids=[each[0] for each in CHANGES]
+)
+def test_a_change_waits_little_longer_where_it_writes_a_checkpoint(
+    growing: MemoryStorage, ordinary: int, due: int, act: Callable[[saver.Saver], object]
+) -> None:
+    """Of three steps, one goes with the record. Besides the levels."""
+    for counting, is_due in at_every_distance(growing):
+        before = checkpoints(counting.storage)
+        act(saver.Saver(counting))
+        assert (checkpoints(counting.storage) != before) == is_due
+        assert counting.waits <= levels(growing) + (due if is_due else ordinary)
+
+
 def checkpoints(storage: Storage) -> list[str]:
     """The keys of the checkpoints of a store, at most four and all of them whole."""
     found = [key for key in storage.keys("state/") if checkpoint_number(key)]

@@ -104,26 +104,33 @@ class Repository:
 
         Returns the checkpoint that is due, to be written beside what the caller does next.
         """
+        return self._opened_to_write(self._create)
+
+    def open_to_change(self) -> Beside:
+        """The same for those who change what is there. Raises NotFoundError if there is no store."""
+        return self._opened_to_write(lambda: None)
+
+    def _opened_to_write(self, create: Callable[[], None]) -> Beside:
         self.state.expect_checkpoint()
         try:
             if self._format is not None:
                 self._format, *_ = self.state.refresh(partial(read_again, self.storage, self._format))
                 demand(self.storage, self.format().write, "write to")
             else:
-                self._begin_to_write()
+                self._look()
+                create()
+                demand(self.storage, self.format().write, "write to")
                 self.state.refresh()
             self._check(check_end)
             return self.state.keep_checkpoint()
         finally:
             self.state.shortcuts.forget_listing()
 
-    def _begin_to_write(self) -> None:
-        self._look()
+    def _create(self) -> None:
         if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
             keep_reserve(self.storage)
-        demand(self.storage, self.format().write, "write to")
 
     def _check(self, check: Callable[[Storage, State], bool]) -> None:
         """Check once that what was read is the end of the log: records that were seen remain."""
@@ -136,7 +143,7 @@ class Repository:
         `decide` is called again, with the current state, whenever another writer was faster. On a full
         disk, events that lead to free space may use that of the shortcuts.
         """
-        with self.open_to_write() as beside:
+        with self.open_to_change() as beside:
             return self._append(decide, beside)
 
     def _append(self, decide: Callable[[], Event | None], beside: Beside) -> Record | None:
