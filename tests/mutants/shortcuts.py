@@ -85,9 +85,10 @@ MUTANTS = [
     ),
     Mutant(
         "pages-first", "repo/state/keeping.py",
-        "        *pages,\n    ]\n    old = due.old if spare is not None else ()\n    yield [\n",
+        "        *pages,\n    ]\n    old = due.old if spare is not None else ()\n    _, gone, _ = yield [\n",
         "    ]\n    old = due.old if spare is not None else ()\n"
-        "    yield [partial(shortcuts.write_once, due.found, due.anew)]\n    yield [\n        *pages,\n",
+        "    yield [partial(shortcuts.write_once, due.found, due.anew)]\n    yield pages\n"
+        "    _, gone, _ = yield [\n",
         "the order: the pages of a checkpoint are there before it is",
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
     ),
@@ -108,6 +109,12 @@ MUTANTS = [
         "finding out what old checkpoints need alone where none says it", (_LEFT,),
     ),
     Mutant(
+        "pages-of-what-stays", "repo/state/keeping.py",
+        " if gone else []", "",
+        "leaving the pages of an old checkpoint that could not be deleted",
+        ("repo/test_keeping.py::test_the_pages_of_an_old_checkpoint_that_cannot_be_deleted_stay",),
+    ),
+    Mutant(
         "late-rest", "repo/state/state.py",
         "            if self._view is view and view.due == wanted:", "            if True:",
         "resting only on a checkpoint that says all that the view says",
@@ -121,7 +128,7 @@ MUTANTS = [
     ),
     Mutant(
         "old-checkpoints", "repo/state/keeping.py",
-        "        partial(shortcuts.drop, [*map(shortcuts.key, old)]),\n", "",
+        "        partial(shortcuts.drop, [*map(shortcuts.key, old)]),\n", "        lambda: False,\n",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),

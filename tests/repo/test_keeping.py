@@ -108,6 +108,22 @@ def test_a_page_that_comes_back_is_kept_as_long_as_anything_needs_it() -> None:
     assert check(Repository(storage)).sound
 
 
+def test_the_pages_of_an_old_checkpoint_that_cannot_be_deleted_stay() -> None:
+    class Keeping(MemoryStorage):
+        def delete(self, *keys: str) -> None:
+            if any(map(checkpoint_number, keys)):
+                raise saver.CannotWriteError(f"{keys[0]}: no")
+            super().delete(*keys)
+
+    storage = Keeping()
+    for number, repo in zip(range(130), one_process(storage), strict=False):
+        act(repo, number)
+    fresh = State(storage)
+    fresh.refresh()
+    assert len(fresh.shortcuts.numbers(fresh.head)) > 2 * shortcuts.CHECKPOINTS_KEPT
+    assert list(fresh.shortcuts.missing_pages(fresh.head, set(storage.keys("state/")))) == []
+
+
 def test_records_that_come_while_a_checkpoint_is_written_are_not_forgotten() -> None:
     storage = MemoryStorage()
     reader, writer = Repository(storage), Repository(storage)

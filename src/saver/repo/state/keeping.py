@@ -115,14 +115,15 @@ def steps(due: Due, shortcuts: Shortcuts, storage: Storage) -> Generator[list[As
         *pages,
     ]
     old = due.old if spare is not None else ()
-    yield [
+    _, gone, _ = yield [
         partial(shortcuts.make_durable, due.undurable, record),
         partial(shortcuts.drop, [*map(shortcuts.key, old)]),
         partial(keep_reserve, storage),
     ]
+    pages_of_old = [*map(page_key, spare or ())] if gone else []
     there, _ = yield [
         partial(shortcuts.write_once, due.found, due.anew),
-        partial(shortcuts.drop, [*map(page_key, spare or ())]),
+        partial(shortcuts.drop, pages_of_old),
     ]
     found: Checkpoint = there
     return found

@@ -256,14 +256,16 @@ class Shortcuts:
                 raise
             return None
 
-    def drop(self, keys: Iterable[str]) -> None:
-        """Delete what is old: checkpoints first, and their pages only once those are gone. What cannot be
-        deleted now, a collection deletes."""
+    def drop(self, keys: Iterable[str]) -> bool:
+        """Delete what is old: checkpoints first, and their pages only once those are gone. Returns whether
+        all was deleted; what cannot be deleted now, a collection deletes."""
         found = sorted(set(keys))
         pages = [key for key in found if not self._number(key)]
         with suppress(SaverError):
             for each in filter(None, ([key for key in found if self._number(key)], pages)):
                 self._storage.delete(*each)
+            return True
+        return False
 
     def needed(self, head: int) -> set[str]:
         """The keys below `state/` that are in use: the newest checkpoints up to `head`, all their pages, and
