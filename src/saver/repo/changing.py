@@ -13,7 +13,7 @@ from saver.repo.history import Summary
 from saver.repo.labels import labelled
 from saver.repo.log import Delete, Event, Label, Note, Tag
 from saver.repo.naming import model_of, ref_of
-from saver.repo.refs import BadNameError, parse_range
+from saver.repo.refs import BadNameError, parse_range, parse_ref
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
 
@@ -47,7 +47,7 @@ def tag(repo: Repository, ref: str | Version, name: str) -> None:
             return None
         return Tag(version.model, name, version.number, repo.state.tag(version.model, name))
 
-    repo.open()
+    _expect(repo, ref)
     repo.append(decide)
 
 
@@ -57,7 +57,7 @@ def untag(repo: Repository, model: str, name: str) -> None:
     def decide() -> Event | None:
         return Tag(model, name, None, repo.version(f"{model}@{name}").number)
 
-    repo.open()
+    repo.state.expect(model)
     repo.append(decide)
 
 
@@ -70,7 +70,7 @@ def label(repo: Repository, ref: str | Version, changes: Mapping[str, str | None
         labelled(about.labels, changed)
         return Label(model, number, changed) if changed else None
 
-    repo.open()
+    _expect(repo, ref)
     repo.append(decide)
 
 
@@ -81,8 +81,14 @@ def note(repo: Repository, ref: str | Version, notes: str) -> None:
         model, number, about = _subject(repo, ref)
         return Note(model, number, notes) if notes != about.notes else None
 
-    repo.open()
+    _expect(repo, ref)
     repo.append(decide)
+
+
+def _expect(repo: Repository, ref: str | Version) -> None:
+    """Have what is needed about this version read ahead."""
+    wanted = ref_of("ref", ref)
+    repo.state.expect(wanted.model, wanted.number)
 
 
 def _subject(repo: Repository, ref: str | Version) -> tuple[str, int | None, Version | Summary]:
@@ -96,6 +102,8 @@ def _subject(repo: Repository, ref: str | Version) -> tuple[str, int | None, Ver
 def delete(repo: Repository, refs: Iterable[str | Version], *, tags: bool, dry_run: bool = False) -> Versions:
     """Delete versions; those of one model in one record. Returns them as they were. Raises TaggedError, and
     deletes nothing, if one has a tag and `tags` does not say that tags may go too."""
+    if not dry_run:
+        repo.state.expect_checkpoint()
     repo.open()
     named = {str(version): version for ref in refs for version in _versions(repo, ref)}
     versions = sorted(named.values(), key=lambda version: (version.model, version.number))

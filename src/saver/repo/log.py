@@ -163,8 +163,15 @@ class Log:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.ahead: dict[str, bytes | None] = {}
-        """What was read before it was needed, by key; None for objects that did not exist. These are
-        guesses: they may be discarded, and each is used once."""
+        """What was read before it was needed, by key; None for objects that did not exist, empty for those
+        that did and were not read. These are guesses: they may be discarded, and each is used once."""
+
+    def looks(self, head: int) -> list[Callable[[], None]]:
+        """Calls that ask whether the two records after the head exist."""
+        return [partial(self._look, log_key(number)) for number in (head + 1, head + 2)]
+
+    def _look(self, key: str) -> None:
+        self.ahead[key] = b"" if self.storage.stat(key) is not None else None
 
     def look_ahead(self, first: str, number: int, count: int) -> None:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from

@@ -13,6 +13,7 @@ import msgspec
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
+from saver.repo.beside import Beside
 from saver.repo.described import Described, read_outline
 from saver.repo.extents import Extents, packs_of
 from saver.repo.finding import not_found, number_named, tags_of
@@ -106,27 +107,49 @@ class Repository:
         if self._format is None:
             self._look()
             self.format()
-        self._refresh(check_end_if_possible)
+        try:
+            self.state.refresh()
+            self._check(check_end_if_possible)
+        finally:
+            self.state.shortcuts.forget_listing()
 
-    def open_to_write(self) -> None:
-        """Bring the state up to date, check that writing is allowed; create the store if there is none."""
-        if self._format is not None:
-            self._format = read_again(self.storage, self._format)
-        else:
-            self._look()
+    def open_to_write(self) -> Beside:
+        """Bring the state up to date, check that writing is allowed; create the store if there is none.
+
+        Returns the checkpoint that is due, to be written beside what the caller does next.
+        """
+        return self._opened_to_write(self._create)
+
+    def open_to_change(self) -> Beside:
+        """The same for those who change what is there. Raises NotFoundError if there is no store."""
+        return self._opened_to_write(lambda: None)
+
+    def _opened_to_write(self, create: Callable[[], None]) -> Beside:
+        self.state.expect_checkpoint()
+        try:
+            if self._format is not None:
+                self._format, *_ = self.state.refresh(partial(read_again, self.storage, self._format))
+                demand(self.storage, self.format().write, "write to")
+            else:
+                self._look()
+                create()
+                demand(self.storage, self.format().write, "write to")
+                self.state.refresh()
+            self._check(check_end)
+            return self.state.keep_checkpoint()
+        finally:
+            self.state.shortcuts.forget_listing()
+
+    def _create(self) -> None:
         if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
             keep_reserve(self.storage)
-        demand(self.storage, self.format().write, "write to")
-        self._refresh(check_end)
 
-    def _refresh(self, check: Callable[[Storage, State], bool]) -> None:
-        """Read the log to its end, and check once that this is the end: records that were seen remain."""
-        self.state.refresh()
+    def _check(self, check: Callable[[Storage, State], bool]) -> None:
+        """Check once that what was read is the end of the log: records that were seen remain."""
         if self._whole not in (check, check_end):
             self._whole = check_end if check(self.storage, self.state) else check
-        self.state.shortcuts.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Append the event that `decide` returns to the log, durably; returns its record. None does nothing.
@@ -134,8 +157,10 @@ class Repository:
         `decide` is called again, with the current state, whenever another writer was faster. On a full
         disk, events that lead to free space may use that of the shortcuts.
         """
-        self.open_to_write()
-        self.state.keep_checkpoint()
+        with self.open_to_change() as beside:
+            return self._append(decide, beside)
+
+    def _append(self, decide: Callable[[], Event | None], beside: Beside) -> Record | None:
         transaction = self.fresh()
         while True:
             last = self.state.last()  # before the decision: other threads may move the state on meanwhile
@@ -144,7 +169,7 @@ class Repository:
                 return None
             record = record_after(last, event, transaction, self.clock(), self.author)
             try:
-                digest = self.state.log.append(record)
+                digest = beside.call(partial(self.state.log.append, record))
             except CannotWriteError as error:
                 if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):
                     continue

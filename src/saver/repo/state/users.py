@@ -25,11 +25,12 @@ from saver import forks
 from saver.errors import IncompatibleError, NotFoundError, SaverError
 from saver.logger import logger
 from saver.repo.objects import USERS
+from saver.repo.state.checkpoint import USERS_FORMAT, UsersCheckpoint
+from saver.repo.state.facts import END
 from saver.repo.state.moves import Moves
 from saver.repo.state.needs import changes, links, needs, pack_in, reached
-from saver.repo.state.shortcuts import USERS_FORMAT, Shortcuts, UsersCheckpoint
+from saver.repo.state.shortcuts import Shortcuts
 from saver.repo.state.state import INTERVAL, State
-from saver.repo.state.view import END
 from saver.repo.version import Version, from_state
 
 MANY = 10_000
@@ -251,8 +252,8 @@ class Users:
         if last != self.head or (last - self.kept < INTERVAL and not self._relisted):
             return
         try:
-            found = UsersCheckpoint(USERS_FORMAT, last, digest, self._root, self.listed)
-            self.shortcuts.write(found, None, anew=False)
+            found = UsersCheckpoint(USERS_FORMAT, last, digest, self._root, listed=self.listed)
+            self.shortcuts.write(found)
         except SaverError as error:
             logger.info("%s: no shortcut to who needs what: %s", self._state.log.storage, error)
             return
