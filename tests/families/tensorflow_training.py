@@ -168,10 +168,37 @@ def of_checkpoint(run: Any, holder: dict[str, Any], last: int) -> Any:
     return holder
 
 
+def keras_start() -> dict[str, Any]:
+    """An optimizer of Keras in a checkpoint, which makes its variables in the first step."""
+    import keras
+
+    model = Net("adam")
+    model(batch(0)[0])
+    return {"state": tf.train.Checkpoint(model=model, optimizer=keras.optimizers.Adam(0.01, name="adam"))}
+
+
+def of_keras(run: Any, holder: dict[str, Any], last: int) -> Any:
+    """The loop of a user of an optimizer of Keras, compiled."""
+    state = holder["state"]
+
+    @tf.function
+    def train(images: Any, labels: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_of(state.model(images, train=True), labels)
+        variables = state.model.trainable_variables
+        state.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    for step in range(run.resume(), last):
+        run.step(step, loss=float(train(*batch(step))))
+    return holder
+
+
 LOOPS = {
     "plain": (plain, lambda: {"train": plain_start()}),
     "modules": (of_modules, module_start),
     "checkpoint": (of_checkpoint, checkpoint_start),
+    "keras": (of_keras, keras_start),
 }
 
 
@@ -198,4 +225,4 @@ def predict(name: str, holder: Any) -> Any:
     if name == "plain":
         weights, bias = holder["train"]["weights"]
         return images @ weights + bias
-    return (holder["state"] if name == "checkpoint" else type("", (), holder)).model(images)
+    return (holder["state"] if "state" in holder else type("", (), holder)).model(images)

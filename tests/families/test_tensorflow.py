@@ -26,13 +26,17 @@ import saver  # noqa: E402
 from saver.errors import CannotSaveError, DoesNotFitError, IncompatibleError, SaverError  # noqa: E402
 from saver.families.tensorflow.tensors import CODES  # noqa: E402
 from saver.file import open_file  # noqa: E402
+from saver.rehearsal.memento import Memento  # noqa: E402
 from saver.restoring import restore  # noqa: E402
 from saver.storages.memory import MemoryStorage  # noqa: E402
 from saver.tensors import ITEM_SIZE, TensorData, pieces  # noqa: E402
 from saver.testing import CodecTests  # noqa: E402
 from saver.testing.codecs import StoredObject, bytes_of, change, load  # noqa: E402
 
-pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.xdist_group("tensorflow"), pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]  # fmt: skip
 
 TRUST = ("tensorflow_training.*",)
 SHAPES = [(), (0,), (3,), (2, 3), (2, 0, 3)]
@@ -282,6 +286,25 @@ def test_what_has_no_data_form_is_refused_with_the_way_out(name):
     make, why = REFUSED[name]
     with pytest.raises(CannotSaveError, match=why):
         saver.dumps({"it": make()})
+
+
+def test_a_run_says_what_to_do_instead():
+    store = saver.Saver(MemoryStorage())
+    with pytest.raises(CannotSaveError, match=r"it: .*make the pipeline again with \.skip"):
+        store.checkpoints("run", {"it": iter(tf.data.Dataset.range(3))}, every=saver.Every(steps=1))
+
+
+def test_a_proof_puts_everything_back():
+    holder = tensorflow_training.module_start() | tensorflow_training.keras_start()
+    before, memento = bytes_of(holder), Memento([holder])
+    net, images = holder["model"], batch(1)[0]
+    net(images, train=True)
+    net.layers[0].weights.assign_add(tf.ones_like(net.layers[0].weights))
+    net.statistics["more"], net.calls = 3, 5
+    net.layers.append(Dense(3))
+    assert bytes_of(holder) != before
+    memento.put_back()
+    assert bytes_of(holder) == before
 
 
 def test_a_tensor_of_a_graph_is_refused():

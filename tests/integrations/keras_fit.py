@@ -74,16 +74,30 @@ def fit(
     data = (
         (Rows(rows, targets),) if kind == "dataset" else (rows[: SIZE * BATCHES], targets[: SIZE * BATCHES])
     )
-    options = {} if kind == "dataset" else {"batch_size": SIZE}
+    options = {} if kind in ("dataset", "pipeline") else {"batch_size": SIZE}
+    if kind == "pipeline":
+        data = (_pipeline(*data),)
     history = model.fit(
-        *data, epochs=EPOCHS, shuffle=kind != "ordered", verbose=0, callbacks=callbacks,
+        *data, epochs=EPOCHS, shuffle=kind not in ("ordered", "pipeline"), verbose=0, callbacks=callbacks,
         validation_data=(rows[100:], targets[100:]), **options,
     )  # fmt: skip
     weights = [keras.ops.convert_to_numpy(each).tobytes() for each in model.weights]
     return weights, (history.history, history.epoch)
 
 
-KINDS = ["ordered", "dataset"] + ["arrays"] * (keras.backend.backend() != "tensorflow")
+def _pipeline(rows: Any, targets: Any) -> Any:
+    """A pipeline of TensorFlow that shuffles once."""
+    import tensorflow
+
+    found = tensorflow.data.Dataset.from_tensor_slices((rows, targets))
+    return found.shuffle(100, seed=1, reshuffle_each_iteration=False).batch(SIZE)
+
+
+KINDS = (
+    ["ordered", "dataset"]
+    + ["pipeline"] * (keras.backend.backend() == "tensorflow")
+    + ["arrays"] * (keras.backend.backend() != "tensorflow")
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

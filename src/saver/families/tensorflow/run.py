@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +12,8 @@ from tensorflow.python.eager import context
 from tensorflow.python.ops import stateful_random_ops
 
 from saver.errors import IncompatibleError
+from saver.families.tensorflow.fitting import assign
+from saver.families.tensorflow.modules import DictWrapper, ListWrapper, TupleWrapper, objects_of
 from saver.families.tensorflow.variables import (
     VARIABLES,
     check_generator,
@@ -66,10 +69,18 @@ class TensorFlowFramework(Framework):
         pass
 
     def held(self, obj: Any) -> Held | None:
-        if type(obj) in VARIABLES:
+        cls = type(obj)
+        if cls in VARIABLES:
             value = value_of(obj)
-            return Held(lambda: obj.assign(value) and None)
-        return Held(lambda: None) if isinstance(obj, tf.Tensor) else None
+            return Held(partial(assign, obj, value))
+        if cls in (ListWrapper, DictWrapper, TupleWrapper):
+            return Held(lambda: None, (obj._storage if cls is ListWrapper else obj.__wrapped__,))
+        if cls is tf.random.Generator:
+            return Held(lambda: None, (obj.state,))
+        if cls is tf.train.Checkpoint:
+            return Held(lambda: None, tuple(objects_of(obj).values()))
+        own = cls.__module__.partition(".")[0] == "tensorflow" and not issubclass(cls, tf.Module)
+        return Held(lambda: None) if own else None  # functions, devices: training does not change them
 
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
         return lambda: None
