@@ -13,7 +13,7 @@ from saver.repo.history import Summary
 from saver.repo.labels import labelled
 from saver.repo.log import Delete, Event, Label, Note, Tag
 from saver.repo.naming import model_of, ref_of
-from saver.repo.refs import BadNameError, parse_range, parse_ref
+from saver.repo.refs import BadNameError, parse_range
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
 
