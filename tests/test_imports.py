@@ -137,15 +137,21 @@ CONTRACTS = {
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
-        "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
+        "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
+    "saver.format": ("errors", "page", "registry", "storage", "opened"),
+    "saver.exporting": (
+        "arguments", "disk", "errors", "file", "format", "human", "line", "opened", "page", "storage",
+        "streams",
+    ),
     "saver.formats": (
-        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
+        "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
+        "tensors", "tree", "encoding", "opened", "compare", "file", "format", "formats",
     ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
-        "description", "file", "streams", "compare", "restoring", "line",
+        "description", "exporting", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
@@ -338,8 +344,8 @@ def test_the_public_names_are_these() -> None:
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
         "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
-        "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
-        "verify",
+        "VersionWarning", "describe", "diff", "dump", "dumps", "export", "load", "loads", "register",
+        "restore", "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 26
+    assert len(saver.__all__) <= 27
     assert all(hasattr(saver, name) for name in saver.__all__)

@@ -32,6 +32,7 @@ from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
 from saver.registration import register
 
 if TYPE_CHECKING:
+    from saver.exporting import export
     from saver.policy import Every, Keep, OnSignal
     from saver.repo.version import Version
     from saver.saver import Saver
@@ -60,6 +61,7 @@ __all__ = [
     "diff",
     "dump",
     "dumps",
+    "export",
     "load",
     "loads",
     "register",
@@ -73,6 +75,7 @@ _LATER = {
     "OnSignal": "saver.policy",
     "Saver": "saver.saver",
     "Version": "saver.repo.version",
+    "export": "saver.exporting",
 }
 """Names whose modules are imported on first use: code that only uses one file needs no store."""
 

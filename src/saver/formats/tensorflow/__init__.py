@@ -13,12 +13,13 @@ from glob import escape, glob
 import numpy as np
 from blake3 import blake3
 
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, SaverError
+from saver.format import Beside, Reads
 from saver.formats._opening import opened_dict
 from saver.formats.tensorflow import slices
 from saver.formats.tensorflow.bundle import Bundle
 from saver.formats.tensorflow.table import MAGIC, entries
-from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Beside, Piece, Variable
+from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Piece, Variable
 from saver.formats.tensorflow.wire import Malformed, fields
 from saver.opened import Opened
 from saver.repo.manifest import SOLE
@@ -29,31 +30,40 @@ from saver.tree import Node, Tensor, Value
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
 
 
-def recognizes(blob: Blob) -> bool:
-    """Whether the file ends as the tables do that checkpoints consist of."""
-    return blob.size > len(MAGIC) and blob.read(blob.size - len(MAGIC)) == MAGIC
+class TensorFlow(Reads):
+    """Checkpoints of TensorFlow: a file, or an index with its data files."""
+
+    name = "tensorflow"
+    title = "a checkpoint of TensorFlow"
+    endings = (".ckpt", ".index")
+
+    def recognizes(self, blob: Blob) -> bool:
+        """Whether the file ends as the tables do that checkpoints consist of."""
+        return blob.size > len(MAGIC) and blob.read(blob.size - len(MAGIC)) == MAGIC
+
+    def first_of(self, path: str) -> str | None:
+        """The index of a checkpoint of version 2, or the first file of version 1, by its prefix."""
+        found = (f"{path}.index", *sorted(glob(f"{escape(path)}-00000-of-[0-9][0-9][0-9][0-9][0-9]")))
+        return next(filter(os.path.isfile, found), None)
+
+    def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
+        """The variables as one part, a dict in the order of their names. `blob` is the index of version 2, or
+        a file of version 1; `beside` opens the others in its folder, and is None for bytes that are in no
+        folder.
+
+        Everything is read and compared with TensorFlow's sums now. Raises DamagedError if it differs, and
+        IncompatibleError if it is malformed, or has types that Saver does not know.
+        """
+        where, table = blob.name, memoryview(blob.read())
+        try:
+            return _opened(_variables(blob, table, beside), where, table)
+        except (Malformed, ValueError) as error:
+            if isinstance(error, SaverError):
+                raise
+            raise IncompatibleError(f"{where}: this is not a checkpoint of TensorFlow: {error}") from None
 
 
-def first_of(path: str) -> str | None:
-    """The index of a checkpoint of version 2, or the first file of version 1, by its prefix."""
-    found = (f"{path}.index", *sorted(glob(f"{escape(path)}-00000-of-[0-9][0-9][0-9][0-9][0-9]")))
-    return next(filter(os.path.isfile, found), None)
-
-
-def open_blob(blob: Blob, beside: Beside | None) -> Opened:
-    """The variables as one part, a dict in the order of their names. `blob` is the index of version 2, or a
-    file of version 1; `beside` opens the others in its folder, and is None for bytes that are in no folder.
-
-    Everything is read and compared with TensorFlow's sums now. Raises DamagedError if it differs, and
-    IncompatibleError if it is malformed, or has types that Saver does not know.
-    """
-    where, table = blob.name, memoryview(blob.read())
-    try:
-        return _opened(_variables(blob, table, beside), where, table)
-    except (Malformed, ValueError) as error:
-        if isinstance(error, IncompatibleError):
-            raise
-        raise IncompatibleError(f"{where}: this is not a checkpoint of TensorFlow: {error}") from None
+FORMAT = TensorFlow()
 
 
 def _variables(blob: Blob, table: memoryview, beside: Beside | None) -> list[Variable]:
