@@ -137,8 +137,8 @@ BAD_ARRAYS = {
     "of objects": npy(header=described("'|O'")),
     "of a subclass of objects": npy(header=described("[('a', '|O')]")),
     "of elements without bytes": npy(header=described("'|V0'", shape="(4611686018427387000,)"), data=b""),
-    "of texts that are none": npy(header=described("'<U1'", shape="(8,)"), data=b"\xff" * 32),
-    "of flags that are none": npy(header=described("'|b1'", shape="(32,)"), data=b"\x07" * 32),
+    "of texts beyond Unicode": npy(header=described("'<U1'", shape="(8,)"), data=b"\xff" * 32),
+    "of flags beyond one": npy(header=described("'|b1'", shape="(32,)"), data=b"\x07" * 32),
 }
 
 

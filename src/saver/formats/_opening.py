@@ -7,7 +7,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -60,16 +61,68 @@ def opened_value(
     digest: str,
 ) -> Opened:
     """A value as the only part; otherwise as `opened_dict`."""
-    tree = msgspec.Raw(to_json(root))
-    content = manifests.content_hash(manifests.structure(tree, {}))
-    part = Part(tree=tree, hash=manifests.part_hash(content, infos, infos), version=1, packages=packages)
-    manifest = Manifest(format=manifests.FORMAT, parts={SOLE: part}, time=time.time())
+    return opened_parts({SOLE: Tree(root, {}, packages)}, infos, blobs, where, size, digest, whole=False)
+
+
+class Tree(NamedTuple):
+    """A part: its tree and its batches, built or as decoded JSON, and the packages that they need."""
+
+    root: Any
+    batches: Mapping[str, Any]
+    packages: tuple[str, ...]
+
+
+def opened_parts(
+    parts: Mapping[str, Tree],
+    infos: Mapping[str, TensorInfo],
+    blobs: Mapping[str, Blob],
+    where: str,
+    size: int,
+    digest: str,
+    whole: bool = True,
+    environment: Mapping[str, Any] = MappingProxyType({}),
+) -> Opened:
+    """Several parts; otherwise as `opened_dict`. Raises IncompatibleError for a name that no part can have,
+    and for a tensor that is missing."""
+    found = {}
+    for name, part in parts.items():
+        if not name.isprintable() or not 0 < len(name) <= 100 or "/" in name:
+            raise IncompatibleError(f"{where}: {name[:80]!r} cannot be the name of a part")
+        tree = msgspec.Raw(to_json(part.root))
+        batches = {key: msgspec.Raw(to_json(state)) for key, state in part.batches.items()}
+        names = _tensors(part)
+        if not infos.keys() >= names:
+            raise IncompatibleError(f"{where}: the part {name!r} refers to a tensor that is missing")
+        content = manifests.content_hash(manifests.structure(tree, batches))
+        hashed = manifests.part_hash(content, infos, sorted(names))
+        found[name] = Part(tree=tree, batches=batches, hash=hashed, version=1, packages=part.packages)
+    manifest = Manifest(
+        format=manifests.FORMAT, parts=found, time=time.time(), whole=whole, environment=dict(environment)
+    )
 
     def opened(names: Iterable[str]) -> dict[str, Blob]:
         return {name: blobs[name] for name in names}
 
     source = PackedTensors(infos, opened, where, _ADVICE, size=size)
     return Opened(manifest, source, where, size, digest)
+
+
+def _tensors(part: Tree) -> set[str]:
+    """The names of the tensors in a part."""
+    found, waiting = set[str](), [part.root, *part.batches.values()]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is Tensor:
+            found.add(item.name)
+        elif type(item) is Node:
+            waiting.append(item.state)
+        elif type(item) is list:
+            waiting += item
+        elif type(item) is dict:
+            name = item.get("$tensor")
+            found |= {name} if type(name) is str else set()
+            waiting += item.values()
+    return found
 
 
 def hashed(name: str, dtype: str, shape: tuple[int, ...], blob: Blob, start: int) -> TensorInfo:
