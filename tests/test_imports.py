@@ -234,15 +234,16 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
+    "huggingface": ("transformers",), "hdf5": ("h5py",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 
 
-def test_a_library_is_imported_in_its_own_family_and_its_integration_alone() -> None:
+def test_a_library_is_imported_in_its_own_family_integration_and_format_alone() -> None:
     for module, path in MODULES.items():
         known = {name.partition(".")[0] for name in imports_of(path)} & FRAMEWORKS
         allowed = set[str]()
-        if module.startswith(("saver.families.", "saver.integrations.")):
+        if module.startswith(("saver.families.", "saver.integrations.", "saver.formats.")):
             name = module.split(".")[2]
             packages = registry.family(name).packages if registry.known(name) else (name,)
             allowed = {*packages, *BENEATH.get(name, ())}

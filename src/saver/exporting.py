@@ -90,9 +90,16 @@ def export_opened(
         opened.tree(part)
     found = _format(path, format)
     with ExitStack() as stack:
-        out: _Local | _Stream = _Stream(target, stack) if path is None else _Local(path, stack)
+        out: _Local | _Stream
+        out = _Stream(target, stack) if path is None else _Local(found.base(path), stack)
         losses = tuple(out.guarded(found, chosen, progress))
     return Exported(path or "", found.name, out.bytes, losses)
+
+
+def replaced_by(path: str, format: str | None) -> str:
+    """The file or folder that `export` would replace, which may not exist."""
+    found = _format(path, format)
+    return f"{found.base(path)}{found.last}"
 
 
 def _format(path: str | None, name: str | None) -> Writes:

@@ -94,7 +94,13 @@ class Reads(Format):
 
 
 class Writes(Format):
-    """A format that can be written."""
+    """A format that can be written. Of several files, that of the name `last` makes the others count."""
+
+    last: ClassVar[str] = ""
+
+    def base(self, path: str) -> str:
+        """What the names of files are added to, for the path that the caller gave."""
+        return path
 
     @abstractmethod
     def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:

@@ -11,7 +11,7 @@ import click
 from saver.cli import Failure
 from saver.cli._screen import Screen, screen, size
 from saver.cli._store import counted
-from saver.exporting import Exported, losses_page
+from saver.exporting import Exported, losses_page, replaced_by
 from saver.format import Format, Reads, Writes, named
 from saver.page import Table
 
@@ -44,8 +44,11 @@ parts_option = click.option(
 )
 
 
-def written(write: Callable[..., Exported], path: str, force: bool, as_json: bool) -> Exported:
+def written(
+    write: Callable[..., Exported], path: str, format: str | None, force: bool, as_json: bool
+) -> Exported:
     """Write, unless something is there that is not to be replaced. `write` takes `progress`."""
+    path = replaced_by(path, format)
     if os.path.lexists(path) and not force and not _is_empty(path):
         raise Failure(f"{path}: the file exists, so nothing was written; replace it with --force")
     if as_json:

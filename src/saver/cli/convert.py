@@ -29,7 +29,7 @@ def command(
     is run.
     """
     write = partial(export, source, file, format=format, parts=parts or None)
-    found = written(write, file, force, as_json)
+    found = written(write, file, format, force, as_json)
     if as_json:
         print_json(documents.converted(source, found))
         return

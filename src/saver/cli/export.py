@@ -39,7 +39,7 @@ def command(
     store = existing(address)
     version = store.version(ref)
     write = partial(store.export, str(version), file, format=format, parts=parts or None)
-    found = written(write, file, force, as_json)
+    found = written(write, file, format, force, as_json)
     if as_json:
         print_json(documents.document(documents.Exported, found, ref=str(version)))
         return
