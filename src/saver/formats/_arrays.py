@@ -42,11 +42,12 @@ _STEPS = re.compile(r"\.?(\[)?(.*?)(?(1)\])(?=\.|\[|$)", re.DOTALL)
 
 
 class Named(NamedTuple):
-    """An array under its name, and where it is."""
+    """An array under its name, and where it is: its place, and the steps that lead to it."""
 
     name: str
     place: str
     array: Array
+    steps: tuple[str, ...] = ()
 
 
 class Arrays(NamedTuple):
@@ -227,7 +228,7 @@ class _Walk:
         if array.name and self._first.setdefault(same, place) != place:
             text = f"it has the same bytes as {self._first[same]}; both are written, as two arrays"
             self.losses.append(Loss(place, text))
-        self.found.append(Named(unique, place, array))
+        self.found.append(Named(unique, place, array, tuple(name)))
 
     def _count(self) -> None:
         self._visits -= 1

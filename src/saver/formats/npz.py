@@ -5,7 +5,6 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, 
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from blake3 import blake3
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, widenings
+from saver.formats._blobs import BlobFile
 from saver.formats._npy import HEADER, header, parsed
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
 from saver.formats._writing import PIECE, spread
@@ -45,7 +45,7 @@ class Npz(Reads, Writes):
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
         """The arrays as one part, a dict of them. Those that are compressed go to a temporary file."""
         try:
-            with zipfile.ZipFile(_BlobFile(blob)) as archive, Spool(blob.name, limit_of(blob.size)) as spool:
+            with zipfile.ZipFile(BlobFile(blob)) as archive, Spool(blob.name, limit_of(blob.size)) as spool:
                 return _opened(archive, blob, spool)
         except SaverError:
             raise
@@ -165,32 +165,3 @@ def _unpacked(
     if spool.size - start != size_of(dtype, shape):
         raise IncompatibleError(f"{where}: {name[:80]!r} does not have the bytes that its shape needs")
     return dtype, shape, order, start
-
-
-class _BlobFile(io.RawIOBase):
-    """A blob as a file object."""
-
-    def __init__(self, blob: Blob) -> None:
-        self._blob, self._at = blob, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        at = offset + (0, self._at, self._blob.size)[whence]
-        if at < 0:
-            raise ValueError("a place before the beginning")
-        self._at = at
-        return at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._blob.read(self._at, self._at + len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
