@@ -285,8 +285,8 @@ def test_the_core_depends_on_three_packages() -> None:
         if module.startswith((*JOINERS, "saver.families", "saver.plotting")):
             continue
         shows = module.startswith(
-            ("saver.training_log", "saver.plotting")
-        )  # as frames and pictures, when asked to
+            ("saver.training_log", "saver.plotting", "saver.formats")
+        )  # as frames, pictures and files of others, when asked to
         roots = {name.partition(".")[0] for name in imports_of(path, top_only=shows)}
         assert roots <= {*sys.stdlib_module_names, *EVERYWHERE, "saver"}, module
 
