@@ -329,13 +329,28 @@ def test_names_from_a_file_are_imported_in_one_place() -> None:
 
 
 def test_importing_saver_loads_no_framework_and_no_command_line() -> None:
+    """Nor does anything that it offers."""
     program = (
-        "import sys, json, saver; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+        "import sys, json, saver; [getattr(saver, name) for name in saver.__all__]; "
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout))
     assert loaded & (FRAMEWORKS | COMMAND_LINE) == set()
     assert loaded & {"pickle"} <= _numpy_loads(), "only what NumPy itself loads"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("nonsense",)], ids=lambda item: item[0])
+def test_help_needs_no_numpy_and_no_command(arguments: tuple[str, ...]) -> None:
+    program = (
+        "import sys, saver.cli\nsys.argv = ['saver', *sys.argv[1:]]\n"
+        "try:\n    saver.cli.main()\nfinally:\n"
+        "    found = [name for name in sys.modules if name.startswith(('numpy', 'saver.cli.'))]\n"
+        "    print(*found, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert set(last.split()) == {"saver.cli._screen", "saver.cli._switches"}, done.stderr
 
 
 def _numpy_loads() -> set[str]:

@@ -28,6 +28,17 @@ def test_the_commands_are_the_files_of_the_folder():
     assert not any(name.startswith("_") for name in commands)
 
 
+def test_the_help_sums_up_each_command_as_its_own_help_does() -> None:
+    shown = runner().invoke(program, ["--help"], terminal_width=1000).output
+    with click.Context(program) as context:
+        names = program.list_commands(context)
+        commands = {name: program.get_command(context, name) for name in names}
+    assert len(commands) > 15
+    for name, command in commands.items():
+        assert f"  {name} " in shown
+        assert command.get_short_help_str(1000) in " ".join(shown.split()), name
+
+
 @pytest.mark.parametrize("name", program.list_commands(click.Context(program)))
 def test_every_command_has_help(name):
     result = runner().invoke(program, [name, "-h"])

@@ -128,8 +128,13 @@ MUTANTS = [
     ),
     Mutant(
         "stale-keys", "repo/state/known.py",
-        " *(recent.keys() - self.settled.keys())]", "]",
+        "_with(self.settled_keys, recent.keys() - self.settled.keys())", "self.settled_keys",
         "learning the keys of records that came", (_LOG,),
+    ),
+    Mutant(
+        "stale-recent-keys", "repo/state/known.py",
+        "_with(self.recent_keys, changes.keys() - self.recent.keys())", "self.recent_keys",
+        "learning the keys of the newest records", (_LOG,),
     ),
     Mutant(
         "condemned-for-ever", "repo/state/view.py",

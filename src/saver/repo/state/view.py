@@ -4,7 +4,7 @@ pages."""
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -115,9 +115,7 @@ class View(Facts):
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
         Broken, possibly midway."""
         known = self._known
-        low, high = (bisect_left(known.settled_keys, bound) for bound in (first, stop))
-        here = (key for key in known.recent if first <= key < stop)
-        recent = sorted({*known.settled_keys[low:high], *here})
+        recent = sorted({*_within(known.settled_keys, first, stop), *_within(known.recent_keys, first, stop)})
         changed = {key: known.recent[key] if key in known.recent else known.settled[key] for key in recent}
         older = _read(self._pages.scan(known.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
@@ -155,6 +153,11 @@ class View(Facts):
         self._known = msgspec.structs.replace(
             known, base=base, root=root, settled={}, settled_keys=(), due=None, alone=False
         )
+
+
+def _within(keys: Sequence[str], first: str, stop: str) -> Sequence[str]:
+    """Of sorted keys, those from `first` to before `stop`."""
+    return keys[bisect_left(keys, first) : bisect_left(keys, stop)]
 
 
 def _read(items: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
