@@ -137,15 +137,21 @@ CONTRACTS = {
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
-        "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
+        "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
+    "saver.format": ("errors", "page", "registry", "storage", "opened"),
+    "saver.exporting": (
+        "arguments", "disk", "errors", "file", "format", "human", "line", "opened", "page", "storage",
+        "streams",
+    ),
     "saver.formats": (
-        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
+        "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
+        "tensors", "tree", "encoding", "opened", "compare", "file", "format", "formats",
     ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
-        "description", "file", "streams", "compare", "restoring", "line",
+        "description", "exporting", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
@@ -228,15 +234,16 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
+    "huggingface": ("transformers",), "hdf5": ("h5py",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 
 
-def test_a_library_is_imported_in_its_own_family_and_its_integration_alone() -> None:
+def test_a_library_is_imported_in_its_own_family_integration_and_format_alone() -> None:
     for module, path in MODULES.items():
         known = {name.partition(".")[0] for name in imports_of(path)} & FRAMEWORKS
         allowed = set[str]()
-        if module.startswith(("saver.families.", "saver.integrations.")):
+        if module.startswith(("saver.families.", "saver.integrations.", "saver.formats.")):
             name = module.split(".")[2]
             packages = registry.family(name).packages if registry.known(name) else (name,)
             allowed = {*packages, *BENEATH.get(name, ())}
@@ -278,8 +285,8 @@ def test_the_core_depends_on_three_packages() -> None:
         if module.startswith((*JOINERS, "saver.families", "saver.plotting")):
             continue
         shows = module.startswith(
-            ("saver.training_log", "saver.plotting")
-        )  # as frames and pictures, when asked to
+            ("saver.training_log", "saver.plotting", "saver.formats")
+        )  # as frames, pictures and files of others, when asked to
         roots = {name.partition(".")[0] for name in imports_of(path, top_only=shows)}
         assert roots <= {*sys.stdlib_module_names, *EVERYWHERE, "saver"}, module
 
@@ -357,8 +364,8 @@ def test_the_public_names_are_these() -> None:
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
         "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
-        "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
-        "verify",
+        "VersionWarning", "describe", "diff", "dump", "dumps", "export", "load", "loads", "register",
+        "restore", "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 26
+    assert len(saver.__all__) <= 27
     assert all(hasattr(saver, name) for name in saver.__all__)

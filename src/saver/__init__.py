@@ -30,6 +30,7 @@ from saver.errors import (
 )
 
 if TYPE_CHECKING:
+    from saver.exporting import export
     from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
     from saver.policy import Every, Keep, OnSignal
     from saver.registration import register
@@ -60,6 +61,7 @@ __all__ = [
     "diff",
     "dump",
     "dumps",
+    "export",
     "load",
     "loads",
     "register",
@@ -76,6 +78,7 @@ _LATER = {
     "OnSignal": "saver.policy",
     "Saver": "saver.saver",
     "Version": "saver.repo.version",
+    "export": "saver.exporting",
     "register": "saver.registration",
 }
 """Names whose modules are imported on first use: code that only uses one file needs no store, and the command

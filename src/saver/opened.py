@@ -89,6 +89,15 @@ class Opened:
         manifest = msgspec.structs.replace(self.manifest, parts=parts)
         return Opened(manifest, self.tensors, self.where, self.size, self.hash)
 
+    def only(self, parts: Iterable[str]) -> Opened:
+        """The same, as if only these parts had been saved, and those that they refer to."""
+        names = self.needed(parts)
+        if len(names) == len(self.trees):
+            return self
+        kept = {name: self.manifest.parts[name] for name in names}
+        manifest = msgspec.structs.replace(self.manifest, parts=kept)
+        return Opened(manifest, self.tensors, self.where, self.size, self.hash)
+
     def needed(self, parts: Iterable[str]) -> list[str]:
         """These parts and those that they refer to, in the order of the manifest."""
         waiting, found = [name for name in parts if self.tree(name)], set[str]()

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from saver.errors import DamagedError, IncompatibleError
+from saver.format import Beside
 from saver.formats.tensorflow.crc import crc32c, unmasked
-from saver.formats.tensorflow.variables import STRING, Beside, Variable, box_of, shape_of, slice_of
+from saver.formats.tensorflow.variables import STRING, Variable, box_of, shape_of, slice_of
 from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, varint
 from saver.storage import Blob
 from saver.tensors import whole
