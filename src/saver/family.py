@@ -115,6 +115,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
       does not import the library.
     - `reading`: `READERS`, `TEXTS` and others, by codec: how trees are shown and compared; does not import
       the library.
+    - `pickles`: how objects of the library lie in pickles (see `saver.pickled`); does not import the library.
     - `run`: `FRAMEWORK`, what a training run needs.
     - `facts`: `hardware()` and `generators()`, what goes into the record of the environment.
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
@@ -143,6 +144,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     checks: str = ""
     references: str = ""
     reading: str = ""
+    pickles: str = ""
     run: str = ""
     facts: str = ""
     fingerprints: str = ""
