@@ -51,6 +51,7 @@ import numpy as np
 import saver
 
 path, store = sys.argv[1], saver.Saver(sys.argv[3])
+sys.path[:0] = sys.argv[4:]
 doors = {
     "load": lambda: saver.load(path),
     "lazy": lambda: saver.load(path, lazy=True),
@@ -65,9 +66,9 @@ for door, call in doors.items():
 """
 
 
-def told(path: Path, packages: str, store: Path) -> dict[str, str]:
-    """What each door says in a process that lacks these packages."""
-    run = [sys.executable, "-c", PROGRAM, str(path), packages, str(store)]
+def told(path: Path, packages: str, store: Path, *folders: Path) -> dict[str, str]:
+    """What each door says in a process that lacks these packages, and imports from these folders first."""
+    run = [sys.executable, "-c", PROGRAM, str(path), packages, str(store), *map(str, folders)]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=True)
     return dict(line.split("|", 1) for line in done.stdout.splitlines())
 
@@ -88,6 +89,29 @@ def test_a_missing_library_is_named_at_every_door(library: str, tmp_path: Path) 
     for door, sentence in found.items():
         assert sentence.startswith("IncompatibleError|"), door
         assert f"needs {library}, which is not installed here: pip install {library}" in sentence
+
+
+@pytest.mark.parametrize("error", ["OSError", "NameError", "RuntimeError", "SyntaxError"])
+@pytest.mark.parametrize("library", ["pandas", "torch", "scipy"])
+def test_a_library_that_breaks_when_it_is_imported_is_named_at_every_door(
+    library: str, error: str, tmp_path: Path
+) -> None:
+    """As LightGBM does without libgomp, and any library that is older than its Python."""
+    path, store = saved(SAMPLES[library](), tmp_path)
+    (tmp_path / "broken" / library).mkdir(parents=True)
+    (tmp_path / "broken" / library / "__init__.py").write_text(f"raise {error}('broken')\n")
+    for door, sentence in told(path, "", store, tmp_path / "broken").items():
+        assert sentence.startswith("IncompatibleError|"), door
+        assert f"needs {library}, which cannot be used here ({error}: broken" in sentence, sentence
+
+
+def test_a_module_that_breaks_when_it_is_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text("undefined\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(saver.NotFoundError, match=r"cannot be imported on this machine .NameError: name"):
+        trust.resolve("broken_module:Thing")
 
 
 def test_all_missing_libraries_are_named_at_once(tmp_path: Path) -> None:

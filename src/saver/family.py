@@ -91,6 +91,17 @@ def instances(codec: str, module: str, names: str) -> dict[str, str]:
     return {f"{module}:{name}": codec for name in names.split()}
 
 
+def imported(module: str) -> ModuleType:
+    """Import a module. Raises ImportError for any error: a library that is damaged, or lacks a library of the
+    system, may raise what it likes."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ImportError(f"{type(error).__name__}: {error}", name=module) from error
+
+
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of a library.
 
@@ -159,7 +170,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     def module(self, what: str) -> ModuleType | None:
         """One of the modules above; None if the family does not have it."""
         name: str = getattr(self, what)
-        return import_module(name) if name else None
+        return imported(name) if name else None
 
     def takes_class(self, codec: str) -> bool:
         """Whether nodes of this codec name a class at all."""

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 
 from saver.errors import IncompatibleError
-from saver.family import Family
+from saver.family import Family, imported
 
 _HERE = os.path.dirname(__file__)
 
@@ -48,7 +48,7 @@ def find(kind: str, name: str) -> ModuleType:
             f"this Saver has no {kind} for {name[:80]!r}; install the package that provides it "
             f"(an entry point {name[:80]!r} in the group 'saver.{kind}'), or a newer Saver"
         )
-    return import_module(module)
+    return imported(module)
 
 
 @cache

@@ -23,7 +23,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import import_module
 from pkgutil import resolve_name
 from types import MethodDescriptorType
 from typing import Any
@@ -31,9 +30,9 @@ from typing import Any
 import msgspec
 
 from saver import configuration, registry
-from saver.allowing import MAIN, allowing
+from saver.allowing import allowing, unreachable
 from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
-from saver.family import Reference
+from saver.family import Reference, imported
 from saver.tree import Node
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -232,22 +231,12 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
     """
     module_name, _, qualname = name.partition(":")
     try:
-        found: Any = sys.modules.get(module_name) or import_module(module_name)
+        found: Any = sys.modules.get(module_name) or imported(module_name)
         for step in qualname.split("."):
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
-        short = qualname.rpartition(".")[2]
-        if module_name == MAIN:
-            way = f"it was made by a script or a notebook: import {short}, and pass {_entry(name, short)}"
-        elif isinstance(error, ModuleNotFoundError) and registry.for_pip(error.name):
-            way = f"pip install {registry.for_pip(error.name)}"
-        else:
-            way = (
-                "install the package that contains it, in the version that `saver show` lists, or, if it is "
-                f"elsewhere now, import {short} and pass {_entry(name, short)}"
-            )
         raise NotFoundError(
-            f"the file asks for {dotted(name)}, which is not on this machine ({error}); {way}"
+            f"the file asks for {dotted(name)}, {unreachable(name, error, registry.for_pip)}"
         ) from error
     names = names_of(found)
     if name in names or any(admits(own) and find(own) is found for own in names):
@@ -256,10 +245,6 @@ def resolve(name: str, admits: Callable[[str], bool] = lambda own: False) -> Any
     if names and isinstance(found, type):
         told += f'; if that is the same class, moved, pass trust=["{dotted(names[0])}"] as well'
     raise IncompatibleError(told)
-
-
-def _entry(name: str, short: str) -> str:
-    return f'classes={{"{dotted(name)}": {short}}}'
 
 
 def names_of(thing: Any) -> tuple[str, ...]:

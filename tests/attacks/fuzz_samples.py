@@ -199,7 +199,40 @@ def _pyarrow() -> Iterator[tuple[str, Callable[[], Any]]]:
     ]  # fmt: skip
 
 
+def _kin(family: str) -> Callable[[], Iterator[tuple[str, Callable[[], Any]]]]:
+    def found() -> Iterator[tuple[str, Callable[[], Any]]]:
+        importlib.import_module(family)
+        tests = _tests("kin_of_sklearn")
+        for name in tests.names(family):
+            if tests.fitted(name)[0] is not None:
+                yield name, lambda name=name: tests.fitted(name)[0]
+
+    return found
+
+
+def _skorch() -> Iterator[tuple[str, Callable[[], Any]]]:
+    tests = _tests("test_skorch")
+    for kind in tests.KINDS:
+        yield kind, lambda kind=kind: tests.made(kind).fit(*tests.data(kind))
+    scoring = tests.EpochScoring("accuracy")
+    yield "callbacks", lambda: tests.made(callbacks=[scoring, tests.EarlyStopping(), tests.LRScheduler()])
+
+
+def _torchmetrics() -> Iterator[tuple[str, Callable[[], Any]]]:
+    tests = _tests("test_torchmetrics")
+    for number, (name, metric) in enumerate(tests.metrics()):
+        if number % 8 == 0:
+            yield name, lambda metric=metric: metric
+
+
+def _statsmodels() -> Iterator[tuple[str, Callable[[], Any]]]:
+    yield from _tests("statsmodels_models").FITTED.items()
+
+
 GROUPS: dict[str, Callable[[], Iterator[tuple[str, Callable[[], Any]]]]] = {
     "base": _base, "plain": _plain, "sklearn": _sklearn, "nn": _modules, "training": _training,
     "scipy": _scipy, "forms": _forms, "pandas": _pandas, "pyarrow": _pyarrow,
+    "imblearn": _kin("imblearn"), "category_encoders": _kin("category_encoders"),
+    "feature_engine": _kin("feature_engine"), "skorch": _skorch, "torchmetrics": _torchmetrics,
+    "statsmodels": _statsmodels,
 }  # fmt: skip

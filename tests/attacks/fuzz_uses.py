@@ -270,6 +270,18 @@ def _arrow(obj: Any, step: Step) -> None:
     step("order", lambda: (obj.unique(), obj.cast("string"), obj.take([0])))
 
 
+def _results(obj: Any, step: Step) -> None:
+    """What results of statsmodels answer."""
+    for name in ("params", "bse", "pvalues", "resid", "fittedvalues", "llf", "aic", "nobs"):
+        step(name, getattr, obj, name)
+    step("predict", lambda: obj.predict())
+    step("predict", lambda: obj.predict(obj.model.exog[:3]))
+    step("summary", lambda: str(obj.summary()))
+    step("intervals", lambda: obj.conf_int())
+    step("test", lambda: obj.f_test(np.eye(len(obj.params))))
+    step("fit", lambda: obj.model.fit())
+
+
 def _anything(obj: Any, step: Step) -> None:
     step("time", lambda: (obj.utcoffset(), obj.tzname(), obj.isoformat()))
     step("log", lambda: (len(obj), obj.snapshot(), obj.columns))
@@ -294,6 +306,8 @@ _USES: tuple[tuple[str, str, Callable[[Any, Step], None]], ...] = (
     ("pandas.core.generic", "NDFrame", _pandas),
     ("pandas", "Index", _pandas),
     ("pandas.api.extensions", "ExtensionArray", _pandas),
+    ("statsmodels.base.wrapper", "ResultsWrapper", _results),
+    ("statsmodels.base.model", "Results", _results),
     ("pyarrow", "Array", _arrow),
     ("pyarrow", "ChunkedArray", _arrow),
     ("pyarrow", "Table", _arrow),

@@ -1,10 +1,12 @@
-"""The fuzzer, for half a minute; and whether it finds holes that are made on purpose."""
+"""The fuzzer, for half a minute, and on each library that it has samples of; and whether it finds holes that
+are made on purpose."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,29 @@ def test_nothing_is_found_in_a_bounded_run(tmp_path: Path) -> None:
     done = fuzz(tmp_path, "--seed", "3", "--cases", "1000", "--minutes", "0.7", "--timeout", "120")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "finds: none" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param(
+            "category_encoders", marks=pytest.mark.shows("category_encoders", "hostile files tried")
+        ),
+        pytest.param("feature_engine", marks=pytest.mark.shows("feature-engine", "hostile files tried")),
+        pytest.param("imblearn", marks=pytest.mark.shows("imbalanced-learn", "hostile files tried")),
+        pytest.param("skorch", marks=pytest.mark.shows("skorch", "hostile files tried")),
+        pytest.param("statsmodels", marks=pytest.mark.shows("statsmodels", "hostile files tried")),
+        pytest.param("torchmetrics", marks=pytest.mark.shows("TorchMetrics", "hostile files tried")),
+    ],
+)
+def test_nothing_is_found_in_files_of(library: str, tmp_path: Path, record_property: Any) -> None:
+    pytest.importorskip(library)
+    done = fuzz(tmp_path, "--samples", library, "--cases", "300", "--minutes", "10", "--timeout", "120")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "300 cases of seed" in done.stdout
+    assert "finds: none" in done.stdout
+    record_property("hostile files", 300)
 
 
 HOLES = {

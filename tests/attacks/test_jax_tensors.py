@@ -36,9 +36,17 @@ def _arrays() -> Any:
     return {**made, "key": jax.random.split(jax.random.key(0, impl="rbg")), "weak": jax.numpy.asarray(2.0)}
 
 
+def _modules() -> Any:
+    equinox = pytest.importorskip("equinox")
+    keys = jax.random.split(jax.random.key(0), 3)
+    layers = [equinox.nn.Linear(3, 4, key=keys[0]), equinox.nn.LayerNorm(4), equinox.nn.Dropout(0.5)]
+    return equinox.nn.Sequential([*layers, equinox.nn.GRUCell(4, 2, key=keys[1])])
+
+
 SAMPLES: dict[str, Callable[[], Any]] = {
     "arrays": _arrays,
     "module": lambda: jax_training.Net(nnx.Rngs(0)),
+    "modules": _modules,
     "state": lambda: optax.adam(0.1).init({"w": jax.numpy.ones((2, 2), "bfloat16")}),
 }
 
@@ -66,6 +74,7 @@ def _changed(saved: StoredObject, draw: random.Random) -> None:
     [
         pytest.param("arrays", marks=pytest.mark.shows("JAX", "hostile files tried")),
         pytest.param("module", marks=pytest.mark.shows("Flax", "hostile files tried")),
+        pytest.param("modules", marks=pytest.mark.shows("Equinox", "hostile files tried")),
         pytest.param("state", marks=pytest.mark.shows("Optax", "hostile files tried")),
     ],
 )
