@@ -180,6 +180,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a codec builds the class with this name. Does not import the library."""
         return self.classes != "" and name in _classes(self.classes).get(codec, ())
 
+    def listed(self, codec: str) -> frozenset[str]:
+        """The classes that it lists for a codec."""
+        return _classes(self.classes).get(codec, frozenset()) if self.classes else frozenset()
+
     def broken(self, classes: Iterable[str], then: str, now: str) -> list[str]:
         """What will not work of these classes (by their full names), saved under one version and used under
         the other: a sentence for each."""

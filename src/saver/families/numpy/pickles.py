@@ -75,6 +75,8 @@ def array_of(value: Any) -> NDArray[Any]:
 
 def _from_state(state: Any) -> NDArray[Any]:
     """The arguments of `ndarray.__setstate__`: version, shape, dtype, order, and bytes or a list."""
+    if isinstance(state, np.ndarray):
+        return state
     parts = sequence(state, "the state of an array")
     if len(parts) == 4:
         parts = [0, *parts]
@@ -113,9 +115,7 @@ class SubclassPickled(Pickled):
     name = "numpy.subclass"
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        plain = Call(Global("numpy._core.multiarray", "_reconstruct"), (), state=obj.state)
-        array = _from_state(plain.state)
-        return [obj.args[0].name, encoder(array)]
+        return [obj.args[0].name, encoder(_from_state(obj.state))]
 
 
 class MaskedPickled(Pickled):

@@ -11,7 +11,7 @@ from saver import registry
 from saver.codec import Codec, Encoder
 from saver.families.python.pickled_stdlib import encode_pairs
 from saver.families.sklearn import migrations
-from saver.families.sklearn.migrations import NAMES, version_of
+from saver.families.sklearn.migrations import home, version_of
 from saver.families.sklearn.pickled_trees import (
     DistancePickled,
     NeighborsPickled,
@@ -20,20 +20,6 @@ from saver.families.sklearn.pickled_trees import (
 )
 from saver.pickled import Call, Global, Pickled, attributes_of, sequence
 from saver.tree import Value
-
-
-def home(name: str) -> str:
-    """Where a class is in scikit-learn of today."""
-    module, _, what = name.partition(":")
-    if module in ("_loss", "sklearn._loss") and what.startswith(("Cy", "__pyx_unpickle_Cy")):
-        return f"sklearn._loss._loss:{what}"
-    for old, new in NAMES:
-        if module == old or (old.endswith(".*") and f"{module}.".startswith(old[:-1])):
-            module = new
-            break
-        if name == old:
-            return new
-    return f"{module}:{what}"
 
 
 def notes(call: Call) -> dict[str, str]:
@@ -116,3 +102,6 @@ def reader(name: str) -> Pickled | None:
         if family.admits(codec, name):
             return found
     return None
+
+
+__all__ = ["READERS", "home", "notes", "reader"]

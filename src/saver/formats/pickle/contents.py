@@ -60,11 +60,19 @@ def holds_pickle(blob: Blob) -> bool:
     first = blob.read(0, 4096 if method is None else _STEP)  # a block of bzip2 is unpacked whole
     if method is None:
         return is_pickle(first)
-    start = len(ZFILE) + _ZFILE_DIGITS if first.startswith(ZFILE) else 0
+    start = _zfile_start(first)
     try:
         return is_pickle(_some(method[2](), first[start:]))
     except (zlib.error, OSError, lzma.LZMAError, EOFError):
         return False
+
+
+def _zfile_start(first: bytes) -> int:
+    """Where the compressed bytes begin: old files of joblib have a length before, in 19 or 20 characters."""
+    if not first.startswith(ZFILE):
+        return 0
+    start = len(ZFILE) + _ZFILE_DIGITS
+    return start + (first[start : start + 1] == b" ")
 
 
 def _some(unpack: Any, data: bytes) -> bytes:
@@ -102,7 +110,7 @@ def unpacked(blob: Blob) -> bytearray:
     method = _method(blob.read(0, 16))
     if method is None:
         raise IncompatibleError(f"{blob.name} is not compressed in a way that joblib uses")
-    at = len(ZFILE) + _ZFILE_DIGITS if method[0] == ZFILE else 0
+    at = _zfile_start(blob.read(0, 64))
     limit, found = max(FLOOR, FACTOR * blob.size), bytearray()
     unpack, pending = method[2](), b""
     try:

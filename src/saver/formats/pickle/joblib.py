@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from saver import registry
 from saver.errors import IncompatibleError
@@ -134,14 +133,17 @@ def _wrapper(function: Global) -> str | None:
     return name if ours and name in (WITHIN, BESIDE, PACKED) else None
 
 
-def _native(array: NDArray[Any]) -> NDArray[Any]:
+def _native(array: Any) -> Any:
     """The array in the byte order of this machine, as joblib gives it back."""
+    if type(array) is Call:
+        return array
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _as_class(array: Any, kind: Any) -> Any:
-    if type(kind) is Global and kind.name not in ("ndarray", "memmap"):
-        raise NotReadError(
-            f"an array is of the class {kind}, of which joblib keeps no more than its elements"
-        )
-    return array
+    if type(kind) is not Global or kind.name in ("ndarray", "memmap") or type(array) is Call:
+        return array
+    if kind.name not in ("matrix", "recarray") or not kind.module.startswith("numpy"):
+        raise NotReadError(f"an array is of the class {kind}, of which joblib keeps its elements alone")
+    maker = Global("numpy._core.multiarray", "_reconstruct")
+    return Call(maker, (kind, (0,), b"b"), state=array, has_state=True)
