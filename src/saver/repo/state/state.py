@@ -85,8 +85,7 @@ class State(Facts):
             self.log.ahead.clear()  # an exception may have come before the end of the last time
             try:
                 head = self._view.head
-                asks = (*beside, *(self.log.looks(head) if head else ()))
-                answers = list(self._storage.together(asks))
+                answers = list(self._storage.together((*beside, *(self.log.looks(head) if head else ()))))
                 self._read_on(self.log.head(head, 0 if head else self._look_ahead()))
             finally:  # what did not exist may exist by now
                 self.log.ahead.clear()
