@@ -54,8 +54,8 @@ def losses_page(losses: Sequence[Loss]) -> Page:
 
 @shown("exporting")
 def export(
-    source: Source,
-    path: Target,
+    path: Source,
+    target: Target,
     *,
     format: str | None = None,
     parts: Iterable[str] | None = None,
@@ -64,16 +64,17 @@ def export(
     """Write what a file holds to another file, in the format of another tool. Returns what was written, with
     `losses`: all that the format cannot hold.
 
-    The format is that of the ending of `path`, or `format`: see docs/formats.md. `source` is a file that
+    The format is that of the ending of `target`, or `format`: see docs/formats.md. `path` is a file that
     Saver can open, whatever wrote it. Builds no objects, so no class needs to be trusted. What is written is
-    durable and whole when this returns; a file that was at `path` is replaced, a folder only if it is empty.
+    durable and whole when this returns; a file at `target` is replaced, a folder only if it is empty.
 
     Raises IncompatibleError if the format can hold nothing of it, CannotWriteError if it could not be
-    written, and the errors of `saver.load` for `source`.
+    written, and the errors of `saver.load` for `path`.
     """
     progress = arguments.callback("progress", progress)
     names = None if parts is None else arguments.texts("parts", parts)
-    return export_opened(open_file(source), path, format, names, progress)
+    path_of(target, "target")
+    return export_opened(open_file(path), target, format, names, progress)
 
 
 def export_opened(
@@ -106,7 +107,7 @@ def _format(path: str | None, name: str | None) -> Writes:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"format: a {type(name).__name__} given; pass its name, such as 'npz'")
     found = by_ending(path) if name is None and path is not None else None
-    return found or named(Writes, name or OWN)  # type: ignore[type-abstract]
+    return found or named(Writes, OWN if name is None else name)  # type: ignore[type-abstract]
 
 
 class _Local(Out):

@@ -14,7 +14,7 @@ from exporting import ARRAYS, all_same, same
 import saver
 from saver.errors import DamagedError
 from saver.formats.tensorflow.table import entries
-from saver.formats.tensorflow.writing import table
+from saver.formats.tensorflow.writing import written
 
 TEXTS = {"text": np.array(["a", "b"])}
 PAIRS = {"pairs": np.array([1 + 2j, np.nan], np.complex64), "both": np.array([[1j]])}
@@ -34,7 +34,7 @@ def test_it_goes_there_and_back(given: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 500])
 def test_a_table_holds_what_it_was_given(count: int) -> None:
     pairs = [(f"layer/{number:05}/kernel".encode(), os.urandom(number % 300)) for number in range(count)]
-    found = entries(memoryview(table(pairs)), "here")
+    found = entries(memoryview(written(pairs)), "here")
     assert [(key, bytes(value)) for key, value in found] == pairs
 
 

@@ -17,7 +17,7 @@ from saver.repo.log import Note, Record, log_key
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import checkpoint_key, checkpoint_number, collectables, page_key
 from saver.repo.state import Checkpoint, checkpoint, facts, keep_reserve, pages, shortcuts, state, updating
-from saver.storage import Blob, Bytes, Stat, Storage
+from saver.storage import Bytes, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage, LatencyStorage, StorageTests
 
@@ -72,26 +72,6 @@ def test_calls_are_counted_by_kind() -> None:
     storage.delete("a/1", "a/2", "a/3")
     assert storage.calls == {"create": 1, "list": 2, "open": 1, "read": 1, "stat": 1, "delete": 1}
     assert storage.waits == 7
-
-
-def test_an_opened_store_asks_once_whether_there_is_a_record() -> None:
-    asked: list[str] = []
-
-    class Asked(MemoryStorage):
-        def stat(self, key: str) -> Stat | None:
-            asked.append(key)
-            return super().stat(key)
-
-        def open(self, key: str) -> Blob:
-            asked.append(key)
-            return super().open(key)
-
-    storage = Asked()
-    saver.Saver(storage).save("iris", {"a": 1})
-    asked.clear()
-    assert saver.Saver(storage).load("iris") == {"a": 1}
-    records = [key for key in asked if key.startswith("log/")]
-    assert sorted({*records}) == sorted(records)
 
 
 def test_of_what_is_asked_together_the_longest_chain_counts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import TypeAlias
@@ -181,21 +182,24 @@ class Log:
             pass
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
-        """Read each object. A folder is asked one thing after another, and so for no more than it takes to
-        see the end of the log."""
+        """Read each object; where that fails, which proves nothing, look whether there is one. A folder is
+        asked one thing after another, and so for no more than it takes to see the end of the log."""
         absent = 0
         for key in keys:
             if absent < 2:
                 yield partial(self._read_ahead, key)
+                if key not in self.ahead:
+                    yield partial(self._miss_ahead, key)
                 absent = absent + 1 if self.ahead.get(key, b"") is None else 0
 
     def _read_ahead(self, key: str) -> None:
-        try:
+        with suppress(SaverError):
             self.ahead[key] = self.storage.read(key)
-        except NotFoundError:
-            self.ahead[key] = None
-        except SaverError:  # which proves nothing: it is read again where it is needed
-            pass
+
+    def _miss_ahead(self, key: str) -> None:
+        with suppress(SaverError):
+            if self.storage.stat(key) is None:
+                self.ahead.setdefault(key, None)
 
     def head(self, known: int = 0, likely: int = 0) -> int:
         """The number of the last record. `known` is known to exist, and `likely` may exist.

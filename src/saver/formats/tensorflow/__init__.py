@@ -26,7 +26,7 @@ from saver.formats.tensorflow.crc import crc32c
 from saver.formats.tensorflow.table import MAGIC, entries
 from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Piece, Variable
 from saver.formats.tensorflow.wire import Malformed, fields
-from saver.formats.tensorflow.writing import HEADER, Entry, table
+from saver.formats.tensorflow.writing import HEADER, Entry, written
 from saver.opened import Opened
 from saver.reading.arrays import Array
 from saver.repo.manifest import SOLE
@@ -97,7 +97,7 @@ class TensorFlow(Reads, Writes):
             entry = Entry(_KINDS[each.array.form.name], each.array.shape, offset, length, sums[each.name])
             pairs.append((_key(each), entry.message()))
             offset += length
-        out.add(self.last, Content(table(pairs)))
+        out.add(self.last, Content(written(pairs)))
         lost = [Loss(each.place, "TensorFlow needs a name for each variable") for each in nameless]
         return [*arrays.losses, *lost]
 

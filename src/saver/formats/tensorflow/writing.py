@@ -39,7 +39,7 @@ HEADER = b"\x08\x01\x1a\x02\x08\x01"
 """A BundleHeaderProto: one data file, little-endian, version 1."""
 
 
-def table(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+def written(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A table of keys, which must be in order, and values."""
     out, index, block = bytearray(), list[tuple[bytes, bytes]](), list[tuple[bytes, bytes]]()
     for key, value in pairs:
