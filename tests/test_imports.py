@@ -28,7 +28,7 @@ from saver import registry
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
-    "onnx", "torchmetrics", "statsmodels", "peft", "skorch",
+    "onnx", "torchmetrics", "statsmodels", "peft", "skorch", "sktime",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -73,10 +73,11 @@ CONTRACTS = {
     "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "registry", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
+    "saver.pickled": ("codec", "tensors", "tree"),
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",
-        "framework", "random_states", "fingerprint", "training_log", "families",
+        "framework", "random_states", "fingerprint", "training_log", "pickled", "families",
     ),
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
@@ -148,6 +149,7 @@ CONTRACTS = {
     "saver.formats": (
         "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
         "tensors", "tree", "encoding", "opened", "compare", "file", "format", "formats",
+        "registry", "codec", "pickled",
     ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
@@ -274,7 +276,7 @@ def test_the_core_names_no_library() -> None:
 def test_a_declaration_needs_nothing_of_its_library(module: str) -> None:
     """So the policy and everything that only reads a file work where the library is not installed."""
     family = registry.family(module.rpartition(".")[2])
-    for name in (module, family.references, family.reading):
+    for name in (module, family.references, family.reading, family.pickles):
         if name:
             roots = {root.partition(".")[0] for root in imports_of(MODULES[name])}
             assert roots <= {*sys.stdlib_module_names, "numpy", "msgspec", "saver"}, name

@@ -39,7 +39,7 @@ def encode(obj: Any) -> Encoded:
         batches = {
             batch: state for batch, state in encoder.batches.items() if batch.rpartition("/")[0] == name
         }
-        parts[name] = _part(tree, batches, asked)
+        parts[name] = encoded_part(tree, batches, asked)
     homeless = {name.partition(":")[2] for _, name in asked if name.startswith("__main__:")}
     if homeless:
         _warn_of_main(sorted(homeless))
@@ -141,7 +141,7 @@ def _is_known(package: str) -> bool:
 def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
     """The encoder, the trees of the parts, and whether the parts come from one mapping."""
     encoder = Encoder()
-    if _makes_parts(obj):
+    if makes_parts(obj):
         trees = encoder.parts(obj)
         if not encoder.has_met(obj):
             return encoder, trees, True
@@ -149,7 +149,8 @@ def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
     return encoder, {SOLE: encoder.part(SOLE, obj)}, False
 
 
-def _makes_parts(obj: Any) -> bool:
+def makes_parts(obj: Any) -> bool:
+    """Whether the keys of an object become parts."""
     if type(obj) is not dict or not 0 < len(obj) <= PARTS_LIMIT:
         return False
     return all(
@@ -157,14 +158,17 @@ def _makes_parts(obj: Any) -> bool:
     )
 
 
-def _part(tree: Value, batches: Mapping[str, Value], asked: set[tuple[str, str]]) -> EncodedPart:
+def encoded_part(
+    tree: Value, batches: Mapping[str, Value], asked: set[tuple[str, str]] | None = None
+) -> EncodedPart:
     """A part, given its tree and its batches. One walk through them writes their JSON, and finds what they
     refer to. The codecs and names of the classes that they ask for are added to `asked`."""
     items: list[Item] = []
     text = _raw(tree, items)
     packages = {_package(*kind) for kind in {(each.codec, each.cls) for each in items if type(each) is Node}}
     states = _each_raw(batches, items)
-    asked |= {(item.codec, item.cls) for item in items if type(item) is Node and item.cls is not None}
+    if asked is not None:
+        asked |= {(item.codec, item.cls) for item in items if type(item) is Node and item.cls is not None}
     tensors = tuple([item.name for item in items if type(item) is Tensor])
     return EncodedPart(text, states, tensors, tuple(sorted(packages - {"builtins", "stdlib"})))
 

@@ -126,6 +126,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
       does not import the library.
     - `reading`: `READERS`, `TEXTS` and others, by codec: how trees are shown and compared; does not import
       the library.
+    - `pickles`: how objects of the library lie in pickles (see `saver.pickled`); does not import the library.
     - `run`: `FRAMEWORK`, what a training run needs.
     - `facts`: `hardware()` and `generators()`, what goes into the record of the environment.
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
@@ -154,6 +155,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     checks: str = ""
     references: str = ""
     reading: str = ""
+    pickles: str = ""
     run: str = ""
     facts: str = ""
     fingerprints: str = ""
@@ -177,6 +179,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     def admits(self, codec: str, name: str) -> bool:
         """Whether a codec builds the class with this name. Does not import the library."""
         return self.classes != "" and name in _classes(self.classes).get(codec, ())
+
+    def listed(self, codec: str) -> frozenset[str]:
+        """The classes that it lists for a codec."""
+        return _classes(self.classes).get(codec, frozenset()) if self.classes else frozenset()
 
     def broken(self, classes: Iterable[str], then: str, now: str) -> list[str]:
         """What will not work of these classes (by their full names), saved under one version and used under

@@ -31,7 +31,7 @@ from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
 from saver.repo.manifest import MANIFEST, Manifest
 from saver.storage import Blob, Progress
-from saver.streams import Memory, Readable, Source, Target, open_source, path_of, write_in_order
+from saver.streams import Memory, Readable, Source, Target, path_of, read_source, write_in_order
 from saver.tensors import TensorInfo
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
@@ -226,19 +226,19 @@ def open_file(source: Source, format: str | None = None) -> Opened:
     path = path_of(source, "path")
     chosen = None if format is None else formats.named(formats.Reads, format)  # type: ignore[type-abstract]
     if path is None:
-        return _opened(open_source(source), None, chosen)
+        return _opened(read_source(source), None, chosen)
     found = None
     try:
         if os.path.isdir(path):
             raise NotFoundError(path)
-        blob = open_source(path)
+        blob = mapped.open_file(path)
     except NotFoundError:
         found = formats.of_path(path, chosen)
         if found is None:
-            open_source(path)
+            mapped.open_file(path)
             raise
         chosen, path = found
-        blob = open_source(path)
+        blob = mapped.open_file(path)
     return _opened(blob, _beside(path), chosen)
 
 

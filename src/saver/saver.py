@@ -143,10 +143,10 @@ class Saver(Store):
         return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
 
     def _base(self, base: str | Version) -> str:
-        text = ref_of("base", base)
+        ref_of("base", base)
         if isinstance(base, Version):
             changing.find(self._repo, base, "base")
-        return text
+        return str(base)
 
     # Changing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saver import arguments, environment, registry
@@ -37,7 +38,7 @@ class Store:
 
     def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
         self.storage = _storage("store", store)
-        by = environment.author() if author is None else author_of(author)
+        by = environment.author if author is None else partial(str, author_of(author))
         self._repo = Repository(self.storage, by, _index)
 
     def __repr__(self) -> str:

@@ -30,7 +30,10 @@ for _family in ("python", "numpy", "saver"):  # Saver's own code, imported when 
     registry.family(_family).module("codecs")
     registry.family(_family).module("reading")
 list(registry.families())
-registry.find("formats", "safetensors")
+for _format in registry.names("formats"):
+    registry.find("formats", _format)
+for _known in registry.families():
+    _known.module("pickles")
 with tempfile.TemporaryDirectory() as _folder:  # and its annotations, evaluated when first needed
     saver.dump([1], Path(_folder) / "first.saver")
     saver.load(Path(_folder) / "first.saver")

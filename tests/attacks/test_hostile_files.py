@@ -127,14 +127,6 @@ def test_a_foreign_file_renamed_is_recognized_for_what_it_is(
     assert os.listdir(tmp_path) == ["model.saver"]
 
 
-def test_a_joblib_file_is_recognized_for_what_it_is(tmp_path: Path, refused: Any) -> None:
-    joblib = pytest.importorskip("joblib")
-    path = tmp_path / "model.saver"
-    for compress in (0, 3):
-        joblib.dump({"a": np.arange(10)}, path, compress=compress)
-        refused(path, saver.IncompatibleError, "a pickle|zlib")
-
-
 def test_a_folder_is_recognized_for_what_it_is(tmp_path: Path, refused: Any) -> None:
     refused(tmp_path, saver.IncompatibleError, "folder")
 

@@ -124,7 +124,7 @@ class Encoder:
         return node
 
     def _encoded(self, obj: Any, kind: type, shared: bool) -> Node:
-        codec = codec_for(kind)
+        codec = self.codec_of(obj, kind)
         if codec is None:
             self.refuse(refusals.no_data_form(obj))
         if len(self._open) > MAX_OBJECT_DEPTH:
@@ -145,6 +145,11 @@ class Encoder:
         if codec.careful:
             self._look_at(obj, codec)
         return node
+
+    def codec_of(self, obj: Any, kind: type) -> Codec | None:
+        """The codec that takes an object of this class; None if none does. A walk through things that stand
+        for objects has codecs of its own."""
+        return codec_for(kind)
 
     def _again(self, node: Node, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Reference:
         codec = self._open.get(id(obj))
@@ -193,7 +198,7 @@ class Encoder:
     def _alone(self, obj: Any) -> bytes:
         """The bytes of an object saved alone; references to the objects around it are written as their
         depth."""
-        alone = Encoder()
+        alone = type(self)()
         alone._ranks, alone._alive, alone._open = self._ranks, self._alive, self._open.copy()
         for depth, (key, codec) in enumerate(self._open.items()):
             if key in self._nodes:
@@ -262,7 +267,7 @@ class Encoder:
                 self._refused.settle(known)
             except CannotSaveError:
                 for item, path in zip(items, paths, strict=True):
-                    alone = Encoder()
+                    alone = type(self)()
                     alone._part, alone._path = self._part, [*path]
                     codec.encode_batch([item], alone)
                     alone._refused.settle()  # names the place of the one that is wrong

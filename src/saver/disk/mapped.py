@@ -207,18 +207,23 @@ def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
     try:
         file = files.open(path)
     except IsADirectoryError:
-        raise IncompatibleError(f"{name} is a folder, not a Saver file") from None
+        raise _no_file(name, "a folder") from None
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise IncompatibleError(f"{name} is a pipe or a device, not a Saver file") from None
+            raise _no_file(name, "a pipe or a device") from None
         raise cannot_read(name, error) from None
     try:
         opened = MappedFile(file, name, files)
     except OSError as error:
         raise cannot_read(name, error) from None
     if not stat.S_ISREG(opened.mode):
-        raise IncompatibleError(f"{name} is {kind_of(opened.mode)}, not a Saver file")
+        raise _no_file(name, kind_of(opened.mode))
     return opened
+
+
+def _no_file(name: str, kind: str) -> IncompatibleError:
+    way = "open a store with saver.Saver" if kind == "a folder" else "read from a file object instead"
+    return IncompatibleError(f"{name} is {kind}, not a Saver file; name a file, or {way}")
 
 
 def kind_of(mode: int) -> str:
@@ -233,6 +238,8 @@ def cannot_read(name: str, error: OSError) -> SaverError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
         return NotFoundError(f"{name}: there is no such file")
+    if error.errno == errno.ELOOP:
+        return NotFoundError(f"{name}: there is no such file, because its symbolic links lead in circles")
     if error.errno in _BROKEN:
         return DamagedError(f"{name}: the disk cannot read it ({reason}); check the disk, and restore a copy")
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -17,7 +17,7 @@ from saver.formats._arrays import Named, arrays_of, later
 from saver.formats._opening import hashed, opened_dict
 from saver.formats._writing import Streamed
 from saver.opened import Opened
-from saver.pack.layout import is_foreign
+from saver.pack.layout import is_foreign, text_of
 from saver.pack.read import read_header
 from saver.pack.slots import Slot, check_end, check_slots
 from saver.reading.arrays import Array
@@ -98,7 +98,7 @@ def content(opened: Opened, found: Sequence[Named], progress: Progress | None = 
 def tensors_of(blob: Blob, header: bytes) -> tuple[dict[str, TensorInfo], dict[str, Value], str]:
     """What the tensors of a file are, the values that stand for them, and the package that these need."""
     where = blob.name
-    found = strict_json(header[8:].rstrip(b" "), where)
+    found = strict_json(text_of(header), where)
     metadata = _metadata(found, where)
     slots = _slots(found, blob.size - len(header), where)
     infos = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -163,35 +163,39 @@ class Log:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.ahead: dict[str, bytes | None] = {}
-        """What was read before it was needed, by key; None for objects that did not exist. These are
-        guesses: they may be discarded, and each is used once."""
+        """What was read before it was needed, by key; None for objects that did not exist, empty for those
+        that did and were not read. These are guesses: they may be discarded, and each is used once."""
+
+    def looks(self, head: int) -> list[Callable[[], None]]:
+        """Calls that ask whether the two records after the head exist."""
+        return [partial(self._look, log_key(number)) for number in (head + 1, head + 2)]
+
+    def _look(self, key: str) -> None:
+        self.ahead[key] = b"" if self.storage.stat(key) is not None else None
 
     def look_ahead(self, first: str, number: int, count: int) -> None:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from
         `number` on. Reads that fail are ignored."""
-        keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
-        for _ in self.storage.together(self._asks(keys)):
+        keys = map(log_key, range(max(number, 1), number + count))
+        for _ in self.storage.together(self._asks(chain(filter(None, [first]), keys))):
             pass
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
-        """Read each object; where that fails, which proves nothing, look whether there is one. A folder is
-        asked one thing after another, and so for no more than it takes to see the end of the log."""
+        """Read each object. A folder is asked one thing after another, and so for no more than it takes to
+        see the end of the log."""
         absent = 0
         for key in keys:
             if absent < 2:
                 yield partial(self._read_ahead, key)
-                if key not in self.ahead:
-                    yield partial(self._miss_ahead, key)
                 absent = absent + 1 if self.ahead.get(key, b"") is None else 0
 
     def _read_ahead(self, key: str) -> None:
-        with suppress(SaverError):
+        try:
             self.ahead[key] = self.storage.read(key)
-
-    def _miss_ahead(self, key: str) -> None:
-        with suppress(SaverError):
-            if self.storage.stat(key) is None:
-                self.ahead.setdefault(key, None)
+        except NotFoundError:
+            self.ahead[key] = None
+        except SaverError:  # which proves nothing: it is read again where it is needed
+            pass
 
     def head(self, known: int = 0, likely: int = 0) -> int:
         """The number of the last record. `known` is known to exist, and `likely` may exist.
@@ -200,7 +204,7 @@ class Log:
         records, or none at all if enough was read ahead. Raises DamagedError if there is a gap.
         """
         low = likely if likely > known and self._has(likely) else known
-        while self.ahead.get(log_key(low + 1)) is not None:
+        while self.ahead and self.ahead.get(log_key(low + 1)) is not None:
             low += 1
         step = 1
         while self._has(low + step):
@@ -220,8 +224,9 @@ class Log:
         return low
 
     def _has(self, number: int) -> bool:
-        key = log_key(number)
-        return self.ahead[key] is not None if key in self.ahead else self.stat(number) is not None
+        if self.ahead and (key := log_key(number)) in self.ahead:
+            return self.ahead[key] is not None
+        return self.stat(number) is not None
 
     def stat(self, number: int) -> Stat | None:
         """Size and time of a record."""

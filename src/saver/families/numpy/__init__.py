@@ -11,6 +11,7 @@ FAMILY = Family(
     zips=("np.savez",),
     references="saver.families.numpy.references",
     reading="saver.families.numpy.reading",
+    pickles="saver.families.numpy.pickles",
     homes=("numpy",),
     change=Change(
         "note", "note", "ok", "arrays are the same; a restored random Generator may draw different numbers"

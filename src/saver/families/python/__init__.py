@@ -30,5 +30,6 @@ FAMILY = Family(
     codecs="saver.families.python.codecs",
     references="saver.families.python.references",
     reading="saver.families.python.reading",
+    pickles="saver.families.python.pickles",
     instead=INSTEAD,
 )

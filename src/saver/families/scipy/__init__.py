@@ -11,6 +11,7 @@ FAMILY = Family(
     packages=("scipy",),
     codecs="saver.families.scipy.codecs",
     references="saver.families.scipy.references",
+    pickles="saver.families.scipy.pickles",
     fingerprints="saver.families.scipy.fingerprints",
     homes=("scipy.special",),
     change=Change(

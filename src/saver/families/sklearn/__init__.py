@@ -18,6 +18,7 @@ FAMILY = Family(
     misnamed={"_loss": "sklearn._loss._loss"},  # before 1.7
     references="saver.families.sklearn.references",
     reading="saver.families.sklearn.reading",
+    pickles="saver.families.sklearn.pickles",
     change=Change(
         "warning",
         "warning",

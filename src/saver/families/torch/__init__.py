@@ -13,6 +13,7 @@ FAMILY = Family(
     zips=("torch.save",),
     references="saver.families.torch.references",
     reading="saver.families.torch.reading",
+    pickles="saver.families.torch.pickles",
     run="saver.families.torch.run",
     facts="saver.families.torch.facts",
     fingerprints="saver.families.torch.fingerprints",

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, SaverError
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Label, Note, Record, Relocate, Tag
+from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import BadNameError, check_model, check_tag
 from saver.repo.state.facts import (
+    END,
     Facts,
     ModelState,
     VersionState,
@@ -31,9 +32,6 @@ from saver.repo.state.facts import (
 from saver.repo.state.known import Known
 from saver.repo.state.pages import Pages
 from saver.repo.state.values import annotated, version_state, with_version, without_versions
-
-END = "\U0010ffff"
-"""Sorts after every continuation of a key."""
 
 
 class Broken(DamagedError):
@@ -184,24 +182,6 @@ def _merged(
     for key in recent[at:]:
         if changed[key] is not None:
             yield key, changed[key]
-
-
-def needed_by(event: Event) -> Iterator[str]:
-    """The keys whose values are needed to apply a record."""
-    match event:
-        case Commit():
-            yield model_key(event.model)
-        case Tag(number=int(number)) | Label(number=int(number)) | Note(number=int(number)):
-            yield version_key(event.model, number)
-        case Label() | Note():
-            yield model_key(event.model)
-        case Delete():
-            yield from (model_key(event.model), tag_key(event.model), tag_key(event.model, END))
-            yield from (version_key(event.model, number) for number in event.numbers)
-        case Relocate():
-            yield from map(moved_key, event.moves)
-        case Harm():
-            yield from map(harmed_key, event.places)
 
 
 def _changes(record: Record, view: View, where: str) -> dict[str, Any]:

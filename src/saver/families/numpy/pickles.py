@@ -1,0 +1,185 @@
+"""How NumPy pickles arrays, scalars, dtypes and random generators, in all versions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saver.codec import Encoder
+from saver.families.numpy.arrays import ArrayCodec
+from saver.families.numpy.codecs import ScalarCodec
+from saver.families.numpy.pickled_dtypes import dtype_of
+from saver.families.numpy.pickled_random import GENERATORS
+from saver.pickled import Call, Global, NotReadError, Pickled, sequence
+from saver.tree import Value
+
+_LIMIT = 1 << 62
+
+
+def home(name: str) -> str:
+    """Where it is since NumPy 2: `numpy.core` became `numpy._core`."""
+    module, _, what = name.partition(":")
+    if module == "numpy.core" or module.startswith("numpy.core."):
+        module = f"numpy._core{module[len('numpy.core') :]}"
+    if module == "numpy._core._multiarray_umath" or (module, what) == ("numpy._core.numeric", "_reconstruct"):
+        module = "numpy._core.multiarray" if what in ("_reconstruct", "scalar") else "numpy"
+    return f"{module}:{_RENAMED.get(what, what) if module == 'numpy' else what}"
+
+
+_RENAMED = {"bool": "bool_", "str": "str_", "unicode_": "str_", "string_": "bytes_", "float_": "float64"}
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """A shape: a tuple of sizes, or one size."""
+    axes = value if type(value) is tuple else (value,)
+    if len(axes) > 64 or not all(type(axis) is int and 0 <= axis < _LIMIT for axis in axes):
+        raise NotReadError("the shape of an array does not consist of sizes")
+    return axes
+
+
+def laid_out(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> NDArray[Any]:
+    """Bytes as an array. Raises NotReadError unless there are exactly as many as it needs."""
+    raw = data.encode("latin-1") if type(data) is str else data
+    if type(raw) not in (bytes, bytearray, memoryview, np.ndarray):
+        raise NotReadError("the elements of an array are not bytes")
+    if dtype.hasobject:
+        raise NotReadError("the elements of an array of objects are bytes")
+    need = math.prod(shape) * dtype.itemsize
+    if len(raw) != need:
+        raise NotReadError(f"an array of {dtype}{list(shape)} has {len(raw):,} bytes, and needs {need:,}")
+    if not need:
+        return np.empty(shape, dtype, "F" if fortran else "C") if math.prod(shape) == 0 else _no_bytes()
+    return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _no_bytes() -> NDArray[Any]:
+    raise NotReadError("the elements of an array have no size")
+
+
+def array_of(value: Any) -> NDArray[Any]:
+    """The array that a call, or joblib, describes: of plain elements, or of inert objects."""
+    if isinstance(value, np.ndarray):
+        return value
+    if type(value) is Call:
+        name = home(f"{value.function.module}:{value.function.name}")
+        if name == "numpy._core.multiarray:_reconstruct":
+            return _from_state(value.state)
+        if name == "numpy._core.numeric:_frombuffer" and len(value.args) == 4:
+            data, kind, shape, order = value.args
+            return laid_out(data, dtype_of(kind), shape_of(shape), order == "F")
+    raise NotReadError("an array is missing")
+
+
+def _from_state(state: Any) -> NDArray[Any]:
+    """The arguments of `ndarray.__setstate__`: version, shape, dtype, order, and bytes or a list."""
+    if isinstance(state, np.ndarray):
+        return state
+    parts = sequence(state, "the state of an array")
+    if len(parts) == 4:
+        parts = [0, *parts]
+    if len(parts) != 5:
+        raise NotReadError("the state of an array does not have five parts")
+    _, axes, kind, fortran, data = parts
+    dtype, shape = dtype_of(kind), shape_of(axes)
+    if type(data) is not list:
+        return laid_out(data, dtype, shape, bool(fortran))
+    if len(data) != math.prod(shape):
+        raise NotReadError(f"an array of the shape {list(shape)} has {len(data):,} elements")
+    if dtype.names is not None or dtype != np.dtype(object):
+        raise NotReadError(f"an array of {dtype} is pickled element by element; save its fields")
+    found = np.empty(len(data), object)
+    box = np.empty((), object)
+    for at, item in enumerate(data):
+        box.fill(None)
+        box[()] = item
+        found[at : at + 1] = box
+    return found.reshape(shape, order="F" if fortran else "C")
+
+
+class ArrayPickled(Pickled):
+    """Arrays."""
+
+    name = "numpy.array"
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return ArrayCodec().encode(array_of(obj), encoder)
+
+
+class SubclassPickled(Pickled):
+    """`np.matrix` and `np.recarray`."""
+
+    name = "numpy.subclass"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return [obj.args[0].name, encoder(_from_state(obj.state))]
+
+
+class MaskedPickled(Pickled):
+    """Masked arrays: their state has the mask and the fill value as well."""
+
+    name = "numpy.masked"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        _, axes, kind, fortran, data, mask, fill = sequence(obj.state, "the state of a masked array")
+        dtype, shape = dtype_of(kind), shape_of(axes)
+        found = laid_out(data, dtype, shape, bool(fortran))
+        hidden = laid_out(mask, np.dtype(bool), shape, bool(fortran))
+        return {
+            "data": encoder(found, "data"),
+            "mask": encoder(hidden, "mask"),
+            "fill_value": None if fill is None else encoder(fill, "fill_value"),
+            "hard": False,
+        }
+
+
+class ScalarPickled(Pickled):
+    """NumPy scalars: a dtype, and its bytes."""
+
+    name = "numpy.scalar"
+    shared = False
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        kind, data = (*obj.args, None)[:2]
+        dtype = dtype_of(kind)
+        array = laid_out(data, dtype, (), False)
+        return ScalarCodec().encode(array[()], encoder)
+
+
+class DtypePickled(Pickled):
+    """Dtypes."""
+
+    name = "numpy.dtype"
+    shared = False
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        from saver.families.numpy.dtypes import encode_dtype
+
+        return encode_dtype(dtype_of(obj), encoder)
+
+
+_ARRAY, _SUBCLASS = ArrayPickled(), SubclassPickled()
+READERS: dict[str, Pickled] = {
+    "numpy._core.numeric:_frombuffer": _ARRAY,
+    "numpy._core.multiarray:scalar": ScalarPickled(),
+    "numpy.ma.core:_mareconstruct": MaskedPickled(),
+    "numpy:dtype": DtypePickled(),
+    **GENERATORS,
+}
+
+
+def claims(call: Call) -> Pickled | None:
+    """Arrays, whose class is an argument."""
+    if home(f"{call.function.module}:{call.function.name}") != "numpy._core.multiarray:_reconstruct":
+        return None
+    kind = call.args[0] if call.args else None
+    if type(kind) is not Global:
+        return None
+    if (kind.module, kind.name) in (("numpy", "ndarray"), ("numpy", "memmap")):
+        return _ARRAY
+    if kind.name in ("matrix", "recarray") and kind.module.partition(".")[0] == "numpy":
+        return _SUBCLASS
+    return None
