@@ -14,6 +14,7 @@ from exporting import ARRAYS, all_same
 import saver
 from saver import format as contract
 from saver.errors import CannotWriteError, IncompatibleError, NotFoundError
+from saver.file import open_file
 from saver.format import Reads, Writes
 from saver.storages.memory import MemoryStorage
 
@@ -199,3 +200,18 @@ def test_each_format_says_what_it_is() -> None:
         assert each.title
         assert all(ending == ending.lower() and ending[0] == "." for ending in each.endings)
         assert contract.named(type(each), each.name) is each
+
+
+def test_a_tensor_that_gave_its_memory_back_is_read_and_verified_again(tmp_path: Path) -> None:
+    array = np.arange(500_000.0)
+    saver.dump({"w": array}, tmp_path / "a.saver")
+    tensors = open_file(tmp_path / "a.saver").tensors
+    (name,) = tensors.names
+    for _ in range(2):
+        assert tensors.read(name).tobytes() == array.tobytes()
+        tensors.release(name)
+    with (tmp_path / "a.saver").open("r+b") as file:
+        file.seek(-8, 2)
+        file.write(b"\1" * 8)
+    with pytest.raises(saver.DamagedError):
+        tensors.read(name)

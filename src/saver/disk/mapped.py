@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import stat
+import sys
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -90,6 +91,14 @@ class MappedFile(Blob):
                 scratch = scratch[size:]
         except OSError as error:
             raise cannot_read(self.name, error) from error
+
+    def release(self, start: int, end: int) -> None:
+        """Let the system take the pages that lie wholly in the range; reading them brings them back."""
+        found = self._maps.get("all")
+        start, end = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
+        if found is None or _madvise is None or self._copy is not None or self.size <= SMALL or start >= end:
+            return
+        _madvise(found.ctypes.data + start, end - start, mmap.MADV_DONTNEED)
 
     def near(self, start: int, end: int) -> bool:
         """Whether the last and the first page are in the page cache; of a small file whether all of it is,
@@ -182,6 +191,11 @@ _mmap = _function(
     ctypes.c_ssize_t,
 )  # fmt: skip
 _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+_madvise = (
+    _function("madvise", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    if sys.platform == "linux"  # elsewhere it may mean something else
+    else None
+)
 
 
 def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from saver.compare.contents import Side
 from saver.errors import IncompatibleError, printable
 from saver.format import Chosen, Loss
+from saver.formats._writing import Later
 from saver.opened import Opened
 from saver.reading.arrays import Array, in_c_order
 from saver.reading.dispatch import said
@@ -31,6 +33,8 @@ VISITS = 1_000_000
 
 BYTES = 8
 """How many times its own size a version may be written: bytes that are shared are written at each place."""
+
+LARGE = 1 << 20
 
 _FEW = 8
 """How many lost fields of an object are named."""
@@ -88,6 +92,12 @@ def read(opened: Opened, array: Array) -> Bytes:
     return in_c_order(_stored(opened, array), array)
 
 
+def release(opened: Opened, array: Array) -> None:
+    """Give back the memory of an array that was written, if it is large and has a tensor for itself."""
+    if array.length >= LARGE and array.name and array.length == opened.tensors.info(array.name).length:
+        opened.tensors.release(array.name)
+
+
 def _stored(opened: Opened, array: Array) -> Bytes:
     if array.pieces:
         return np.concatenate([_stored(opened, piece) for piece in array.pieces])
@@ -100,6 +110,11 @@ def _stored(opened: Opened, array: Array) -> Bytes:
             "saved this"
         )
     return raw
+
+
+def later(opened: Opened, array: Array) -> Later:
+    """An array that is read when it is written."""
+    return Later(array.length, partial(read, opened, array), partial(release, opened, array))
 
 
 def numpy_dtype(array: Array) -> np.dtype[Any] | None:

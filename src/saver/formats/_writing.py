@@ -18,10 +18,11 @@ SMALL = 8 << 20
 
 
 class Later(NamedTuple):
-    """Bytes that are read when they are written: `length` of them."""
+    """Bytes that are read when they are written: `length` of them. `done` is called once they are."""
 
     length: int
     read: Callable[[], Bytes]
+    done: Callable[[], None]
 
 
 Piece: TypeAlias = bytes | Later
@@ -38,7 +39,7 @@ class Streamed(Content):
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         done = 0
-        for data in map(_bytes, self._pieces):
+        for data in _each(self._pieces):
             for at in range(0, data.size, PIECE):
                 yield data[at : at + PIECE].data
             done += data.size
@@ -50,9 +51,17 @@ class Streamed(Content):
         if first % ALIGNMENT or self.size - first < SMALL:
             super().write(sink)
             return
-        rest = map(_bytes, self._pieces[1:])
+        rest = _each(self._pieces[1:])
         write_through_ring(sink, rest, _unhashed, first, self.size, self._progress)
         sink.write(_bytes(self._pieces[0]).data, 0)
+
+
+def _each(pieces: Sequence[Piece]) -> Iterator[Bytes]:
+    """The bytes of the pieces. Those of one are no longer used when the next is asked for."""
+    for piece in pieces:
+        yield _bytes(piece)
+        if isinstance(piece, Later):
+            piece.done()
 
 
 def _length(piece: Piece) -> int:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, read
+from saver.formats._arrays import Named, arrays_of, later
 from saver.formats._gguf import BLOCKS, MAGIC, TENSORS, Cursor, Typed, encoded_pair, encoded_text
 from saver.formats._opening import AXES, Tree, dict_of, hashed, opened_parts
 from saver.formats._writing import Later, Streamed, padding
@@ -104,7 +103,7 @@ def _content(
         )
         head += struct.pack("<IQ", _KINDS[each.array.form.name], offset)
         fill = padding(each.array.length, alignment)
-        pieces += [Later(each.array.length, partial(read, opened, each.array)), fill]
+        pieces += [later(opened, each.array), fill]
         offset += each.array.length + len(fill)
     return Streamed([bytes(head) + padding(len(head), alignment), *pieces], progress)
 

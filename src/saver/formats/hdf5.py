@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes, missing
-from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, widenings
+from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, release, widenings
 from saver.formats._blobs import BlobFile
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
 from saver.formats._writing import PIECE, spread
@@ -66,6 +66,7 @@ class Hdf5(Reads, Writes):
         with h5py.File(out.path(""), "w", libver=("earliest", "v110")) as file:
             for each in kept:
                 _write(file, paths[each.name], chosen.opened, each)
+                release(chosen.opened, each.array)
                 report(each.array.length)
         return [*arrays.losses, *lost, *widenings(kept)]
 

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, widenings
+from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, release, widenings
 from saver.formats._blobs import BlobFile
 from saver.formats._npy import HEADER, header, parsed
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
@@ -66,6 +66,7 @@ class Npz(Reads, Writes):
         with zipfile.ZipFile(out.path(""), "w") as archive:
             for each in kept:
                 _add(archive, chosen.opened, each)
+                release(chosen.opened, each.array)
                 report(each.array.length)
         return [*arrays.losses, *losses, *widenings(kept)]
 

@@ -6,7 +6,6 @@ Specification: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,9 +13,9 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, read
+from saver.formats._arrays import Named, arrays_of, later
 from saver.formats._opening import hashed, opened_dict
-from saver.formats._writing import Later, Streamed
+from saver.formats._writing import Streamed
 from saver.opened import Opened
 from saver.pack.layout import is_foreign, text_of
 from saver.pack.read import read_header
@@ -92,7 +91,7 @@ def content(opened: Opened, found: Sequence[Named], progress: Progress | None = 
         header[each.name] = places
     text = msgspec.json.encode(header)
     text = text.ljust(-(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8)
-    data = [Later(each.array.length, partial(read, opened, each.array)) for each in ordered]
+    data = [later(opened, each.array) for each in ordered]
     return Streamed([len(text).to_bytes(8, "little") + text, *data], progress)
 
 

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, read
+from saver.formats._arrays import Named, arrays_of, read, release
 from saver.formats._opening import opened_dict
 from saver.formats._writing import Later, Streamed
 from saver.formats.tensorflow import slices
@@ -89,7 +89,10 @@ class TensorFlow(Reads, Writes):
             sums[each.name] = crc32c(found)
             return found
 
-        later = [Later(each.array.length, partial(data, each)) for each in kept]
+        later = [
+            Later(each.array.length, partial(data, each), partial(release, chosen.opened, each.array))
+            for each in kept
+        ]
         out.add(".data-00000-of-00001", Streamed(later, progress))
         pairs, offset = [(b"", HEADER)], 0
         for each in kept:
