@@ -57,7 +57,7 @@ class Streamed(Content):
 
 
 def _each(pieces: Sequence[Piece]) -> Iterator[Bytes]:
-    """The bytes of the pieces. Those of one are no longer used when the next is asked for."""
+    """The bytes of the pieces. Those of one are no longer used when the next is requested."""
     for piece in pieces:
         yield _bytes(piece)
         if isinstance(piece, Later):

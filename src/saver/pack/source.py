@@ -177,7 +177,7 @@ class PackedTensors:
             self._blobs.clear()
 
     def release(self, name: str) -> None:
-        """Give back the memory of a tensor; it is read and verified again if it is asked for. Arrays of it
+        """Give back the memory of a tensor; it is read and verified again if it is requested. Arrays of it
         that are in use must not be changed before, nor used after."""
         self._whole.pop(name, None)
         for shard in self._tensors[name].shards:
