@@ -178,15 +178,13 @@ class Log:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from
         `number` on. Reads that fail are ignored."""
         keys = map(log_key, range(max(number, 1), number + count))
-        for _ in self.storage.together(self._asks(chain(filter(None, [first]), keys))):
-            pass
+        list(self.storage.together(self._asks(chain(filter(None, [first]), keys))))
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
-        """Read each object; where that fails, which proves nothing, look whether there is one. A folder is
-        asked one thing after another, and so for no more than it takes to see the end of the log."""
+        """Read each object; where that fails, which proves nothing, look whether there is one."""
         absent = 0
         for key in keys:
-            if absent < 2:
+            if absent < 2:  # a folder is asked one thing after another: no more than to see the log's end
                 yield partial(self._read_ahead, key)
                 if key not in self.ahead:
                     yield partial(self._miss_ahead, key)
