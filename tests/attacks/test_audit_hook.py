@@ -46,7 +46,7 @@ print(json.dumps(found))
 
 COLD = """
 import json, sys
-import saver
+import saver, saver.file
 from saver import trust
 events, audited = [], []
 def watch(event, arguments):

@@ -524,7 +524,7 @@ class TestImports:
         file.tree = node(codec, {}, name)
         path = file.write(tmp_path / "bad.saver")
         program = (
-            "import sys, saver\n"
+            "import sys, saver, saver.file\n"
             "before = set(sys.modules)\n"
             f"try:\n    saver.load({str(path)!r})\n"
             "except saver.SaverError as error:\n    print(error.code)\n"
