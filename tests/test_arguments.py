@@ -87,6 +87,17 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "restore": Door(saver.restore, {"path": file, "into": {"a": [1]}}, {"path": PATHS, **restoring}),
         "diff": Door(saver.diff, {"a": file, "b": file}, {"a": PATHS, "b": PATHS, "progress": CALLBACKS}),
         "verify": Door(saver.verify, {"path": file}, {"path": PATHS, "progress": CALLBACKS}),
+        "export": Door(
+            saver.export,
+            {"path": file, "target": folder / "exported.json"},
+            {
+                "path": PATHS,
+                "target": PATHS,
+                "format": [3, "", "nothing"],
+                "parts": [3, [3], b"abc"],
+                "progress": CALLBACKS,
+            },
+        ),
         "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
         "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
         "Saver": Door(
@@ -188,12 +199,26 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
             store.backup, {"target": folder / "copy"}, {"target": PATHS, "progress": CALLBACKS}
         ),
         "Saver.export": Door(
-            store.export, {**ref, "path": file}, {**bad_ref, "path": PATHS, "progress": CALLBACKS}
+            store.export,
+            {**ref, "path": file},
+            {
+                **bad_ref,
+                "path": PATHS,
+                "format": [3, "", "nothing"],
+                "parts": [3, [3], b"abc"],
+                "progress": CALLBACKS,
+            },
         ),
         "Saver.import_": Door(
             store.import_,
             {"path": file, "model": "other"},
-            {"path": PATHS, "model": MODELS, "tags": [3, [3], ["a b"]], "progress": CALLBACKS},
+            {
+                "path": PATHS,
+                "model": MODELS,
+                "format": [3, "", "nothing"],
+                "tags": [3, [3], ["a b"]],
+                "progress": CALLBACKS,
+            },
         ),
         "Every": Door(
             saver.Every,

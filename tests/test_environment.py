@@ -250,8 +250,9 @@ print(hardware()["cpus"])
 def test_looking_at_the_hardware_starts_no_gpu_and_imports_nothing(tmp_path):
     code = """
 import sys
-from saver import environment
+from saver import environment, registry
 from saver import git as asking
+registry.families()  # declarations, which import no library
 before = set(sys.modules)
 found = environment.hardware()
 print(sorted(set(sys.modules) - before), "gpu" in found)

@@ -28,7 +28,7 @@ from saver import registry
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
-    "onnx", "torchmetrics", "statsmodels", "peft", "skorch",
+    "onnx", "torchmetrics", "statsmodels", "peft", "skorch", "sktime",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -138,16 +138,22 @@ CONTRACTS = {
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
-        "errors", "registry", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo",
+        "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
+    "saver.format": ("errors", "page", "registry", "storage", "opened"),
+    "saver.exporting": (
+        "arguments", "disk", "errors", "file", "format", "human", "line", "opened", "page", "storage",
+        "streams",
+    ),
     "saver.formats": (
-        "errors", "strict", "storage", "streams", "pack", "repo", "tensors", "tree", "opened", "formats",
-        "registry", "trust", "codec", "encoding", "pickled",
+        "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
+        "tensors", "tree", "encoding", "opened", "compare", "file", "format", "formats",
+        "registry", "codec", "pickled",
     ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
-        "description", "file", "streams", "compare", "restoring", "line",
+        "description", "exporting", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
@@ -230,15 +236,16 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
+    "huggingface": ("transformers",), "hdf5": ("h5py",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 
 
-def test_a_library_is_imported_in_its_own_family_and_its_integration_alone() -> None:
+def test_a_library_is_imported_in_its_own_family_integration_and_format_alone() -> None:
     for module, path in MODULES.items():
         known = {name.partition(".")[0] for name in imports_of(path)} & FRAMEWORKS
         allowed = set[str]()
-        if module.startswith(("saver.families.", "saver.integrations.")):
+        if module.startswith(("saver.families.", "saver.integrations.", "saver.formats.")):
             name = module.split(".")[2]
             packages = registry.family(name).packages if registry.known(name) else (name,)
             allowed = {*packages, *BENEATH.get(name, ())}
@@ -280,8 +287,8 @@ def test_the_core_depends_on_three_packages() -> None:
         if module.startswith((*JOINERS, "saver.families", "saver.plotting")):
             continue
         shows = module.startswith(
-            ("saver.training_log", "saver.plotting")
-        )  # as frames and pictures, when asked to
+            ("saver.training_log", "saver.plotting", "saver.formats")
+        )  # as frames, pictures and files of others, when asked to
         roots = {name.partition(".")[0] for name in imports_of(path, top_only=shows)}
         assert roots <= {*sys.stdlib_module_names, *EVERYWHERE, "saver"}, module
 
@@ -324,13 +331,28 @@ def test_names_from_a_file_are_imported_in_one_place() -> None:
 
 
 def test_importing_saver_loads_no_framework_and_no_command_line() -> None:
+    """Nor does anything that it offers."""
     program = (
-        "import sys, json, saver; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+        "import sys, json, saver; [getattr(saver, name) for name in saver.__all__]; "
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout))
     assert loaded & (FRAMEWORKS | COMMAND_LINE) == set()
     assert loaded & {"pickle"} <= _numpy_loads(), "only what NumPy itself loads"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("nonsense",)], ids=lambda item: item[0])
+def test_help_needs_no_numpy_and_no_command(arguments: tuple[str, ...]) -> None:
+    program = (
+        "import sys, saver.cli\nsys.argv = ['saver', *sys.argv[1:]]\n"
+        "try:\n    saver.cli.main()\nfinally:\n"
+        "    found = [name for name in sys.modules if name.startswith(('numpy', 'saver.cli.'))]\n"
+        "    print(*found, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert set(last.split()) == {"saver.cli._screen", "saver.cli._switches"}, done.stderr
 
 
 def _numpy_loads() -> set[str]:
@@ -344,8 +366,8 @@ def test_the_public_names_are_these() -> None:
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
         "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
-        "VersionWarning", "describe", "diff", "dump", "dumps", "load", "loads", "register", "restore",
-        "verify",
+        "VersionWarning", "describe", "diff", "dump", "dumps", "export", "load", "loads", "register",
+        "restore", "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 26
+    assert len(saver.__all__) <= 27
     assert all(hasattr(saver, name) for name in saver.__all__)

@@ -1,4 +1,5 @@
-"""What a version of very many tensors costs: as many times more as there are more of them.
+"""What a version of very many tensors costs, and a store with a long history: as many times more as there are
+more of them.
 
 Nothing is timed. The lines that the interpreter executes are counted: a loop over all tensors for each of
 them shows in a few hundred, and minutes of it would show only in some hundred thousand.
@@ -193,6 +194,60 @@ def test_tensors_whose_paths_are_cut_to_the_same_name_are_numbered_in_one_go() -
     assert list(few().tensors)[:2] == [first := "model/" + "x" * 200, f"{first}#2"]
     assert len(many().tensors) == TIMES * FEW
     assert_in_proportion("encode", few, many)
+
+
+class History:
+    """A store in which `count` versions were saved and tagged, and two of three deleted again, the newest
+    first: of one model, or of as many as there are versions left.
+    """
+
+    def __init__(self, count: int, one_model: bool) -> None:
+        self.storage = MemoryStorage()
+        store = saver.Saver(self.storage)
+        self.models = [f"m{0 if one_model else number}" for number in range(count)]
+        for model in self.models:
+            for number in range(3):
+                store.save(model, {"number": number}, tags=[f"tag-{number}"], notes=str(number))
+            newest = store.version(model).number
+            store.delete(f"{model}@{newest}", tags=True)
+            store.delete(f"{model}@{newest - 1}", tags=True)
+        store.gc(grace=0, everything=True)
+
+    def store(self) -> saver.Saver:
+        return saver.Saver(self.storage)
+
+    def refs(self, store: saver.Saver) -> list[str]:
+        return [str(version) for model in dict.fromkeys(self.models) for version in store.versions(model)]
+
+    def delete_all(self) -> None:
+        store = saver.Saver(self.storage.copy())
+        store.delete(*self.refs(store), tags=True)
+
+
+LOOKS: dict[str, Callable[[History], object]] = {
+    "check": lambda history: history.store().check(),
+    "models": lambda history: history.store().models(),
+    "versions": lambda history: history.refs(history.store()),
+    "log": lambda history: list(history.store().log()),
+    "gc": lambda history: history.store().gc(grace=0, everything=True),
+    "delete all": lambda history: history.delete_all(),
+}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["one model", "many models"])
+def histories(request: pytest.FixtureRequest) -> tuple[History, History]:
+    return History(FEW, request.param), History(TIMES * FEW, request.param)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", LOOKS)
+def test_looking_at_everything_grows_with_the_history(
+    what: str, histories: tuple[History, History], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
+    few, many = (partial(LOOKS[what], history) for history in histories)
+    few()
+    assert_in_proportion(what, few, many)
 
 
 def test_a_loop_over_all_for_each_is_noticed() -> None:

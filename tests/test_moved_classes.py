@@ -131,7 +131,6 @@ def test_what_a_refusal_suggests_for_classes_of_a_script_works_where_they_are_im
     kind: str, saved: Callable[[str], Path], package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(allowing, "MAIN", "the_script")
-    monkeypatch.setattr(trust, "MAIN", "the_script")
     path = saved(kind)
     with pytest.raises(saver.UntrustedError) as refused:
         saver.load(path)

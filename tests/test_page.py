@@ -64,6 +64,7 @@ RESULTS: dict[str, Callable[[saver.Saver], Any]] = {
     "check": lambda s: s.check(),
     "collection": lambda s: s.gc(dry_run=True),
     "collection without grace": lambda s: s.gc(dry_run=True, grace=0),
+    "exported": lambda s: s.export("net@1", Path(str(s.storage)).parent / "net.npz"),
     "backup": lambda s: s.backup(f"{s.storage}-copy"),
 }
 

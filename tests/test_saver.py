@@ -215,7 +215,7 @@ def test_what_it_was_trained_on_is_recorded(store: saver.Saver, tmp_path: Path) 
 def test_a_version_can_be_carried_as_one_file(store: saver.Saver, tmp_path: Path) -> None:
     saved = fill(store)
     path = tmp_path / "iris.saver"
-    assert store.export("iris", path) == path.stat().st_size
+    assert store.export("iris", path).bytes == path.stat().st_size
     assert_same(saver.load(path, trust=[f"{__name__}.*"]), saved)
     elsewhere = saver.Saver(tmp_path / "elsewhere")
     version = elsewhere.import_(path, "team/iris", tags=["given"])

@@ -103,6 +103,58 @@ def test_no_command_replaces_it(command: list[str], special: str) -> None:
     assert "it is a" in found.output
 
 
+READS: dict[str, Callable[[str], Any]] = {
+    "load": saver.load,
+    "load lazily": lambda path: saver.load(path, lazy=True),
+    "describe": saver.describe,
+    "verify": saver.verify,
+    "diff": lambda path: saver.diff(path, path),
+    "restore": lambda path: saver.restore(path, {}),
+    "import": lambda path: saver.Saver(MemoryStorage()).import_(path, "m"),
+}
+
+
+@pytest.mark.parametrize("door", READS)
+def test_what_is_not_a_file_is_never_read(door: str, special: str) -> None:
+    """And nobody waits for what another program might write to it."""
+    with pytest.raises(saver.IncompatibleError, match=r"special.png is a .*, not a Saver file; name"):
+        READS[door](special)
+
+
+STORES: dict[str, Callable[[str], Any]] = {
+    "models": lambda path: saver.Saver(path).models(),
+    "load": lambda path: saver.Saver(path).load("m"),
+    "save": lambda path: saver.Saver(path).save("m", 1),
+    "check": lambda path: saver.Saver(path).check(),
+    "backup of it": lambda path: saver.Saver(path).backup("copy"),
+    "backup to it": lambda path: store().backup(path),
+    "a store below": lambda path: saver.Saver(os.path.join(path, "x")).save("m", 1),
+    "backup below": lambda path: store().backup(os.path.join(path, "x")),
+}
+
+
+@pytest.mark.parametrize("door", STORES)
+def test_what_is_not_a_folder_is_not_a_store(door: str, special: str) -> None:
+    if not os.path.isdir(special):
+        with pytest.raises(saver.NotFoundError, match=r"no store here, because .* is a .*; name a folder"):
+            STORES[door](special)
+
+
+@pytest.mark.parametrize("target", ["nothing", "link"])
+def test_a_link_that_leads_nowhere_is_neither_a_file_nor_a_store(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(target)
+    for read in READS.values():
+        with pytest.raises(saver.NotFoundError, match="link: there is no such file"):
+            read("link")
+    for use in STORES.values():
+        with pytest.raises(saver.NotFoundError, match="is a symbolic link that leads nowhere"):
+            use("link")
+    assert os.listdir() == ["link"]
+
+
 def test_a_file_object_is_the_way_to_a_pipe() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as target:

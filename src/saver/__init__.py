@@ -28,11 +28,12 @@ from saver.errors import (
     UntrustedError,
     VersionWarning,
 )
-from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
-from saver.registration import register
 
 if TYPE_CHECKING:
+    from saver.exporting import export
+    from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
     from saver.policy import Every, Keep, OnSignal
+    from saver.registration import register
     from saver.repo.version import Version
     from saver.saver import Saver
 
@@ -60,6 +61,7 @@ __all__ = [
     "diff",
     "dump",
     "dumps",
+    "export",
     "load",
     "loads",
     "register",
@@ -68,13 +70,19 @@ __all__ = [
 ]
 
 _LATER = {
+    **dict.fromkeys(
+        ("describe", "diff", "dump", "dumps", "load", "loads", "restore", "verify"), "saver.file"
+    ),
     "Every": "saver.policy",
     "Keep": "saver.policy",
     "OnSignal": "saver.policy",
     "Saver": "saver.saver",
     "Version": "saver.repo.version",
+    "export": "saver.exporting",
+    "register": "saver.registration",
 }
-"""Names whose modules are imported on first use: code that only uses one file needs no store."""
+"""Names whose modules are imported on first use: code that only uses one file needs no store, and the command
+line needs no NumPy to show its help or to complete a word."""
 
 
 def __dir__() -> list[str]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from saver import arguments, environment, registry
+from saver import arguments, environment
+from saver import format as formats
 from saver.description import Description, describe_opened
 from saver.disk import mapped
 from saver.disk.durable import NewFile
 from saver.encoding import encode
-from saver.errors import IncompatibleError, NotFoundError
+from saver.errors import IncompatibleError, NotFoundError, quoted
 from saver.git import Git
 from saver.line import Showing, shown
 from saver.opened import Opened
@@ -30,7 +31,7 @@ from saver.repo import manifest as manifests
 from saver.repo.draft import Encoded
 from saver.repo.manifest import MANIFEST, Manifest
 from saver.storage import Blob, Progress
-from saver.streams import Memory, Readable, Source, Target, open_source, path_of, write_in_order
+from saver.streams import Memory, Readable, Source, Target, path_of, read_source, write_in_order
 from saver.tensors import TensorInfo
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
@@ -73,7 +74,18 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
     """Write what was encoded to one file, as `dump` does; `document` gives the other fields of its
     manifest."""
     path = path_of(target, "path")
+    writer = content_of(document, encoded, progress)
+    if path is None:
+        write_in_order(target, writer.pieces())
+        return writer.size
+    with NewFile(path, writer.size) as file:
+        writer.write(file)
+        file.commit()
+    return writer.size
 
+
+def content_of(document: Manifest, encoded: Encoded, progress: Progress | None = None) -> PackWriter:
+    """The file that `write_file` writes."""
     contents = {
         name: manifests.content_hash(manifests.structure(part.tree, part.batches))
         for name, part in encoded.parts.items()
@@ -87,14 +99,7 @@ def write_file(target: Target, document: Manifest, encoded: Encoded, progress: P
         whole = msgspec.structs.replace(document, parts=parts, whole=encoded.whole)
         return {MANIFEST: manifests.encode(whole).decode()}
 
-    writer = PackWriter(encoded.stored, describe, progress)
-    if path is None:
-        write_in_order(target, writer.pieces())
-        return writer.size
-    with NewFile(path, writer.size) as file:
-        writer.write(file)
-        file.commit()
-    return writer.size
+    return PackWriter(encoded.stored, describe, progress)
 
 
 @shown("loading")
@@ -212,53 +217,63 @@ def names_file(what: object) -> bool:
     )
 
 
-def open_file(source: Source) -> Opened:
+def open_file(source: Source, format: str | None = None) -> Opened:
     """Open a file: verify its header and parse its trees. Builds and imports nothing.
 
-    What consists of several files in another tool's format may be called by what their names begin with.
+    The format is found out by the content, unless `format` names it. What consists of several files in
+    another tool's format may be called by its folder, or by what their names begin with.
     """
     path = path_of(source, "path")
+    chosen = None if format is None else formats.named(formats.Reads, format)  # type: ignore[type-abstract]
     if path is None:
-        return _opened(open_source(source))
+        return _opened(read_source(source), None, chosen)
+    found = None
     try:
-        blob = open_source(path)
+        if os.path.isdir(path):
+            raise NotFoundError(path)
+        blob = mapped.open_file(path)
     except NotFoundError:
-        path = next(filter(None, (module.first_of(path) for module in _formats())), None)
-        if path is None:
+        found = formats.of_path(path, chosen)
+        if found is None:
+            mapped.open_file(path)
             raise
-        blob = open_source(path)
-    return _opened(blob, lambda name: mapped.open_file(os.path.join(os.path.dirname(path), name)))
+        chosen, path = found
+        blob = mapped.open_file(path)
+    return _opened(blob, _beside(path), chosen)
 
 
-def _opened(blob: Blob, beside: Callable[[str], Blob] | None = None) -> Opened:
-    where = blob.name
-    try:
-        header = read_header(blob)
-    except IncompatibleError:
-        module = _format_of(blob)
-        if module is None:
-            raise
-    else:
-        module = _format_of(blob) if is_foreign(header) else None
-    if module is not None:
-        found: Opened = module.open_blob(blob, beside)
-        return found
-    pack = Pack(blob, header)
+def _beside(path: str) -> formats.Beside:
+    """Opens files in the folder of this one, and nowhere else, whatever a file says."""
+
+    def opened(name: str) -> Blob:
+        if name != os.path.basename(name) or "\\" in name or name in ("", ".", "..") or "\0" in name:
+            raise IncompatibleError(f"{path}: it names {quoted(name)}, which is not a file in its own folder")
+        return mapped.open_file(os.path.join(os.path.dirname(path), name))
+
+    return opened
+
+
+def _opened(blob: Blob, beside: formats.Beside | None = None, chosen: formats.Reads | None = None) -> Opened:
+    module = chosen
+    if chosen is None:
+        try:
+            header = read_header(blob)
+        except IncompatibleError:
+            module = formats.of_content(blob)
+            if module is None:
+                raise
+        else:
+            module = formats.of_content(blob) if is_foreign(header) else None
+    return open_own(blob, header) if module is None else module.open(blob, beside)
+
+
+def open_own(blob: Blob, header: bytes) -> Opened:
+    """Open a file of Saver's own, which begins with this header."""
+    pack, where = Pack(blob, header), blob.name
     text = pack.metadata.get(MANIFEST)
     if text is None:
         raise IncompatibleError(f"{where} is a pack of a store, without a manifest; open its store instead")
     return Opened(manifests.decode(text.encode(), where), pack.source(), where, pack.size, pack.hash)
-
-
-def _format_of(blob: Blob) -> Any | None:
-    return next((module for module in _formats() if module.recognizes(blob)), None)
-
-
-def _formats() -> Iterator[Any]:
-    """The modules of other tools' formats. Each has `recognizes(blob)`; `open_blob(blob, beside)`, which
-    calls `beside(name)` to open other files in the folder (None if there is no folder); and `first_of(path)`,
-    the first of several files that begin with a path, or None."""
-    return (registry.find("formats", name) for name in registry.names("formats"))
 
 
 def describe(path: Source) -> Description:

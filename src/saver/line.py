@@ -201,9 +201,10 @@ def shown(doing: str) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @wraps(function)
         def showing(*args: Any, **kwargs: Any) -> Any:
-            if not isinstance(kwargs.get("progress"), bool):
+            progress = kwargs.get("progress")
+            if progress is None or not isinstance(progress, bool):
                 return function(*args, **kwargs)
-            found = line(True) if kwargs["progress"] else None
+            found = line(True) if progress else None
             if found is None:
                 return function(*args, **kwargs | {"progress": None})
             named = next((os.fsdecode(each) for each in args if isinstance(each, str | os.PathLike)), "")

@@ -64,10 +64,10 @@ class Opened:
             }
         except RecursionError:
             raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
-        self.batches: Mapping[str, Value] = {
-            name: state for tree in self.trees.values() for name, state in tree.batches.items()
-        }
+        self.batches: dict[str, Value] = {}
         """The batches of all parts, by name."""
+        for tree in self.trees.values():
+            self.batches |= tree.batches
 
     @cached_property
     def nodes(self) -> Mapping[int | str, Node]:
@@ -87,6 +87,15 @@ class Opened:
         """The same, as if this part had not been saved."""
         parts = {name: found for name, found in self.manifest.parts.items() if name != part}
         manifest = msgspec.structs.replace(self.manifest, parts=parts)
+        return Opened(manifest, self.tensors, self.where, self.size, self.hash)
+
+    def only(self, parts: Iterable[str]) -> Opened:
+        """The same, as if only these parts had been saved, and those that they refer to."""
+        names = self.needed(parts)
+        if len(names) == len(self.trees):
+            return self
+        kept = {name: self.manifest.parts[name] for name in names}
+        manifest = msgspec.structs.replace(self.manifest, parts=kept)
         return Opened(manifest, self.tensors, self.where, self.size, self.hash)
 
     def needed(self, parts: Iterable[str]) -> list[str]:
@@ -221,19 +230,23 @@ def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str, shapes:
     items: list[Item] = []
     where = f"{where}: part {name!r}"
     root = parse(tree, where, items, shapes)
-    batches = {batch: parse(state, where, items, shapes) for batch, state in states.items()}
+    batches: dict[str, Value] = {}
+    for batch, state in states.items():
+        batches[batch] = parse(state, where, items, shapes)
     settle(items, name)
     return Tree(root, batches, items)
 
 
 def open_version(repo: Repository, version: Version) -> Opened:
     """Open a version of a store."""
-    from saver.repo import reading  # a file needs no store
+    from saver.repo.reading import opened, source  # a file needs no store
 
-    found, blobs = reading.opened(repo, version)
-    where, tensors = f"{repo.storage}: {version}", reading.source(repo, version, found, blobs)
-    manifest = msgspec.structs.replace(found.manifest, notes=version.notes)  # which may have been edited
-    return Opened(manifest, tensors, where, version.bytes, version.manifest)
+    found, blobs = opened(repo, version)
+    manifest = found.manifest
+    if manifest.notes != version.notes:  # which may have been edited
+        manifest = msgspec.structs.replace(manifest, notes=version.notes)
+    tensors = source(repo, version, found, blobs)
+    return Opened(manifest, tensors, found.where, version.bytes, version.manifest)
 
 
 @cache

@@ -143,10 +143,10 @@ class Saver(Store):
         return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
 
     def _base(self, base: str | Version) -> str:
-        text = ref_of("base", base)
+        ref_of("base", base)
         if isinstance(base, Version):
             changing.find(self._repo, base, "base")
-        return text
+        return str(base)
 
     # Changing
 
@@ -282,16 +282,17 @@ class Saver(Store):
         path: Source,
         model: str,
         *,
+        format: str | None = None,
         tags: Iterable[str] = (),
         progress: Showing = None,
     ) -> Version:
-        """Save the content of a single file as the next version of `model`, with all that the file records
-        of it.
+        """Save the content of a file as the next version of `model`, with all that the file records of it.
 
-        Builds no objects, so no class needs to be trusted.
+        The file may be that of another tool, of a format that its content shows, or that `format` names; see
+        docs/formats.md. Builds no objects, so no class needs to be trusted.
         """
         progress = arguments.callback("progress", progress)
-        opened = open_file(path)
+        opened = open_file(path, format)
         found = opened.manifest
         metrics = {name: number_of(value) for name, value in found.metrics.items()}
         details = details_of(model, found.step, metrics, tags, None, found.notes)

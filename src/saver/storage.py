@@ -111,6 +111,10 @@ class Blob(ABC):
         for start, end in ranges:
             self.fetch(start, end, scratch)
 
+    def release(self, start: int, end: int) -> None:  # noqa: B027 (most have nothing to give back)
+        """Give back memory that a range of the array of `map` takes, where it can be read again. Whoever
+        calls this has no use for what was read there."""
+
     @abstractmethod
     def near(self, start: int, end: int) -> bool:
         """Whether the range is already in memory, so that `fetch` would be a waste of time."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from saver import arguments, encoding, environment, registry
+from saver import arguments, environment, registry
 from saver.description import Description, describe_opened
-from saver.file import names_file, open_file, write_file
+from saver.file import names_file, open_file
 from saver.line import Showing, shown
 from saver.opened import Opened, open_version
 from saver.repo import audit, changing, history
@@ -26,6 +25,7 @@ from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.compare import Difference
+    from saver.exporting import Exported
     from saver.repo.backup import Copied
     from saver.repo.check import Checked
     from saver.repo.index import Index
@@ -38,7 +38,7 @@ class Store:
 
     def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
         self.storage = _storage("store", store)
-        by = environment.author() if author is None else author_of(author)
+        by = environment.author if author is None else partial(str, author_of(author))
         self._repo = Repository(self.storage, by, _index)
 
     def __repr__(self) -> str:
@@ -227,13 +227,23 @@ class Store:
         return backup(self._repo, _storage("target", target), progress)
 
     @shown("exporting")
-    def export(self, ref: str | Version, path: Target, *, progress: Showing = None) -> int:
-        """Write a version to a single file, as `saver.dump` does. Returns the bytes written."""
+    def export(
+        self,
+        ref: str | Version,
+        path: Target,
+        *,
+        format: str | None = None,
+        parts: Iterable[str] | None = None,
+        progress: Showing = None,
+    ) -> Exported:
+        """Write a version to a file, or a folder, in the format of its ending, or in `format`; without
+        either, to a Saver file, which holds everything. Returns what was written and what was lost: see
+        `saver.export`."""
+        from saver.exporting import export_opened
+
         progress = arguments.callback("progress", progress)
-        opened = self._open(ref)
-        encoded = encoding.encode_opened(opened, progress)
-        document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
-        return write_file(path, document, encoded, progress)
+        names = None if parts is None else arguments.texts("parts", parts)
+        return export_opened(self._open(ref), path, format, names, progress)
 
 
 def _index(ident: str) -> Index:

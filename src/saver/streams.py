@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.disk import mapped
 from saver.disk.files import can_be_path
 from saver.errors import CannotReadError, CannotWriteError
 from saver.pack.read import FIRST_READ, header_size, whole_size
@@ -54,15 +53,12 @@ def kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def open_source(source: Source) -> Blob:
-    """The content of a path; or of a file object from its current position to its end, which is read at once.
+def read_source(source: object) -> Blob:
+    """The content of a file object from its current position to its end, which is read at once.
 
     If it is not a pack, or continues beyond the end of the pack, no more is read than is needed to find that
     out: a file object may be endless.
     """
-    path = path_of(source, "path")
-    if path is not None:
-        return mapped.open_file(path)
     if not isinstance(source, Readable):
         raise TypeError(f"path: {kind(source)} cannot be read from; open it for reading")
     given = getattr(source, "name", None)

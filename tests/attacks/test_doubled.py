@@ -93,3 +93,23 @@ def _double_each(path: Path, met: set[str]) -> None:
                 holder[key] = doubled(codec)
             with suppress(saver.SaverError):
                 forged(opened).load(())
+
+
+def _configuration() -> Any:
+    return pytest.importorskip("transformers").BertConfig()
+
+
+def _encoder() -> Any:
+    return pytest.importorskip("category_encoders").HashingEncoder()
+
+
+CHECKED: dict[str, Callable[[], Any]] = {
+    "a configuration of Transformers": _configuration, "an encoder of categories": _encoder
+}  # fmt: skip
+"""Objects whose family looks at some of their attributes, and says in a message what is there."""
+
+
+@pytest.mark.parametrize("what", CHECKED)
+def test_no_message_writes_out_what_is_doubled(what: str, tmp_path: Path) -> None:
+    saver.dump({"model": CHECKED[what]()}, tmp_path / "m.saver")
+    _double_each(tmp_path / "m.saver", set())

@@ -126,6 +126,8 @@ def original() -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
         patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
+        patch.setattr("saver.repo.stage.FILE_BYTES", -1)
+        patch.setattr("saver.repo.stage.WORTH_SHARING", 1)
         patch.setattr("saver.store._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
@@ -142,7 +144,7 @@ def original() -> str:
         own.note("m", "all of them")
         own.save("n/o", [x + 1])
         own.save("n/o", [x + 1, x])
-        own._repo.state.keep_checkpoint()
+        own._repo.state.keep_checkpoint().finish()
     forged = Forged(store)
     packs = {key: data.hex() for key, data in forged.packs.items()}
     return json.dumps({"documents": forged.documents, "packs": packs})
@@ -605,7 +607,7 @@ def test_a_checkpoint_that_is_made_while_one_looks_is_no_reason_to_stop(no_cache
     saver.Saver(store).gc(grace=0)
     repo = Repository(store)
     repo.open()
-    repo.state.shortcuts.take_listing()  # the one of when the log was read: the next one comes after it
+    repo.state.shortcuts.forget_listing()  # the one of when the log was read: the next one comes after it
     store.asked = 0
     assert check_end(store, repo.state)
     assert store.asked

@@ -109,6 +109,8 @@ COMMANDS: Mapping[str, type[msgspec.Struct]] = {
     "doctor": documents.Diagnosis,
     "doctor iris@1": documents.Diagnosis,
     "export iris@1 other.saver": documents.Exported,
+    "export iris@1 iris.npz": documents.Exported,
+    "convert iris.saver other.npz": documents.Converted,
     "import iris.saver lily --tag best": documents.Imported,
     "plot iris@1": documents.Runs,
     "plot iris@1 iris.saver --metric loss": documents.Runs,

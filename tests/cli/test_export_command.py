@@ -62,7 +62,10 @@ def test_a_place_that_takes_no_file_is_reported(store: saver.Saver, place: str) 
 def test_json_of_both_says_what_was_written(store: saver.Saver) -> None:
     found = run_json("export", "iris@1", "iris.saver")
     size = Path("iris.saver").stat().st_size
-    assert found == {"schema": "saver.exported.1", "ref": "iris@1", "path": "iris.saver", "bytes": size}
+    assert found == {
+        "schema": "saver.exported.1", "ref": "iris@1", "path": "iris.saver", "format": "saver",
+        "bytes": size, "losses": [],
+    }  # fmt: skip
     found = run_json("import", "iris.saver", "iris")
     assert (found["ref"], found["parent"], found["step"]) == ("iris@4", 3, 100)
     assert {name: part["number"] for name, part in found["parts"].items()} == {"scaler": 1, "model": 3}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,17 @@ def test_the_commands_are_the_files_of_the_folder():
     commands = program.list_commands(click.Context(program))
     assert {"show", "demo"} <= set(commands)
     assert not any(name.startswith("_") for name in commands)
+
+
+def test_the_help_sums_up_each_command_as_its_own_help_does() -> None:
+    shown = runner().invoke(program, ["--help"], terminal_width=1000).output
+    with click.Context(program) as context:
+        names = program.list_commands(context)
+        commands = {name: program.get_command(context, name) for name in names}
+    assert len(commands) > 15
+    for name, command in commands.items():
+        assert f"  {name} " in shown
+        assert command.get_short_help_str(1000) in " ".join(shown.split()), name
 
 
 @pytest.mark.parametrize("name", program.list_commands(click.Context(program)))
@@ -56,7 +66,7 @@ EXITS = {
     4: [["show", "foreign.saver"], ["export", "iris@1", "iris.saver"], ["import", "foreign.saver", "rose"]],
 }  # fmt: skip
 """What commands end with, in a folder with a store `models` that has iris@1 and iris@2, iris.saver,
-broken.saver (a byte changed) and foreign.saver (a pickle)."""
+broken.saver (a byte changed) and foreign.saver (a picture)."""
 
 
 @pytest.mark.parametrize(
@@ -70,7 +80,7 @@ def test_the_exit_code_tells_what_happened(code, arguments, tmp_path, monkeypatc
     store.export("iris@1", "iris.saver")
     whole = (tmp_path / "iris.saver").read_bytes()
     (tmp_path / "broken.saver").write_bytes(whole[:-100] + b"\xff" + whole[-99:])
-    (tmp_path / "foreign.saver").write_bytes(pickle.dumps([1]))
+    (tmp_path / "foreign.saver").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     verify = ["--verify"] if "broken.saver" in arguments else []
     assert runner().invoke(program, [*arguments, *verify]).exit_code == code
 

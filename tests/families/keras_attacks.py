@@ -232,3 +232,37 @@ def test_mutated_files_are_sound_or_refused() -> None:
             continue
         if isinstance(made, layers.Layer):
             made.get_config()
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", ".*.*.*.*.*b", r"(a)\1", "(?:a*)b", "a" * 300])
+def test_a_pattern_that_takes_long_is_refused_on_both_sides(pattern: str) -> None:
+    def made(key: str) -> Any:
+        chosen = keras.optimizers.OptimizerMap(keras.optimizers.SGD(name="s"), {key: keras.optimizers.Adam()})
+        return keras.optimizers.MultiOptimizer(chosen, name="several")
+
+    with pytest.raises(saver.CannotSaveError, match="could take very long"):
+        saver.dumps(made(pattern))
+    saved = codecs.StoredObject(made(".*one/.*"))
+    for each in places(saved.trees):
+        if each["class_name"] == "OptimizerMap":
+            held = each["config"]["optimizer_map"]
+            held[pattern] = held.pop(".*one/.*")
+    with pytest.raises(IncompatibleError, match="could take very long"):
+        WATCH.load(saved)
+
+
+def test_mutated_optimizers_are_sound_or_refused() -> None:
+    optimizer = keras.optimizers.Adam(name="adam")
+    optimizer.build([keras.Variable([[1.0, 2.0]]), keras.Variable([3.0])])
+    honest, loaded = codecs.StoredObject(optimizer), 0
+    for number in range(HOSTILE):
+        found, draw = honest.copy(), random.Random(number)
+        codecs.change(found.trees, draw)
+        try:
+            made = WATCH.load(found)
+        except SaverError:
+            continue
+        loaded += 1
+        if isinstance(made, keras.optimizers.Optimizer):
+            made.get_config()
+    assert loaded

@@ -19,6 +19,7 @@ from saver.errors import CannotSaveError, DoesNotFitError, UntrustedError
 from saver.families.keras import vocabularies
 from saver.storages.memory import MemoryStorage
 from saver.testing import CodecTests
+from saver.testing.codecs import bytes_of
 
 CONTINUED = ("sequential", "functional", "subclassed", "mixed", "adapted")
 """Those that are trained on; the others have the same state."""
@@ -37,7 +38,7 @@ def small() -> Any:
 
 class TestKeras(CodecTests):
     family = "keras"
-    samples = {"model": small, "layer": keras_models.alone}  # noqa: RUF012
+    samples = {"model": small, "layer": keras_models.alone, "optimizer": lambda: ALONE["adam"]()}  # noqa: RUF012
 
 
 def again(model: Any, folder: Path) -> Any:
@@ -173,6 +174,142 @@ def test_every_option_of_an_optimizer_goes_on(option: str, tmp_path: Path) -> No
     for each in (model, loaded):
         each.fit(rows(), targets(), batch_size=4, shuffle=False, verbose=0)
     assert answer(loaded) == answer(model)
+
+
+def several() -> Any:
+    """An optimizer for the first layer, another one for the others."""
+    chosen = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.1, momentum=0.5, name="sgd"), {".*one/.*": keras.optimizers.Adam(name="adam")}
+    )
+    return keras.optimizers.MultiOptimizer(chosen, name="several")
+
+
+def two_layers() -> Any:
+    keras.utils.set_random_seed(0)
+    made = [keras.Input((FEATURES,)), layers.Dense(3, name="one"), layers.Dense(2, name="two")]
+    return keras.Sequential(made, name="both")
+
+
+def test_an_optimizer_of_several_goes_on(tmp_path: Path) -> None:
+    model = two_layers()
+    model.compile(several(), "mse")
+    model.train_on_batch(rows(), targets())
+    loaded = again(model, tmp_path)
+    for each in (model, loaded):
+        each.train_on_batch(rows(), targets())
+    assert answer(loaded) == answer(model)
+    assert bytes_of(loaded) == bytes_of(model)
+
+
+ALONE: dict[str, Any] = {
+    "adam": lambda: keras.optimizers.Adam(0.1, name="adam"),
+    "schedule": lambda: keras.optimizers.SGD(
+        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), momentum=0.9, name="sgd"
+    ),
+    "average": lambda: keras.optimizers.Adam(0.1, use_ema=True, name="adam"),
+    "accumulated": lambda: keras.optimizers.Adam(0.1, gradient_accumulation_steps=2, name="adam"),
+    "several": several,
+}
+if keras.backend.backend() != "jax":  # where Keras scales a loss only within its own training
+    ALONE["scaled"] = lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(name="a"), name="b")
+
+
+def apply(optimizer: Any, model: Any, times: int = 3) -> None:
+    variables = model.trainable_variables
+    for _ in range(times):
+        optimizer.apply([keras.ops.ones(each.shape) * 0.1 for each in variables], variables)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_an_optimizer_alone_goes_on(name: str, tmp_path: Path) -> None:
+    """It gets its state when it is built: by a call, within a model that is compiled with it, or before."""
+    optimizer, model, other = ALONE[name](), two_layers(), two_layers()
+    apply(optimizer, model)
+    saver.dump(optimizer, tmp_path / "alone.saver")
+    other.set_weights(model.get_weights())
+    loaded, unbuilt, built = saver.load(tmp_path / "alone.saver"), ALONE[name](), ALONE[name]()
+    built.build(two_layers().trainable_variables)
+    saver.restore(tmp_path / "alone.saver", into=unbuilt)
+    saver.restore(tmp_path / "alone.saver", into=built)
+    assert bytes_of(loaded) == bytes_of(unbuilt) == bytes_of(built) == bytes_of(optimizer)
+    apply(optimizer, model)
+    apply(loaded, other)
+    assert answer(other) == answer(model)
+    assert bytes_of(loaded) == bytes_of(optimizer)
+
+
+def test_a_loaded_optimizer_says_for_what_it_is_built(tmp_path: Path) -> None:
+    optimizer, model = ALONE["adam"](), two_layers()
+    apply(optimizer, model)
+    loaded = again(optimizer, tmp_path)
+    with pytest.raises(ValueError, match="it trained 4 variables of the shapes"):
+        loaded.build(model.trainable_variables[:2])
+    model.compile(loaded, "mse")
+    with pytest.raises(CannotSaveError, match=r"first call model\.optimizer\.build"):
+        saver.dumps(model)
+    loaded.build(model.trainable_variables)
+    assert int(loaded.iterations) == 3
+    assert int(again(model, tmp_path).optimizer.iterations) == 3
+
+
+def test_an_optimizer_of_another_class_is_refused(tmp_path: Path) -> None:
+    saver.dump(ALONE["adam"](), tmp_path / "alone.saver")
+    with pytest.raises(DoesNotFitError, match=r"an Adam was saved, not a .*SGD"):
+        saver.restore(tmp_path / "alone.saver", into=ALONE["schedule"]())
+
+
+def stepwise(store: saver.Saver, stop: int) -> bytes:
+    """A run with a loop of one's own: a model that is not compiled, and an optimizer."""
+    model, optimizer = two_layers(), ALONE["adam"]()
+    objects = {"model": model, "optimizer": optimizer}
+    with store.checkpoints("run", objects, every=saver.Every(steps=2)) as run:
+        for step in range(run.resume(), stop):
+            apply(optimizer, model, 1)
+            run.step(step)
+    return answer(model)
+
+
+def test_a_run_with_an_optimizer_of_its_own_goes_on_to_the_same_bits() -> None:
+    whole, killed = saver.Saver(MemoryStorage()), saver.Saver(MemoryStorage())
+    stepwise(killed, 4)
+    assert stepwise(killed, 7) == stepwise(whole, 7)
+
+
+def test_a_model_within_a_model_keeps_how_it_was_compiled(tmp_path: Path) -> None:
+    inner = two_layers()
+    inner.compile(keras.optimizers.Adam(name="adam"), "mse")
+    outer = keras.Sequential([keras.Input((FEATURES,)), inner, layers.Dense(2, name="out")], name="outer")
+    outer.compile(keras.optimizers.SGD(0.1, momentum=0.5, name="sgd"), "mae")
+
+    def trained(model: Any) -> bytes:
+        for each in (model.layers[0], model):
+            each.train_on_batch(rows(), targets())
+        return answer(model)
+
+    trained(outer)
+    loaded = again(outer, tmp_path)
+    assert loaded.layers[0].compiled
+    assert trained(loaded) == trained(outer)
+    assert bytes_of(loaded) == bytes_of(outer)
+    saver.dump(outer, tmp_path / "later.saver")
+    before = answer(outer)
+    trained(outer)
+    assert saver.restore(tmp_path / "later.saver", into=outer)
+    assert answer(outer) == before
+    assert bytes_of(loaded) == bytes_of(outer)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantized_models_answer_and_train_on(mode: str, tmp_path: Path) -> None:
+    model = two_layers()
+    model.quantize(mode)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5, name="sgd"), "mse")
+    model.train_on_batch(rows(), targets())
+    loaded = again(model, tmp_path)
+    assert answer(loaded) == answer(model)
+    for each in (model, loaded):
+        each.train_on_batch(rows(), targets())
+    assert bytes_of(loaded) == bytes_of(model)
 
 
 KINDS = {

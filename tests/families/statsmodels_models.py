@@ -11,7 +11,11 @@ import pandas as pd
 import statsmodels.api as sm
 from sklearn.datasets import load_diabetes
 from statsmodels.regression.quantile_regression import QuantReg
-from statsmodels.tsa.ar_model import AutoReg
+from statsmodels.tsa.ar_model import AutoReg, ar_select_order
+from statsmodels.tsa.ardl import ARDL
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+from statsmodels.tsa.seasonal import STL
+from statsmodels.tsa.vector_ar.vecm import VECM
 
 
 def data(frames: bool = False) -> tuple[Any, Any]:
@@ -48,6 +52,50 @@ FAMILIES = {
 }  # fmt: skip
 NORMS = ("HuberT", "TukeyBiweight", "AndrewWave", "Hampel", "LeastSquares", "RamsayE", "TrimmedMean")
 
+
+def series(columns: int = 1, frames: bool = False) -> Any:
+    """Random walks of 60 steps; as a series with months, if `frames`."""
+    walks = 30 + np.cumsum(np.random.default_rng(0).normal(size=(60, columns)), 0)
+    if frames:
+        return pd.Series(walks[:, 0], pd.period_range("2020-01", periods=60, freq="M"))
+    return walks[:, 0] if columns == 1 else walks
+
+
+def _ets(**settings: Any) -> Any:
+    return ETSModel(series(frames=True), seasonal_periods=4, **settings).fit(disp=0)
+
+
+SPACES: dict[str, Callable[[], Any]] = {
+    "SARIMAX": lambda: sm.tsa.SARIMAX(series(), order=(1, 1, 1), seasonal_order=(1, 0, 0, 4)).fit(disp=0),
+    "SARIMAX of months": lambda: sm.tsa.SARIMAX(series(frames=True), order=(1, 1, 0)).fit(disp=0),
+    "SARIMAX with features": lambda: sm.tsa.SARIMAX(
+        series(), exog=series(2)[:, 1:], order=(1, 0, 0), trend="c"
+    ).fit(disp=0),
+    "ARIMA": lambda: sm.tsa.ARIMA(series(frames=True), order=(1, 0, 1)).fit(),
+    "UnobservedComponents": lambda: sm.tsa.UnobservedComponents(
+        series(), "local linear trend", cycle=True
+    ).fit(disp=0),
+    "VARMAX": lambda: sm.tsa.VARMAX(series(2), order=(1, 0)).fit(disp=0, maxiter=5),
+    "DynamicFactor": lambda: sm.tsa.DynamicFactor(series(2), k_factors=1, factor_order=1).fit(
+        disp=0, maxiter=5
+    ),
+    "ExponentialSmoothing": lambda: sm.tsa.statespace.ExponentialSmoothing(series(), trend=True).fit(disp=0),
+    "RecursiveLS": lambda: sm.RecursiveLS(series(), sm.add_constant(series(2)[:, 1])).fit(),
+}  # fmt: skip
+
+SERIES: dict[str, Callable[[], Any]] = {
+    **SPACES,
+    "ETS": lambda: _ets(error="add", trend="add", seasonal="add"),
+    "ETS mul": lambda: _ets(error="mul", seasonal="mul"),
+    "ETS damped": lambda: _ets(error="mul", trend="mul", damped_trend=True),
+    "VAR": lambda: sm.tsa.VAR(series(2)).fit(2),
+    "VECM": lambda: VECM(series(2), k_ar_diff=1).fit(),
+    "ARDL": lambda: ARDL(series(), 1, series(2)[:, 1:], 1).fit(),
+    "STL": lambda: STL(series(frames=True), period=4).fit(),
+    "orders": lambda: ar_select_order(series(), 2),
+}
+"""Models of time series."""
+
 FITTED: dict[str, Callable[[], Any]] = {
     "OLS": lambda: sm.OLS(data()[1], data()[0]).fit(),
     "OLS of frames": lambda: sm.OLS(data(True)[1], data(True)[0]).fit(),
@@ -65,7 +113,23 @@ FITTED: dict[str, Callable[[], Any]] = {
     "AutoReg": lambda: AutoReg(data()[1], 2).fit(),
     **{f"GLM {name}": _glm(family) for name, family in FAMILIES.items()},
     **{f"RLM {name}": partial(_robust, name) for name in NORMS},
+    **SERIES,
 }  # fmt: skip
+
+
+ASKED: dict[str, Callable[[Any], Any]] = {
+    "forecast": lambda found: found.forecast(3),
+    "several forecast": lambda found: found.forecast(series(2)[-2:], 3),
+    "interval": lambda found: found.get_prediction(50, 62).conf_int(),
+    "simulate": lambda found: found.simulate(5, random_state=np.random.default_rng(0)),
+    "smoothed": lambda found: found.smoothed_state,
+    "append": lambda found: found.append(series()[:3]).forecast(2),
+    "fitted anew": lambda found: found.model.fit(disp=0, maxiter=3).params,
+    "impulse": lambda found: found.impulse_responses(3),
+    "trend": lambda found: found.trend,
+    "components": lambda found: (found.alpha, found.beta),
+}
+"""More to ask models of time series; the name of the error, if a result has no answer to it."""
 
 
 def answers(found: Any) -> Iterator[Any]:
@@ -80,6 +144,11 @@ def answers(found: Any) -> Iterator[Any]:
             yield name, getattr(found, name)()
         except Exception as error:
             yield name, type(error).__name__
+    for name, ask in ASKED.items():
+        try:
+            yield name, ask(found)
+        except Exception as error:
+            yield name, type(error).__name__
     try:
         yield "summary", [table.as_text() for table in found.summary().tables[1:]]
     except Exception as error:
@@ -90,4 +159,6 @@ def plain(value: Any) -> Any:
     """With arrays and frames as bytes."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         return list(map(str, value.index)), value.to_numpy().tobytes()
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
     return value.tobytes() if isinstance(value, np.ndarray) else value

@@ -48,7 +48,7 @@ def test_models_come_back_on_each_backend(backend: str) -> None:
 @pytest.mark.shows("Keras", "hostile files tried")
 @pytest.mark.timeout(600)
 def test_hostile_files_run_nothing(record_property: Any) -> None:
-    record_property("hostile files", 150)
+    record_property("hostile files", 300)
     run("tensorflow", *PYTEST, "keras_attacks.py")
 
 

@@ -172,3 +172,14 @@ def test_changed_messages_are_refused_or_a_model(record_property: Callable[[str,
         assert type(found) is onnx.ModelProto
         taken += 1
     assert taken
+
+
+@pytest.mark.shows("ONNX", "restore")
+def test_a_model_is_restored_in_place(tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path)
+    store.save("net", {"net": model(1)})
+    target = model(2)
+    held = target.graph
+    store.restore("net", into={"net": target})
+    assert target.SerializeToString(deterministic=True) == model(1).SerializeToString(deterministic=True)
+    assert held.name == target.graph.name

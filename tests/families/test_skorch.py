@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler  # noqa: E402
 
 import saver  # noqa: E402
-from saver.errors import CannotSaveError, IncompatibleError, UntrustedError  # noqa: E402
+from saver.errors import CannotSaveError, DoesNotFitError, IncompatibleError, UntrustedError  # noqa: E402
 from saver.testing import CodecTests  # noqa: E402
 from saver.testing.codecs import StoredObject, load  # noqa: E402
 
@@ -147,3 +147,23 @@ def test_a_class_in_another_place_is_refused(changed: dict[str, str]) -> None:
     node["state"]["named"].update(changed)
     with pytest.raises(IncompatibleError):
         load(saved, ())
+
+
+@pytest.mark.shows("skorch", "restore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_is_restored_in_place_and_trains_on_the_same(kind: str, tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path)
+    net = made(kind).fit(*data(kind))
+    store.save("net", {"net": net})
+    target = made(kind)
+    store.restore("net", into={"net": target})
+    assert target.history == net.history
+    assert trained_on(target, kind) == trained_on(net, kind)
+    assert vars(target).keys() == vars(net).keys()
+
+
+def test_a_network_of_another_class_is_not_restored(tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path)
+    store.save("net", {"net": made(KINDS[0])})
+    with pytest.raises(DoesNotFitError, match="NeuralNetClassifier was saved"):
+        store.restore("net", into={"net": made(KINDS[2])})

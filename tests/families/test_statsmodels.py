@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("statsmodels")
 
+import numpy as np
 import statsmodels.api as sm
 import statsmodels.formula.api as formulas
 import statsmodels_models as small
@@ -19,6 +20,7 @@ import statsmodels_models as small
 import saver
 from saver.errors import CannotSaveError, IncompatibleError
 from saver.families.statsmodels.codecs import ObjectCodec
+from saver.families.statsmodels.statespace import SpaceCodec
 from saver.testing import CodecTests
 from saver.testing.codecs import StoredObject, load
 
@@ -60,7 +62,7 @@ def test_a_fresh_process_says_the_same(tmp_path: Path) -> None:
 class TestResults(CodecTests):
     family = "statsmodels"
     samples: ClassVar[dict[str, Callable[[], Any]]] = {
-        kind: small.FITTED[kind] for kind in ("OLS", "GLM binomial", "RLM HuberT")
+        kind: small.FITTED[kind] for kind in ("OLS", "GLM binomial", "RLM HuberT", "SARIMAX")
     }
 
 
@@ -90,7 +92,84 @@ def test_a_wrapper_wraps_a_result() -> None:
         load(saved, ())
 
 
-def test_state_space_models_are_refused_and_the_message_says_what_to_save() -> None:
-    made = sm.tsa.ARIMA(small.data()[1], order=(1, 0, 0)).fit()
-    with pytest.raises(CannotSaveError, match="smooth"):
+def _space(made: Any) -> dict[str, Any]:
+    """What is saved of the representation of a state-space model."""
+    return vars(made.model.ssm)
+
+
+def _check_spaces(space: Any) -> None:
+    """What a load checks of a representation and of what initializes it."""
+    start = vars(space)["initialization"]
+    SpaceCodec().check(space)
+    for each in (start, *vars(start)["blocks"].values()):
+        SpaceCodec().check(each)
+
+
+CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "fewer states": lambda own: own.update(k_states=1),
+    "more states": lambda own: own.update(k_states=2**30),
+    "no states": lambda own: own.update(k_states=0),
+    "more disturbances": lambda own: own.update(k_posdef=9),
+    "more periods": lambda own: own.update(nobs=10**6),
+    "the number of periods is text": lambda own: own.update(nobs="60"),
+    "a smaller design": lambda own: own.update(_design=own["_design"][:, :1]),
+    "a longer selection": lambda own: own.update(_selection=np.repeat(own["_selection"], 7, axis=2)),
+    "a matrix of whole numbers": lambda own: own.update(_transition=own["_transition"].astype(int)),
+    "no matrix": lambda own: own.update(_state_cov=None),
+    "shorter data": lambda own: own.update(endog=own["endog"][:, :5]),
+    "another shape is written down": lambda own: own["shapes"].update(transition=(99, 99, 1)),
+    "states before the first": lambda own: _reblock(own, (-1,)),
+    "states behind the last": lambda own: _reblock(own, (10**6,)),
+    "states with gaps": lambda own: _reblock(own, (0, 2)),
+    "something else is a block": lambda own: vars(own["initialization"])["blocks"].update({(0,): 3}),
+    "another kind of beginning": lambda own: vars(own["initialization"]).update(initialization_type="known!"),
+    "shorter beginning": lambda own: vars(own["initialization"]).update(constant=np.zeros(1)),
+    "states in another order": lambda own: vars(own["initialization"]).update(_states=(2, 1, 0)),
+    "nothing begins": lambda own: own.update(initialization=5),
+}
+"""Changes with which compiled code would read or write elsewhere."""
+
+
+def _reblock(own: dict[str, Any], numbers: tuple[int, ...]) -> None:
+    blocks = vars(own["initialization"])["blocks"]
+    blocks[numbers] = blocks.pop(next(iter(blocks)))
+
+
+@pytest.mark.shows("statsmodels", "hostile files tried")
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_representation_whose_sizes_do_not_fit_is_refused(change: str, record_property: Any) -> None:
+    """On both sides: what a file says is built and checked as what is saved is."""
+    made = sm.tsa.SARIMAX(small.series(), order=(1, 1, 1)).fit(disp=0)
+    CHANGED[change](_space(made))
+    with pytest.raises(CannotSaveError):
         saver.dumps(made)
+    with pytest.raises((ValueError, KeyError)):
+        _check_spaces(made.model.ssm)
+    record_property("hostile files", 1)
+
+
+@pytest.mark.parametrize("name", ["_statespaces", "_kalman_filters", "prefix_statespace_map"])
+def test_a_file_has_nothing_that_is_compiled(name: str) -> None:
+    saved = StoredObject(sm.tsa.SARIMAX(small.series(), order=(1, 0, 0)).fit(disp=0))
+    node: Any = next(each for each in saved.nodes() if str(each.get("class")).endswith("SimulationSmoother"))
+    assert name in node["state"]["apart"]
+    node["state"]["apart"].remove(name)
+    node["state"]["apart"].append("k_states")
+    with pytest.raises(IncompatibleError, match="apart"):
+        load(saved, ())
+
+
+@pytest.mark.parametrize("change", [{"seasonal_periods": 10**9}, {"seasonal_periods": 0}, {"nobs": 10**6}])
+def test_the_season_and_the_data_of_a_smoothing_fit(change: dict[str, int]) -> None:
+    made = small.FITTED["ETS"]()
+    vars(made.model).update(change)
+    with pytest.raises(CannotSaveError):
+        saver.dumps(made)
+
+
+def test_a_result_that_is_loaded_takes_up_new_data() -> None:
+    made = small.FITTED["SARIMAX of months"]()
+    found = saver.loads(saver.dumps(made))
+    more = small.series(frames=True)[-6:]
+    more.index = more.index + 6
+    assert found.extend(more).forecast(4).tolist() == made.extend(more).forecast(4).tolist()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +28,15 @@ class Killed(BaseException):
 class Kill(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends training after this batch, counted in this process."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, hard: bool) -> None:
         super().__init__()
-        self.left = at
+        self.left, self.hard = at, hard
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.left -= 1
         if self.left == 0:
+            if self.hard:
+                os.kill(os.getpid(), signal.SIGKILL)
             raise Killed
 
 
@@ -49,7 +55,9 @@ class Rows(keras.utils.PyDataset):  # type: ignore[misc]
         return self.rows[part], self.targets[part]
 
 
-def fit(folder: Path, kind: str = "arrays", kill: int = 0, own: Any = ()) -> tuple[Any, Any]:
+def fit(
+    folder: Path, kind: str = "arrays", kill: int = 0, own: Any = (), hard: bool = False
+) -> tuple[Any, Any]:
     """The weights and the history of a training in this store."""
     rows, targets = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(rows))
@@ -62,20 +70,34 @@ def fit(folder: Path, kind: str = "arrays", kill: int = 0, own: Any = ()) -> tup
     every = Every(steps=2)
     callbacks = [SaverCallback(saver.Saver(folder), "iris", every=every, callbacks=own, progress=False)]
     if kill:
-        callbacks.append(Kill(kill))
+        callbacks.append(Kill(kill, hard))
     data = (
         (Rows(rows, targets),) if kind == "dataset" else (rows[: SIZE * BATCHES], targets[: SIZE * BATCHES])
     )
-    options = {} if kind == "dataset" else {"batch_size": SIZE}
+    options = {} if kind in ("dataset", "pipeline") else {"batch_size": SIZE}
+    if kind == "pipeline":
+        data = (_pipeline(*data),)
     history = model.fit(
-        *data, epochs=EPOCHS, shuffle=kind != "ordered", verbose=0, callbacks=callbacks,
+        *data, epochs=EPOCHS, shuffle=kind not in ("ordered", "pipeline"), verbose=0, callbacks=callbacks,
         validation_data=(rows[100:], targets[100:]), **options,
     )  # fmt: skip
     weights = [keras.ops.convert_to_numpy(each).tobytes() for each in model.weights]
     return weights, (history.history, history.epoch)
 
 
-KINDS = ["ordered", "dataset"] + ["arrays"] * (keras.backend.backend() != "tensorflow")
+def _pipeline(rows: Any, targets: Any) -> Any:
+    """A pipeline of TensorFlow that shuffles once."""
+    import tensorflow
+
+    found = tensorflow.data.Dataset.from_tensor_slices((rows, targets))
+    return found.shuffle(100, seed=1, reshuffle_each_iteration=False).batch(SIZE)
+
+
+KINDS = (
+    ["ordered", "dataset"]
+    + ["pipeline"] * (keras.backend.backend() == "tensorflow")
+    + ["arrays"] * (keras.backend.backend() != "tensorflow")
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,3 +129,22 @@ def test_what_other_callbacks_have_counted_goes_on(tmp_path: Path) -> None:
         fit(tmp_path / "killed", "ordered", 8, own())
     assert fit(tmp_path / "killed", "ordered", own=own()) == whole
     assert fit(tmp_path / "killed", "ordered", own=own()) == whole
+
+
+def process(folder: Path, kind: str, kill: int) -> int:
+    """The same in a process of its own, which is killed as by `kill -9`; its end goes to `folder/end`."""
+    program = (
+        "import pathlib, keras_fit, saver\n"
+        f"folder = pathlib.Path({str(folder)!r})\n"
+        f"saver.dump(keras_fit.fit(folder / 'store', {kind!r}, {kill}, hard=True), folder / 'end')"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    return subprocess.run(command, cwd=Path(__file__).parent, timeout=300, check=False).returncode
+
+
+def test_a_process_that_was_killed_goes_on_in_another_one(tmp_path: Path) -> None:
+    for name, kills in (("whole", (0,)), ("killed", (8, 0))):
+        (tmp_path / name).mkdir()
+        ends = [process(tmp_path / name, "dataset", kill) for kill in kills]
+        assert ends == [-signal.SIGKILL] * (len(kills) - 1) + [0]
+    assert not saver.diff(tmp_path / "whole" / "end", tmp_path / "killed" / "end")

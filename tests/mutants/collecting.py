@@ -112,7 +112,7 @@ MUTANTS = [
         "holding what an earlier collection kept against the log", (_USERS,),
     ),
     Mutant(
-        "users-in-the-state", "repo/state/shortcuts.py",
+        "users-in-the-state", "repo/state/checkpoint.py",
         "FORMAT, USERS_FORMAT = 3, 103\n", "FORMAT, USERS_FORMAT = 3, 3\n",
         "telling the two kinds of checkpoints apart", (_USERS,),
     ),

@@ -93,7 +93,7 @@ MUTANTS = [
     ),
     Mutant(
         "sizes-in-records", "repo/state/values.py",
-        "    if not all(0 <= size <= EXACT_INTEGER for size in (event.parent or 0, event.bytes, *sizes)):\n",
+        "    if min(sizes) < 0 or max(sizes) > EXACT_INTEGER:\n",
         "    if False:\n",
         "refusing sizes and numbers of versions and parts that none can have", (_ANNOTATIONS,),
     ),
@@ -128,8 +128,13 @@ MUTANTS = [
     ),
     Mutant(
         "stale-keys", "repo/state/known.py",
-        " *(recent.keys() - self.settled.keys())]", "]",
+        "_with(self.settled_keys, recent.keys() - self.settled.keys())", "self.settled_keys",
         "learning the keys of records that came", (_LOG,),
+    ),
+    Mutant(
+        "stale-recent-keys", "repo/state/known.py",
+        "_with(self.recent_keys, changes.keys() - self.recent.keys())", "self.recent_keys",
+        "learning the keys of the newest records", (_LOG,),
     ),
     Mutant(
         "condemned-for-ever", "repo/state/view.py",

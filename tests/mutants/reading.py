@@ -28,12 +28,12 @@ MUTANTS = [
     _field("notes", 'yield "notes", version.saved_notes, manifest.notes'),
     _field("author",
     'if version.author and manifest.author:\n        yield "author", version.author, manifest.author'),
-    _field("metrics", 'yield from _items("metric", _plain(version.metrics), _plain(metrics))'),
+    _field("metrics", '    yield from _items("metric", _plain(version.metrics), _plain(metrics))'),
     _field("parts", 'yield from _items("part", logged, found)'),
     _field("packs", 'yield "packs", version.packs, manifest.packs'),
     Mutant(
         "agreement", "repo/repository.py",
-        '        check_agreement(version, found.manifest, f"{self.storage}: {version}")\n', "",
+        "        check_agreement(version, found)\n", "",
         "comparing the log with the manifest at all", (_FIELDS,),
     ),
     Mutant(
@@ -71,7 +71,7 @@ MUTANTS = [
     ),
     Mutant(
         "format-of-stores", "repo/format.py",
-        "    if outline.format != FORMAT:\n", "    if False:\n",
+        "    if number != FORMAT:\n", "    if False:\n",
         "refusing a store of another format",
         ("repo/test_repository.py::test_a_store_of_another_format_is_refused",),
     ),
@@ -134,7 +134,8 @@ MUTANTS = [
     ),
     Mutant(
         "moves-in-circles", "repo/extents.py",
-        '    raise IncompatibleError(f"{pack_key(extent[0])} was moved in circles")\n', "    return found\n",
+        "    raise IncompatibleError(\n        f\"the log says that bytes",
+        "    return found\n    raise IncompatibleError(\n        f\"the log says that bytes",
         "the limit on how often bytes have moved", (_PLACES,),
     ),
     Mutant(
@@ -143,8 +144,9 @@ MUTANTS = [
         "refusing two moves of the same bytes", (_PLACES,),
     ),
     Mutant(
-        "newest-move", "repo/extents.py",
-        "            for number in records:\n", "            for number in records[:1]:\n",
+        "newest-move", "repo/state/moves.py",
+        "        for number in self._state.moved(pack):\n",
+        "        for number in self._state.moved(pack)[:1]:\n",
         "the newer of two moves out of a pack", (_PLACES,),
     ),
     Mutant(

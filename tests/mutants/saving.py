@@ -21,7 +21,7 @@ _HEALS = "repo/test_check.py"
 MUTANTS = [
     Mutant(
         "objects-before-the-record", "repo/written.py",
-        "        self._storage.put(key, content)\n",
+        "        self.call(partial(self._storage.put, key, content))\n",
         "        content.write(_Nowhere())\n"
         "        self._late.append((key, content))\n",
         "the order: packs and manifests are durable before the record that needs them", (_FAILED,),
@@ -181,7 +181,8 @@ MUTANTS = [
     ),
     Mutant(
         "store-that-is-gone", "repo/repository.py",
-        "            self._format = read_again(self.storage, self._format)\n", "            pass\n",
+        "self._format, *_ = self.state.refresh(partial(read_again, self.storage, self._format))",
+        "self.state.refresh()",
         "refusing to begin a store anew whose folder is gone",
         ("stateful/test_resume.py::test_a_store_that_is_gone_is_never_begun_anew",),
     ),

@@ -10,6 +10,7 @@ _NEITHER = (
 _FAILS_ONCE = "repo/test_shortcuts.py::test_a_read_of_a_shortcut_that_fails_once_changes_nothing"
 _OTHER_LOG = "repo/test_shortcuts.py::test_a_checkpoint_of_another_log_is_not_believed"
 _LOG = "repo/test_log.py"
+_LEFT = "repo/test_keeping.py::test_no_page_is_left_over_or_missing"
 _SHORTCUTS = "repo/test_shortcuts.py"
 _FULL = "repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed"
 _PAGE = "repo/test_pages.py::test_a_page_that_no_saver_wrote_is_refused"
@@ -44,8 +45,8 @@ MUTANTS = [
         (f"{_SHORTCUTS}::test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew",),
     ),
     Mutant(
-        "other-log", "repo/state/state.py",
-        "                if number == head and self.log.read(number)[1] != found.previous:\n",
+        "other-log", "repo/state/shortcuts.py",
+        "                if number == head and self._log.read(number)[1] != found.previous:\n",
         "                if False:\n",
         "holding a checkpoint against the log", (_OTHER_LOG,),
     ),
@@ -57,15 +58,15 @@ MUTANTS = [
         equivalent="the hash of the record that a checkpoint tells of is compared with the log, too",
     ),
     Mutant(
-        "format-of-a-checkpoint", "repo/state/shortcuts.py",
+        "format-of-a-checkpoint", "repo/state/checkpoint.py",
         "    if found.format != (USERS_FORMAT if users else FORMAT):\n",
         "    if False:\n",
         "refusing checkpoints of another Saver",
         (f"{_LOG}::test_a_checkpoint_of_another_saver_is_not_believed",),
     ),
     Mutant(
-        "made-anew", "repo/state/state.py",
-        "if not view.alone and self.shortcuts.read(view.base).root != view.root:", "if False:",
+        "made-anew", "repo/state/keeping.py",
+        "    if found != root:\n", "    if False:\n",
         "leaving a checkpoint that somebody has made anew",
         (f"{_SHORTCUTS}::test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_anew",),
     ),
@@ -76,28 +77,48 @@ MUTANTS = [
         (f"{_LOG}::test_a_checkpoint_that_others_made_is_not_taken_over_unless_it_is_of_this_log",),
     ),
     Mutant(
-        "durable-records", "repo/state/state.py",
-        "asks: list[Any] = [made, durable, self._prepare,",
-        "asks: list[Any] = [made, lambda: None, self._prepare,",
+        "durable-records", "repo/state/shortcuts.py",
+        "            self._storage.create(log_key(number), record)\n", "            pass\n",
         "making a record durable before a checkpoint tells of it",
         (f"{_LOG}::test_a_record_of_somebody_else_is_made_durable_before_a_checkpoint_tells_of_it",
          "stateful/test_crashes.py::test_a_power_loss_never_leaves_a_checkpoint_of_a_record_that_is_lost"),
     ),
     Mutant(
-        "pages-first", "repo/state/shortcuts.py",
-        "        self._write_pages(needed, anew)\n"
-        "        asks: list[Callable[[], Any]] = [partial(self._write, found), *beside]\n"
-        "        list(self._storage.together(asks))\n",
-        "        asks: list[Callable[[], Any]] = [partial(self._write, found), *beside]\n"
-        "        list(self._storage.together(asks))\n"
-        "        self._write_pages(needed, anew)\n",
+        "pages-first", "repo/state/keeping.py",
+        "        *pages,\n    ]\n    old = due.old if spare is not None else ()\n    _, gone, _ = yield [\n",
+        "    ]\n    old = due.old if spare is not None else ()\n"
+        "    yield [partial(shortcuts.write_once, due.found, due.anew)]\n    yield pages\n"
+        "    _, gone, _ = yield [\n",
         "the order: the pages of a checkpoint are there before it is",
         ("stateful/test_crashes.py::test_a_power_loss_while_bytes_move_and_checkpoints_are_kept",),
     ),
     Mutant(
         "pages-of-others", "repo/state/shortcuts.py",
         "only_in(roots[each], [roots[other] for other in kept])", "only_in(roots[each], [])",
-        "leaving the pages that kept checkpoints need", (_FAILS_ONCE,),
+        "leaving the pages that kept checkpoints need", (_LEFT,),
+    ),
+    Mutant(
+        "pages-that-come-back", "repo/state/keeping.py",
+        "tuple(sorted({*names} - new))", "tuple(names)",
+        "leaving a page that a newer checkpoint needs again",
+        ("repo/test_keeping.py::test_a_page_that_comes_back_is_kept_as_long_as_anything_needs_it",),
+    ),
+    Mutant(
+        "checkpoints-of-others-in-between", "repo/state/keeping.py",
+        " if spare.keys() >= {*before} else None", "",
+        "finding out what old checkpoints need alone where none says it", (_LEFT,),
+    ),
+    Mutant(
+        "pages-of-what-stays", "repo/state/keeping.py",
+        " if gone else []", "",
+        "leaving the pages of an old checkpoint that could not be deleted",
+        ("repo/test_keeping.py::test_the_pages_of_an_old_checkpoint_that_cannot_be_deleted_stay",),
+    ),
+    Mutant(
+        "late-rest", "repo/state/state.py",
+        "            if self._view is view and view.due == wanted:", "            if True:",
+        "resting only on a checkpoint that says all that the view says",
+        ("repo/test_keeping.py::test_records_that_come_while_a_checkpoint_is_written_are_not_forgotten",),
     ),
     Mutant(
         "pages-of-some-others", "repo/state/pages.py",
@@ -106,20 +127,15 @@ MUTANTS = [
         (f"{_SHORTCUTS}::test_what_two_maps_share_is_not_only_in_one",),
     ),
     Mutant(
-        "old-checkpoints", "repo/state/state.py",
-        "drop, partial(keep_reserve, self._storage))", "partial(keep_reserve, self._storage))",
+        "old-checkpoints", "repo/state/keeping.py",
+        "        partial(shortcuts.drop, [*map(shortcuts.key, old)]),\n", "        lambda: False,\n",
         "dropping old checkpoints",
         ("repo/test_gc.py::test_old_checkpoints_are_dropped_by_who_makes_new_ones",),
     ),
     Mutant(
         "unwritable-checkpoints", "repo/state/state.py",
-        "                except SaverError as error:\n"
-        "                    self._ignore(error)\n"
-        "                    if not self._view.alone:\n",
-        "                except SaverError as error:\n"
-        "                    if error:\n"
-        "                        raise\n"
-        "                    if not self._view.alone:\n",
+        "                        self._ignore(error)\n                        return\n",
+        "                        raise\n",
         "saving on where a checkpoint cannot be written",
         (f"{_SHORTCUTS}::test_a_checkpoint_that_cannot_be_written_is_no_reason_not_to_save",),
     ),

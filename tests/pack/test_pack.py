@@ -532,3 +532,8 @@ def test_a_pack_tells_its_public_names() -> None:
     assert set(packs.__all__) == {
         "Describe", "Pack", "PackWriter", "PackedTensors", "Progress", "Range", "damaged",
     }  # fmt: skip
+
+
+@given(st.binary(), st.integers(0, 5000))
+def test_the_text_of_a_header_is_all_but_the_spaces_at_its_end(text: bytes, spaces: int) -> None:
+    assert layout.text_of(bytes(8) + text + b" " * spaces) == text.rstrip(b" ")

@@ -67,7 +67,7 @@ def opened(store: Storage, name: str, change: Change = id) -> Saver:
     numbers = itertools.count(1)
     found = Saver(store)
     own = name if name in "0123456789abcdef" else name.encode().hex()
-    found._repo = Repository(store, "", None, lambda: f"{own}{next(numbers):0{32 - len(own)}}", lambda: 1.0)
+    found._repo = Repository(store, fresh=lambda: f"{own}{next(numbers):0{32 - len(own)}}", clock=lambda: 1.0)
     change(found._repo)
     return found
 

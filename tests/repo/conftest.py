@@ -24,7 +24,7 @@ def store() -> MemoryStorage:
 
 @pytest.fixture
 def repo(store: Storage) -> Repository:
-    return Repository(store, "ada")
+    return Repository(store, lambda: "ada")
 
 
 @pytest.fixture

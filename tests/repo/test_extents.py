@@ -89,7 +89,7 @@ def resolved(found: Extents, extent: Extent) -> tuple[Extent, ...]:
     """Where the bytes of an extent are now."""
     form = TensorForm("U8", (extent[2],), (ShardForm(hash=ZERO, extents=((0, *extent[1:]),)),))
     manifest = Manifest(format=1, parts={}, tensors={"a/x": form}, packs=extent[:1])
-    known = found.of(described(manifest, "m@1"), "m@1")
+    known = found.of(described(manifest, "m@1"))
     return known["a/x"].shards[0].extents
 
 
@@ -182,4 +182,4 @@ def test_moves_that_halve_again_and_again_are_followed_no_further_than_blocks(
     )
     found = described(Manifest(format=1, parts={}, tensors={"a/x": form}, packs=("p0",)), "m@1")
     with pytest.raises(saver.IncompatibleError, match="'a/x' are not stored in whole blocks"):
-        extents(*halving).of(found, "m@1")
+        extents(*halving).of(found)

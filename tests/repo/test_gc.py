@@ -478,7 +478,7 @@ def test_old_checkpoints_are_dropped_by_who_makes_new_ones(
         save("m", {"a/x": array(3)})
         counts.append(len(list(store.keys("state/"))))
     assert max(counts[20:]) <= max(counts[:20]) + 8, "a few pages for forty versions"
-    repo.state.keep_checkpoint()
+    repo.state.keep_checkpoint().finish()
     keys = list(store.keys("state/"))
     assert len([key for key in keys if is_checkpoint(key)]) == shortcuts.CHECKPOINTS_KEPT
     assert set(keys) == repo.state.needed(), "nothing else is left"

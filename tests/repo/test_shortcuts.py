@@ -78,7 +78,7 @@ def large(small_pages: None) -> MemoryStorage:
             repo.append(lambda: Delete(model, (version.number - 3,)))  # noqa: B023
         if count % 100 == 99:
             collect(repo, grace=0)
-    repo.state.keep_checkpoint()
+    repo.state.keep_checkpoint().finish()
     shortcuts = repo.state.shortcuts
     root = shortcuts.read(shortcuts.numbers(RECORDS + 100)[-1]).root
     assert root is not None
@@ -291,7 +291,7 @@ def test_who_noticed_a_broken_page_writes_all_of_the_next_checkpoint_anew(large:
             continue  # it is a page of an older checkpoint
         while writer.state.head % state.INTERVAL:
             writer.append(lambda: Tag("a", f"n{writer.state.head}", writer.version("a").number))  # noqa: B023
-        writer.state.keep_checkpoint()
+        writer.state.keep_checkpoint().finish()
         fresh = Repository(store)
         fresh.open()
         assert dict(fresh.state.scan("")) == truth(store)
@@ -319,7 +319,7 @@ def test_who_had_the_store_open_does_not_go_on_from_a_checkpoint_that_was_made_a
     store.delete(*set(store.keys("state/pages/")) - needed.state.needed())  # as a collection does
     while writer.state.head % state.INTERVAL or writer.state.head == RECORDS:
         writer.append(lambda: Tag("a", f"n{writer.state.head}", writer.version("a").number))
-    writer.state.keep_checkpoint()
+    writer.state.keep_checkpoint().finish()
     fresh = Repository(store)
     fresh.open()
     assert dict(fresh.state.scan("")) == truth(store)
@@ -356,7 +356,7 @@ def test_a_checkpoint_of_another_log_is_not_believed(large: MemoryStorage) -> No
     repo = Repository(other)
     while repo.state.head < 96:
         save_version(repo, draft("z", {"p/x": np.arange(3)}))
-    repo.state.keep_checkpoint()
+    repo.state.keep_checkpoint().finish()
     for records in (96, 97, 100):
         mixed = MemoryStorage()
         mixed._objects = {

@@ -20,7 +20,7 @@ from saver.repo.objects import USERS, checkpoint_key, checkpoint_number, pack_ke
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.state import state, users
-from saver.repo.state.shortcuts import UsersCheckpoint
+from saver.repo.state.checkpoint import UsersCheckpoint
 from saver.storage import Bytes, Listed, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage

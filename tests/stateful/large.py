@@ -33,7 +33,7 @@ def opened(store: Storage, name: str = "a") -> Saver:
     numbers, own = itertools.count(1), name.encode().hex()
     found = Saver(store)
     found._repo = Repository(
-        store, "", None, lambda: f"{own}{next(numbers):0{32 - len(own)}}", lambda: 1_700_000_000.0
+        store, fresh=lambda: f"{own}{next(numbers):0{32 - len(own)}}", clock=lambda: 1_700_000_000.0
     )
     return found
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import saver
+from saver.repo import document
+from saver.repo.format import FORMAT, STORE_KEY, Format
+from saver.repo.log import Note, Record, log_key
 from saver.repo.numbered import PartVersion
-from saver.repo.objects import collectables
-from saver.repo.state import facts, pages, state, updating
+from saver.repo.objects import checkpoint_key, checkpoint_number, collectables, page_key
+from saver.repo.state import Checkpoint, checkpoint, facts, keep_reserve, pages, shortcuts, state, updating
 from saver.storage import Bytes, Storage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage, LatencyStorage, StorageTests
@@ -27,16 +30,16 @@ along with the records after it; the manifest along with the pack. At 40 ms and 
 
 SAVE = 5
 """Waits of a small save that opens the store, besides the levels: those two; the manifest of the version
-before; the pack, which holds the manifest too; the record. With 4 levels 0.36 s."""
+before; the pack, which holds the manifest too; the record. With 4 levels 0.36 s. One save in 16 also writes
+a checkpoint and deletes an old one, all beside these."""
 
-AGAIN = 5
-"""Waits of one where the store is open, at any size."""
+AGAIN = 3
+"""Waits of one where the store is open, at any size: `store.json` beside the next two records; the pack; the
+record."""
 
-
-DUE = 14
-"""Waits of every 16th save besides three for each level. It makes the checkpoint that is due: reads the pages
-that it changes, beside those that only old checkpoints need; writes pages; writes the checkpoint, and deletes
-what is old. At 40 ms and 4 levels that is 1.0 s at most."""
+STEPS = 1
+"""What a checkpoint adds to those, besides the levels of the pages that it changes: it takes three steps, of
+which two go beside the pack and the record."""
 
 
 class TestCountingStorage(StorageTests):
@@ -166,26 +169,70 @@ def test_a_load_waits_three_times_and_once_for_each_level(growing: MemoryStorage
     assert most == LOAD
 
 
+@pytest.mark.parametrize("tags", [[], ["t1", "new"]], ids=["plain", "tagged"])
 def test_a_save_waits_five_times_and_once_for_each_level_if_it_opens_the_store(
+    growing: MemoryStorage, tags: list[str]
+) -> None:
+    """After any record; also the one that writes a checkpoint."""
+    most = {False: 0, True: 0}
+    for counting, is_due in at_every_distance(growing):
+        before = checkpoints(counting.storage)
+        saver.Saver(counting).save("m1", model(1000), step=1000, tags=tags)
+        assert counting.calls["put"] == 1, "a pack that holds its manifest"
+        assert counting.calls["list"] == 1
+        assert is_due or counting.calls["create"] == 1
+        assert (checkpoints(counting.storage) != before) == is_due
+        most[is_due] = max(most[is_due], counting.waits - levels(growing))
+    assert most == {False: SAVE, True: SAVE}
+
+
+def test_a_save_waits_three_times_if_the_store_is_open_and_one_in_16_for_a_checkpoint_too(
     growing: MemoryStorage,
 ) -> None:
-    storage, most = growing, 0
-    for counting, is_due in at_every_distance(storage):
-        store = saver.Saver(counting)
-        store.save("m1", model(1000))
-        assert counting.calls["put"] == 1, "a pack that holds its manifest"
-        if is_due:
-            assert counting.waits <= DUE + 3 * levels(storage)
-            continue
-        assert counting.calls["create"] == 1
-        assert counting.waits <= SAVE + levels(storage)
-        most = max(most, counting.waits - levels(storage))
+    counting = CountingStorage(growing)
+    store, due = saver.Saver(counting), 0
+    for number in range(3 * state.INTERVAL):
+        before = checkpoints(counting.storage)
         counting.begin_anew()
-        store.save("m1", model(1001))
-        assert store._repo.state.head % state.INTERVAL == 1 or counting.waits == AGAIN, (
-            "whatever the store holds"
-        )
-    assert most == SAVE
+        store.save("m1", model(2000 + number), step=2000 + number)
+        waits = counting.waits
+        if checkpoints(counting.storage) == before:
+            assert waits == AGAIN or number == 0, "whatever the store holds"
+        else:
+            assert waits <= AGAIN + STEPS + levels(growing)
+            assert counting.calls["list"] <= 1
+            due += number > 0
+    assert due >= 2
+
+
+CHANGES: list[tuple[str, int, int, Callable[[saver.Saver], object]]] = [
+    ("tag", 3, 5, lambda store: store.tag("m1@3", "new")),
+    ("untag", 4, 6, lambda store: store.untag("m0", "t0")),
+    ("label", 3, 5, lambda store: store.label("m1@2", {"a": "b"})),
+    ("note", 3, 5, lambda store: store.note("m1@2", "seen")),
+    ("delete", 9, 9, lambda store: store.delete("m1@2", tags=True)),
+]
+
+
+@pytest.mark.parametrize(
+    ("ordinary", "due", "act"), [each[1:] for each in CHANGES], ids=[each[0] for each in CHANGES]
+)
+def test_a_change_waits_little_longer_where_it_writes_a_checkpoint(
+    growing: MemoryStorage, ordinary: int, due: int, act: Callable[[saver.Saver], object]
+) -> None:
+    """Of three steps, one goes with the record. Besides the levels."""
+    for counting, is_due in at_every_distance(growing):
+        before = checkpoints(counting.storage)
+        act(saver.Saver(counting))
+        assert (checkpoints(counting.storage) != before) == is_due
+        assert counting.waits <= levels(growing) + (due if is_due else ordinary)
+
+
+def checkpoints(storage: Storage) -> list[str]:
+    """The keys of the checkpoints of a store, at most four and all of them whole."""
+    found = [key for key in storage.keys("state/") if checkpoint_number(key)]
+    assert len(found) <= shortcuts.CHECKPOINTS_KEPT
+    return found
 
 
 @pytest.mark.parametrize("ref", ["m0@best:loss", "m0@time=2000-01-01"])
@@ -207,10 +254,16 @@ def test_a_search_of_all_versions_reads_many_pages_at_once(ref: str, monkeypatch
     assert waits[1] - waits[0] <= (384 - 96) // pages.AHEAD * 2 + 2
 
 
-@pytest.mark.slow
-def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
-    kept: dict[str, bytes] = {}
-    tree = pages.Pages(kept.__getitem__, kept.__setitem__)
+@cache
+def large() -> MemoryStorage:
+    """A store of 100,000 versions, as far as its newest checkpoint says: no older record is ever read."""
+    storage = MemoryStorage()
+    storage.create(STORE_KEY, document.encode(Format(FORMAT, "0" * 32)))
+    keep_reserve(storage)
+    tree = pages.Pages(
+        lambda name: storage.read(page_key(name)),
+        lambda name, data: storage.create(page_key(name), data) and None,
+    )
     part = {"model": PartVersion(1, "0" * 64, 1000)}
     value = facts.VersionState(
         "0" * 64, part, 1_767_225_600.0, "somebody", ("0" * 32,), 1, 1, {"loss": 0.123456789}, "", 1000, 500
@@ -219,11 +272,38 @@ def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
     for number in range(1, 100_001):
         changes[facts.version_key("iris", number)] = value
         changes[facts.step_key("iris", number, number)] = number
-    root = tree.update(None, changes)
-    assert root is not None
-    assert tree._page(root).height + 1 == LEVELS
+    root, last = tree.update(None, changes), 100_000 - 100_000 % state.INTERVAL
+    record = document.encode(Record(1, last, "0" * 64, "0" * 32, 0.0, Note("iris", None, "")))
+    storage.create(log_key(last), record)
+    newest = Checkpoint(checkpoint.FORMAT, last, document.digest(record), root)
+    storage.create(checkpoint_key(last), document.encode(newest))
+    return storage
+
+
+@pytest.mark.slow
+def test_among_100_000_versions_there_are_four_levels_of_pages() -> None:
+    assert levels(large()) == LEVELS
     assert LOAD + LEVELS <= 7
-    assert SAVE + LEVELS <= 10
+    assert SAVE + LEVELS <= 9
+
+
+@pytest.mark.slow
+def test_among_100_000_versions_each_save_waits_nine_times_and_each_load_seven_times() -> None:
+    """Whatever the number of its record; also those that write a checkpoint."""
+    counting, due = CountingStorage(large().copy()), 0
+    saver.Saver(counting).save("iris", model(-1))  # the versions before have no manifests
+    for number in range(5 * state.INTERVAL):
+        before = checkpoints(counting.storage)
+        counting.begin_anew()
+        store = saver.Saver(counting)
+        store.save("iris", model(number), step=200_000 + number, tags=["newest"] if number % 5 == 0 else [])
+        assert counting.waits <= SAVE + LEVELS
+        due += checkpoints(counting.storage) != before
+        counting.begin_anew()
+        saver.Saver(counting).load("iris")
+        assert counting.waits <= LOAD + LEVELS
+    assert due == 5
+    assert levels(counting.storage) == LEVELS
 
 
 def test_a_log_without_checkpoints_is_read_many_records_at_a_time() -> None:
@@ -249,7 +329,7 @@ def test_a_collection_waits_as_often_for_much_garbage_as_for_little() -> None:
         counting = CountingStorage(storage)
         collector = saver.Saver(counting)
         collector._repo.open()
-        collector._repo.state.keep_checkpoint()
+        collector._repo.state.keep_checkpoint().finish()
         counting.begin_anew()
         assert len(collector.gc(grace=0).freed) == deleted == before - len(list(collectables(storage)))
         waits.append(counting.waits)

@@ -12,6 +12,7 @@ from saver.checkpoints import own_parts
 from saver.checkpoints.losses import warn_of_losses
 from saver.checkpoints.position import Position
 from saver.codec import codec_for
+from saver.codec.ways import way_out
 from saver.encoding import classes, encode
 from saver.errors import (
     CannotSaveError,
@@ -218,11 +219,11 @@ def _check(name: str, obj: Any) -> None:
             "`state_dict` (StatefulDataLoader), or an object that counts its steps"
         )
     if restorer_for(type(obj)) is None:
-        way = (
-            "give it `state_dict` and `load_state_dict`, or register its class with saver.register"
-            if codec_for(type(obj)) is None
-            else f"put it into a dict: {{{name!r}: {{'value': ...}}}}"
-        )
+        way = f"put it into a dict: {{{name!r}: {{'value': ...}}}}"
+        if codec_for(type(obj)) is None:
+            way = way_out(obj) or (
+                "give it `state_dict` and `load_state_dict`, or register its class with saver.register"
+            )
         raise CannotSaveError(
             f"{name}: objects of {kind(obj)} cannot be restored in place, so the run could not resume; {way}"
         )

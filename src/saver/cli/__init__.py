@@ -7,6 +7,7 @@ something named on the command line does not exist; 4 for any other error.
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import warnings
@@ -73,9 +74,7 @@ class Commands(click.Group):
         """Import the command; None if no command has this name."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        folder = os.path.dirname(__file__)
-        plain = os.path.exists(os.path.join(folder, f"{cmd_name}.py"))
-        module = import_module(f"saver.cli.{cmd_name}{'' if plain else '_'}")
+        module = import_module(f"saver.cli.{_module(cmd_name)}")
         command: click.Command = module.command
         if not any(each.name == SWITCHES[0].name for each in command.params):
             command.params += SWITCHES
@@ -99,11 +98,9 @@ class Commands(click.Group):
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List each command with the whole first sentence of its help."""
-        names = self.list_commands(ctx)
-        found = {name: command for name in names if (command := self.get_command(ctx, name)) is not None}
+        """List each command with the whole first sentence of its help. Imports none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, each.get_short_help_str(LONGEST)) for name, each in found.items()])
+            formatter.write_dl([(name, _summary(name)) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command; expected errors become one line and an exit code."""
@@ -125,6 +122,21 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _module(name: str) -> str:
+    """The module of a command."""
+    return name if os.path.exists(os.path.join(os.path.dirname(__file__), f"{name}.py")) else f"{name}_"
+
+
+def _summary(name: str) -> str:
+    """The first sentence of the help of a command, read from its source: to import them all takes longer than
+    anything else that shows the help."""
+    path = os.path.join(os.path.dirname(__file__), f"{_module(name)}.py")
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "command")
+    return click.Command(name, help=ast.get_docstring(next(functions))).get_short_help_str(LONGEST)
 
 
 @click.command(

@@ -11,18 +11,20 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 import msgspec
 
 from saver.cli._switches import is_quiet
-from saver.documents import Document
 from saver.errors import limited
 from saver.human import size as size
-from saver.pack import Progress
 from saver.page import Facts, Page, aligned
 from saver.page import width as width
+
+if TYPE_CHECKING:
+    from saver.documents import Document
+    from saver.pack import Progress
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 78

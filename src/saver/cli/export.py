@@ -1,39 +1,46 @@
-"""`saver export`: a version as a single file."""
+"""`saver export`: a version as a file, in the format of its ending."""
 
 from __future__ import annotations
 
-import os
+from functools import partial
 
 import click
 
 from saver import documents
-from saver.cli import Failure
 from saver.cli._completing import models_and_refs
-from saver.cli._screen import print_json, screen, size
+from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
+from saver.cli._writing import force_option, format_option, parts_option, told, written
 
 
 @click.command()
 @click.argument("ref", metavar="REF", shell_complete=models_and_refs)
-@click.argument("file", type=click.Path())
-@click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
+@click.argument("file", metavar="OUT", type=click.Path())
+@format_option
+@parts_option
+@force_option
 @store_option
 @json_option
-def command(ref: str, file: str, force: bool, address: str, as_json: bool) -> None:
-    """Write a version to a single file.
+def command(
+    ref: str,
+    file: str,
+    format: str | None,
+    parts: tuple[str, ...],
+    force: bool,
+    address: str,
+    as_json: bool,
+) -> None:
+    """Write a version to a file, in the format of its ending.
 
-    `saver.load` and `saver import` read it. It is a valid safetensors file, and holds everything that
-    the version does. It is written durably, or not at all.
+    A Saver file (.saver) holds everything that the version does; `saver.load` and `saver import` read it.
+    Other formats are for other tools: docs/formats.md lists them. What they cannot hold is listed.
+    The file is written durably, or not at all.
     """
     store = existing(address)
     version = store.version(ref)
-    if os.path.lexists(file) and not force:
-        raise Failure(f"{file}: the file exists, so nothing was written; replace it with --force")
+    write = partial(store.export, str(version), file, format=format, parts=parts or None)
+    found = written(write, file, format, force, as_json)
     if as_json:
-        count = store.export(str(version), file)
-        print_json(documents.Exported(ref=str(version), path=file, bytes=count))
+        print_json(documents.document(documents.Exported, found, ref=str(version)))
         return
-    on = screen()
-    with on.progress("Exporting") as progress:
-        count = store.export(str(version), file, progress=progress)
-    on.done(f"{version} is in {file}, {size(count)}")
+    told(str(version), found, screen())

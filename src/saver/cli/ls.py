@@ -104,7 +104,7 @@ def _list_versions(store: Saver, model: str, wanted: Wanted, as_json: bool) -> N
     shown = VERSIONS_SHOWN if wanted.last is None and on.interactive else wanted.last
     changes, count = wanted.listed(store, model, shown)
     summary = store.summary(model)
-    of = "" if count is None else f"{count:,} of "
+    of = "" if count in (None, summary.versions) else f"{count:,} of "
     on.heading(f"{model}: {of}{counted(summary.versions, 'version')}")
     _say_of_the_model(on, summary)
     if changes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -108,25 +108,16 @@ def forget_codecs() -> None:
     _by_type.clear()
 
 
-def check(found: Iterable[Node | Tensor | Reference], names: Iterable[str], where: str) -> list[Node]:
+def check(found: Collection[Node | Tensor | Reference], names: Iterable[str], where: str) -> list[Node]:
     """The nodes among `found`. Raises IncompatibleError unless every codec, tensor and node that they need
     exists.
 
     Builds and imports nothing.
     """
-    nodes: list[Node] = []
-    codecs: set[str] = set()
-    tensors: set[str] = set()
-    refs: set[int | str] = set()
-    for item in found:
-        if type(item) is Node:
-            nodes.append(item)
-            codecs.add(item.codec)
-        elif type(item) is Tensor:
-            tensors.add(item.name)
-        elif type(item) is Reference:
-            refs.add(item.id)
-    for codec in sorted(codecs):
+    nodes = [item for item in found if type(item) is Node]
+    tensors = {item.name for item in found if type(item) is Tensor}
+    refs = {item.id for item in found if type(item) is Reference}
+    for codec in sorted({node.codec for node in nodes}):
         if not registry.known(codec_root(codec)):
             raise IncompatibleError(
                 f"{where} needs the codec {codec[:80]!r}, which is not installed; install the package "
@@ -134,6 +125,6 @@ def check(found: Iterable[Node | Tensor | Reference], names: Iterable[str], wher
             )
     for name in sorted(tensors.difference(names)):
         raise IncompatibleError(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
-    for ident in sorted(map(str, refs.difference(node.id for node in nodes if node.id is not None))):
+    for ident in sorted(map(str, refs.difference([node.id for node in nodes] if refs else ()))):
         raise IncompatibleError(f"{where} refers to node {ident}, which is missing")
     return nodes

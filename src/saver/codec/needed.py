@@ -8,7 +8,7 @@ from typing import Any
 from saver import trust
 from saver.codec.absent import absence
 from saver.codec.contract import Codec
-from saver.codec.lookup import codec_named
+from saver.codec.lookup import codec_for, codec_named
 from saver.errors import IncompatibleError
 from saver.tree import Node
 
@@ -59,4 +59,17 @@ class Needed:
                 f"{self._where}: a {name!r} asks for {trust.dotted(cls)}, but needs no class"
             )
         if (name, cls) not in self.classes:
-            self.classes[name, cls] = allowed.find(name, cls)
+            found = self.classes[name, cls] = allowed.find(name, cls)
+            self._demand_own(codec, cls, found)
+
+    def _demand_own(self, codec: Codec, cls: str, found: Any) -> None:
+        """Refuse a class that another codec saves, which looks at its instances whole before they are used: a
+        user's own estimator by its attributes alone would be an estimator that nobody checked."""
+        if codec.name in trust.REFERENCE_CODECS or not isinstance(found, type):
+            return
+        own = codec_for(found)
+        if own is not None and own is not codec and not (own.by_attributes and codec.by_attributes):
+            raise IncompatibleError(
+                f"{self._where}: {trust.dotted(cls)} as a {codec.name!r}, but it is saved as a {own.name!r}; "
+                "save it again where it is defined as it is here"
+            )

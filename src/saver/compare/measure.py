@@ -14,7 +14,7 @@ from saver.compare.difference import Amount, ArrayChange, ArrayInfo
 from saver.compare.walk import ArrayPair
 from saver.errors import IncompatibleError
 from saver.opened import Opened
-from saver.reading.arrays import Array
+from saver.reading.arrays import Array, in_c_order
 from saver.reading.forms import STRINGS, TEXT, values
 from saver.reading.texts import both
 from saver.storage import Progress
@@ -119,7 +119,7 @@ def _amount(pair: ArrayPair, old: _Source, new: _Source, pool: Executor) -> Amou
             return None
     before, after = old.read(pair.old), new.read(pair.new)
     if pair.old.strides != pair.new.strides:
-        before, after = _in_c_order(before, pair.old), _in_c_order(after, pair.new)
+        before, after = in_c_order(before, pair.old), in_c_order(after, pair.new)
     return amount(before[:length], after[:length], pair.old.form, pool)
 
 
@@ -130,17 +130,6 @@ def _strings_amount(old: Array, new: Array, entries: int, before: _Source, after
     if not all(source.afford(text.size) for text, (_, source) in zip(texts, sides, strict=True)):
         return None
     return counted(entries, strings_changed(texts, ends, entries))
-
-
-def _in_c_order(raw: Bytes, array: Array) -> Bytes:
-    """The entries with the last axis varying fastest; a copy if they are stored in another order."""
-    if array.strides is None:
-        return raw
-    strides, shape = array.strides, array.shape
-    order = sorted(range(len(shape)), key=lambda axis: -strides[axis] if shape[axis] != 1 else 0)
-    items = raw.view(np.dtype((np.void, array.form.size))).reshape([shape[axis] for axis in order])
-    back = [order.index(axis) for axis in range(len(shape))]
-    return np.ascontiguousarray(items.transpose(back)).reshape(-1).view(np.uint8)
 
 
 def _infos(pair: ArrayPair, old: _Source, new: _Source) -> tuple[ArrayInfo | None, ArrayInfo | None]:
@@ -161,7 +150,7 @@ def _few(array: Array | None, source: _Source) -> list[Any] | None:
         return None
     if not 0 < array.count <= (TEXT_LIMIT if array.form == TEXT else FEW):
         return None
-    return values(_in_c_order(source.read(array), array), array.form)
+    return values(in_c_order(source.read(array), array), array.form)
 
 
 def _written(array: Array | None, few: list[Any] | None, digits: str) -> str | None:

@@ -14,7 +14,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+
+import msgspec
 
 _O_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -39,7 +41,7 @@ _MODE = 0o666
 """Before the umask is applied."""
 
 
-class Inside(NamedTuple):
+class Inside(msgspec.Struct, frozen=True, gc=False):
     """A name inside an open folder; `.` is the folder itself.
 
     A symbolic link with that name is never followed, no matter who put it there, and when.
@@ -51,8 +53,10 @@ class Inside(NamedTuple):
 
 def can_be_path(text: str) -> bool:
     """Whether the system can have a file or folder of this name."""
+    if text.isascii():
+        return bool(text) and "\0" not in text
     try:
-        return bool(text) and b"\0" not in os.fsencode(text)
+        return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:  # a lone surrogate
         return False
 

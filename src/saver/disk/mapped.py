@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import stat
+import sys
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -90,6 +91,14 @@ class MappedFile(Blob):
                 scratch = scratch[size:]
         except OSError as error:
             raise cannot_read(self.name, error) from error
+
+    def release(self, start: int, end: int) -> None:
+        """Let the system take the pages that lie wholly in the range; reading them brings them back."""
+        found = self._maps.get("all")
+        start, end = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
+        if found is None or _madvise is None or self._copy is not None or self.size <= SMALL or start >= end:
+            return
+        _madvise(found.ctypes.data + start, end - start, mmap.MADV_DONTNEED)
 
     def near(self, start: int, end: int) -> bool:
         """Whether the last and the first page are in the page cache; of a small file whether all of it is,
@@ -182,6 +191,11 @@ _mmap = _function(
     ctypes.c_ssize_t,
 )  # fmt: skip
 _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+_madvise = (
+    _function("madvise", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    if sys.platform == "linux"  # elsewhere it may mean something else
+    else None
+)
 
 
 def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
@@ -193,18 +207,23 @@ def open_file(path: Path, name: str = "", files: Files = FILES) -> MappedFile:
     try:
         file = files.open(path)
     except IsADirectoryError:
-        raise IncompatibleError(f"{name} is a folder, not a Saver file") from None
+        raise _no_file(name, "a folder") from None
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise IncompatibleError(f"{name} is a pipe or a device, not a Saver file") from None
+            raise _no_file(name, "a pipe or a device") from None
         raise cannot_read(name, error) from None
     try:
         opened = MappedFile(file, name, files)
     except OSError as error:
         raise cannot_read(name, error) from None
     if not stat.S_ISREG(opened.mode):
-        raise IncompatibleError(f"{name} is {kind_of(opened.mode)}, not a Saver file")
+        raise _no_file(name, kind_of(opened.mode))
     return opened
+
+
+def _no_file(name: str, kind: str) -> IncompatibleError:
+    way = "open a store with saver.Saver" if kind == "a folder" else "read from a file object instead"
+    return IncompatibleError(f"{name} is {kind}, not a Saver file; name a file, or {way}")
 
 
 def kind_of(mode: int) -> str:
@@ -219,6 +238,8 @@ def cannot_read(name: str, error: OSError) -> SaverError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
         return NotFoundError(f"{name}: there is no such file")
+    if error.errno == errno.ELOOP:
+        return NotFoundError(f"{name}: there is no such file, because its symbolic links lead in circles")
     if error.errno in _BROKEN:
         return DamagedError(f"{name}: the disk cannot read it ({reason}); check the disk, and restore a copy")
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -49,10 +49,12 @@ from saver.documents.runs import (
 )
 from saver.documents.upkeep import Checked, Collected, Copied, Damage, Diagnosis, Finding, Severity
 from saver.documents.versions import (
+    Converted,
     Deleted,
     Exported,
     Imported,
     ListedVersion,
+    Loss,
     Model,
     Models,
     Moved,
@@ -63,6 +65,7 @@ from saver.documents.versions import (
     Tags,
     Version,
     Versions,
+    converted,
     version,
 )
 
@@ -73,6 +76,7 @@ __all__ = [
     "ArrayChange",
     "Checked",
     "Collected",
+    "Converted",
     "Copied",
     "Damage",
     "DataChange",
@@ -91,6 +95,7 @@ __all__ = [
     "LastSave",
     "ListedVersion",
     "Log",
+    "Loss",
     "MetricChange",
     "Model",
     "Models",
@@ -117,6 +122,7 @@ __all__ = [
     "Version",
     "Versions",
     "Whole",
+    "converted",
     "document",
     "entry",
     "utc",
@@ -124,7 +130,7 @@ __all__ = [
 ]
 
 Document: TypeAlias = (
-    Models | Versions | Imported | Exported | Deleted | Tags | TagMoved | Description | Difference
+    Models | Versions | Imported | Exported | Converted | Deleted | Tags | TagMoved | Description | Difference
     | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven | Log | Annotated | Pruned
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

@@ -88,12 +88,42 @@ class Imported(Version, frozen=True, tag_field="schema", tag="saver.imported.1")
     """`saver import`: the version that the file became."""
 
 
+class Loss(Piece, frozen=True):
+    """What a format could not hold: where it is in the version, and what it is."""
+
+    place: str
+    what: str
+
+
 class Exported(Whole, frozen=True, tag="saver.exported.1"):
-    """`saver export`: the file that a version was written to, and its size."""
+    """`saver export`: the file or folder that a version was written to, its format and size, and what the
+    format could not hold."""
 
     ref: str
     path: str
+    format: str
     bytes: int
+    losses: tuple[Loss, ...]
+
+
+class Converted(Whole, frozen=True, tag="saver.converted.1"):
+    """`saver convert`: the file or folder that was written, its format and size, and what the format could
+    not hold."""
+
+    source: str
+    path: str
+    format: str
+    bytes: int
+    losses: tuple[Loss, ...]
+
+
+def converted(source: str, found: object) -> Converted:
+    """The document of what `saver.export` returned for the file `source`."""
+    losses = getattr(found, "losses", ())
+    told = {name: getattr(found, name) for name in ("path", "format", "bytes")}
+    return Converted(
+        source=source, losses=tuple(Loss(place=each.place, what=each.what) for each in losses), **told
+    )
 
 
 class Deleted(Whole, frozen=True, tag="saver.deleted.1"):

@@ -37,9 +37,10 @@ class SaverCallback(Callback):  # type: ignore[misc]
     epoch have the ones of the validation beside them, as `val_loss`.
 
     Batches that were trained before are drawn again and passed over, so their order must be one that can be
-    drawn again: that of arrays in order (`shuffle=False`), of a `PyDataset`, and with JAX and PyTorch of
-    arrays that `fit` shuffles. With TensorFlow, the order in which `fit` shuffles arrays cannot be saved, so
-    a resumed training does not equal the uninterrupted one; it does with a `PyDataset`.
+    drawn again: that of arrays in order (`shuffle=False`), of a `PyDataset`, of a `tf.data` pipeline that
+    shuffles once (`reshuffle_each_iteration=False`), and with JAX and PyTorch of arrays that `fit` shuffles.
+    With TensorFlow, the order in which `fit` shuffles arrays cannot be saved, so a resumed training does not
+    equal the uninterrupted one; it does with a `PyDataset`.
 
     Pass other callbacks as `callbacks`, not to `fit`: what EarlyStopping, ReduceLROnPlateau and
     ModelCheckpoint have counted is saved and restored. Others may have `state_dict` and `load_state_dict`;

@@ -176,6 +176,15 @@ class PackedTensors:
         if names is None:  # nothing is left to read
             self._blobs.clear()
 
+    def release(self, name: str) -> None:
+        """Give back the memory of a tensor; it is read and verified again if it is requested. Arrays of it
+        that are in use must not be changed before, nor used after."""
+        self._whole.pop(name, None)
+        for shard in self._tensors[name].shards:
+            for pack, offset, length in shard.extents:
+                if pack in self._blobs:
+                    self._blobs[pack].release(offset, offset + length)
+
     def _verified(self, wanted: Mapping[str, Wanted], progress: Progress | None) -> dict[str, Bytes]:
         """The packs that hold these blocks, after verifying the blocks. If a pack is missing, asks again
         where its bytes are. Raises DamagedError."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from saver.errors import printable
 from saver.reading.forms import FORMS, Form
@@ -120,3 +122,14 @@ def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
             return False
         expected *= axis
     return True
+
+
+def in_c_order(raw: NDArray[np.uint8], array: Array) -> NDArray[np.uint8]:
+    """The entries with the last axis varying fastest; a copy if they are stored in another order."""
+    if array.strides is None:
+        return raw
+    strides, shape = array.strides, array.shape
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis] if shape[axis] != 1 else 0)
+    items = raw.view(np.dtype((np.void, array.form.size))).reshape([shape[axis] for axis in order])
+    back = [order.index(axis) for axis in range(len(shape))]
+    return np.ascontiguousarray(items.transpose(back)).reshape(-1).view(np.uint8)

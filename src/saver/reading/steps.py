@@ -30,11 +30,19 @@ class Look(Protocol):
         ...
 
 
-def step(key: str) -> str:
+class Step(str):
+    """A step to an attribute or a key. `key` is all of it; as people read it, a long one is cut off."""
+
+    key: str
+
+
+def step(key: str) -> Step:
     """The step to an attribute or a key."""
-    if len(key) <= STEP_LIMIT and re.fullmatch(r"[\w.\-]+", key):
-        return f".{key}"
-    return f"[{json.dumps(key if len(key) <= STEP_LIMIT else f'{key[:STEP_LIMIT]}…')}]"
+    plain = len(key) <= STEP_LIMIT and re.fullmatch(r"[\w.\-]+", key)
+    shown = key if len(key) <= STEP_LIMIT else f"{key[:STEP_LIMIT]}…"
+    found = Step(f".{key}" if plain else f"[{json.dumps(shown)}]")
+    found.key = key
+    return found
 
 
 Children = Iterable[tuple[str, Any]]

@@ -11,22 +11,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from saver.errors import DamagedError
+from saver.repo.described import Described
 from saver.repo.manifest import Manifest
 from saver.repo.version import Version, number_of, plain_metric
 
 _SHOWN = 80
 
 
-def check_agreement(version: Version, manifest: Manifest, where: str) -> None:
-    """Raise DamagedError, which names the field, unless the manifest belongs to the version.
+def check_agreement(version: Version, described: Described) -> None:
+    """Raise DamagedError, which names the field, unless the document belongs to the version.
 
     `time` is not compared: in a record it is the time of the commit, in a manifest the time when the
     version was made.
     """
-    for field, logged, found in _fields(version, manifest):
+    for field, logged, found in _fields(version, described.manifest):
         if logged != found:
             raise DamagedError(
-                f"{where}: the log and its manifest contradict each other about its {field}: "
+                f"{described.where}: the log and its manifest contradict each other about its {field}: "
                 f"{_shown(logged)} and {_shown(found)}; one of them was changed, or belongs to another "
                 "version; restore the folders log/ and manifests/ from a copy of the store"
             )
@@ -40,8 +41,9 @@ def _fields(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any, An
     yield "notes", version.saved_notes, manifest.notes
     if version.author and manifest.author:
         yield "author", version.author, manifest.author
-    metrics = {name: number_of(metric) for name, metric in manifest.metrics.items()}
-    yield from _items("metric", _plain(version.metrics), _plain(metrics))
+    if version.metrics or manifest.metrics:
+        metrics = {name: number_of(metric) for name, metric in manifest.metrics.items()}
+        yield from _items("metric", _plain(version.metrics), _plain(metrics))
     logged = {name: (part.number, part.hash) for name, part in version.parts.items()}
     found = {name: (part.version, part.hash) for name, part in manifest.parts.items()}
     yield from _items("part", logged, found)

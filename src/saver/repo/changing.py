@@ -21,12 +21,12 @@ from saver.repo.version import Version, Versions
 def find(repo: Repository, ref: str | Version, name: str = "ref") -> Version:
     """Bring the state up to date; return the version that a ref names. For a Version, raises NotFoundError
     if this store has another version under its name."""
-    return _same(repo, ref, repo.find(ref_of(name, ref)))
+    return _same(repo, ref, repo.find(str(ref), ref_of(name, ref)))
 
 
 def found(repo: Repository, ref: str | Version) -> Version:
     """The same, in the state that was read last."""
-    return _same(repo, ref, repo.version(ref_of("ref", ref)))
+    return _same(repo, ref, repo.named(str(ref), ref_of("ref", ref)))
 
 
 def _same(repo: Repository, ref: str | Version, version: Version) -> Version:
@@ -47,7 +47,7 @@ def tag(repo: Repository, ref: str | Version, name: str) -> None:
             return None
         return Tag(version.model, name, version.number, repo.state.tag(version.model, name))
 
-    repo.open()
+    _expect(repo, ref)
     repo.append(decide)
 
 
@@ -57,7 +57,7 @@ def untag(repo: Repository, model: str, name: str) -> None:
     def decide() -> Event | None:
         return Tag(model, name, None, repo.version(f"{model}@{name}").number)
 
-    repo.open()
+    repo.state.expect(model)
     repo.append(decide)
 
 
@@ -70,7 +70,7 @@ def label(repo: Repository, ref: str | Version, changes: Mapping[str, str | None
         labelled(about.labels, changed)
         return Label(model, number, changed) if changed else None
 
-    repo.open()
+    _expect(repo, ref)
     repo.append(decide)
 
 
@@ -81,8 +81,14 @@ def note(repo: Repository, ref: str | Version, notes: str) -> None:
         model, number, about = _subject(repo, ref)
         return Note(model, number, notes) if notes != about.notes else None
 
-    repo.open()
+    _expect(repo, ref)
     repo.append(decide)
+
+
+def _expect(repo: Repository, ref: str | Version) -> None:
+    """Have what is needed about this version read ahead."""
+    wanted = ref_of("ref", ref)
+    repo.state.expect(wanted.model, wanted.number)
 
 
 def _subject(repo: Repository, ref: str | Version) -> tuple[str, int | None, Version | Summary]:
@@ -96,6 +102,8 @@ def _subject(repo: Repository, ref: str | Version) -> tuple[str, int | None, Ver
 def delete(repo: Repository, refs: Iterable[str | Version], *, tags: bool, dry_run: bool = False) -> Versions:
     """Delete versions; those of one model in one record. Returns them as they were. Raises TaggedError, and
     deletes nothing, if one has a tag and `tags` does not say that tags may go too."""
+    if not dry_run:
+        repo.state.expect_checkpoint()
     repo.open()
     named = {str(version): version for ref in refs for version in _versions(repo, ref)}
     versions = sorted(named.values(), key=lambda version: (version.model, version.number))

@@ -180,7 +180,7 @@ class _Check:
         self._needed.update((key, *map(tree_key, version.trees)))
         try:
             found = repo.outline(version)
-            tensors = repo.extents.of(found, f"{repo.storage}: {version}")
+            tensors = repo.extents.of(found)
             parts = _parts_of(self._filled(version, found.manifest), str(version))
         except NotFoundError:  # deleted meanwhile
             return

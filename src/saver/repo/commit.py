@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -66,9 +67,8 @@ def commit(
     demand_loadable(merged, str(repo.storage), check_bytes=written is None)
     if written is None:
         repo.state.expect(details.model)
-        repo.open_to_write()
-        repo.state.keep_checkpoint()
         with Written(repo.storage) as own:
+            own.beside = repo.open_to_write()
             return _Commit(repo, staged, merged, tensors, details, own, progress).run()
     return _Commit(repo, staged, merged, tensors, details, written, progress).run()
 
@@ -216,7 +216,7 @@ class _Commit:
         state = self._repo.state
         self._written.keep()
         try:
-            digest = state.log.append(record)
+            digest = self._written.call(partial(state.log.append, record))
         except CannotWriteError:
             self._written.release()
             raise

@@ -12,6 +12,7 @@ from saver.pack import Pack
 from saver.pack.layout import HEADER_LIMIT, digest_of
 from saver.repo import manifest as manifests
 from saver.repo.manifest import MANIFEST, Manifest, manifest_key
+from saver.repo.objects import pack_key
 from saver.repo.version import Version
 from saver.storage import Blob, Storage
 from saver.tensors import TensorInfo
@@ -19,8 +20,9 @@ from saver.tensors import TensorInfo
 
 class Described(msgspec.Struct, frozen=True):
     """What a version's document says: its manifest, and its tensors by name, with the extents that they had
-    when it was written. The manifest itself has no `tensors` any more."""
+    when it was written. The manifest itself has no `tensors` any more. `where` is what messages call it."""
 
+    where: str
     manifest: Manifest
     tensors: Mapping[str, TensorInfo]
 
@@ -36,14 +38,17 @@ def described(manifest: Manifest, where: str) -> Described:
             raise IncompatibleError(f"{where}: {name[:80]!r}: {error}") from None
         demand_whole(info, where)
         tensors[name] = info
-    return Described(msgspec.structs.replace(manifest, tensors={}), tensors)
+    return Described(where, msgspec.structs.replace(manifest, tensors={}), tensors)
 
 
 def demand_whole(info: TensorInfo, where: str) -> None:
     """Raise IncompatibleError unless the extents of each shard of a tensor cover its bytes."""
     for shard in info.shards:
         if not shard.is_whole():
-            raise IncompatibleError(f"{where}: the bytes of {info.name!r} are not stored in whole blocks")
+            raise IncompatibleError(
+                f"{where}: the bytes of {info.name[:80]!r} are not stored in whole blocks; no Saver writes "
+                "that; restore the version from a copy of the store"
+            )
 
 
 def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Described:
@@ -52,9 +57,10 @@ def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -
 
     Raises NotFoundError, DamagedError if the bytes are not those that were written, and IncompatibleError.
     """
-    where, key = f"{storage}: {version}", manifest_key(version.manifest, version.file)
+    where = f"{storage}: {version}"
     if version.file:
-        return _in_file(storage.open(key) if blob is None else blob, version, where)
+        return _in_file(storage.open(pack_key(version.file)) if blob is None else blob, version, where)
+    key = manifest_key(version.manifest)
     data = storage.read(key)
     if blake3(data).hexdigest() != version.manifest:
         raise DamagedError(
@@ -83,7 +89,7 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
             "wrote this"
         )
     found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
-    return Described(msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
+    return Described(where, msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
 
 
 def _damage(blob: Blob, where: str) -> DamagedError:

@@ -6,21 +6,25 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import itemgetter
 
 import msgspec
 
 from saver.errors import IncompatibleError
 from saver.repo.described import Described, demand_whole
-from saver.repo.log import Move, Relocate
+from saver.repo.log import Move
 from saver.repo.objects import pack_key
 from saver.repo.state import State
-from saver.tensors import Extent, Shard, TensorInfo
+from saver.repo.state.moves import Moves
+from saver.tensors import Extent, Shard, TensorInfo, hashing
 
 MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them at most once."""
 
+
+PIECES = 4
+"""How many pieces one move may leave of each block: moves are of whole blocks, so two would be enough."""
 
 _START = itemgetter(0)
 
@@ -30,22 +34,23 @@ class Extents:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._all = Moves(state)
         self._moves: dict[tuple[str, int], list[Move]] = {}
 
     def of(
-        self, found: Described, where: str, is_there: Callable[[str], bool] = lambda pack: True
+        self, found: Described, is_there: Callable[[str], bool] = lambda pack: True
     ) -> Mapping[str, TensorInfo]:
         """The tensors of a version, by name, with their current extents. Bytes that were moved to a pack for
         which `is_there` is false are still in their old place. Raises IncompatibleError if the extents of a
         shard do not cover its bytes."""
-        moves_of = cache(self._moves_of)  # the log is read once for each pack, not for each tensor
-        if not any(map(moves_of, found.manifest.packs)):
+        if not any(map(self._moves_of, found.manifest.packs)):
             return found.tensors
+        moves_of = cache(self._moves_of)  # once for each pack, not for each tensor
         tensors = {}
         for name, info in found.tensors.items():
             shards = tuple([_resolved_shard(shard, moves_of, is_there) for shard in info.shards])
             tensors[name] = msgspec.structs.replace(info, shards=shards)
-            demand_whole(tensors[name], where)
+            demand_whole(tensors[name], found.where)
         return tensors
 
     def harmed(self, known: Mapping[str, Shard]) -> set[str]:
@@ -60,17 +65,10 @@ class Extents:
             if any(pack in found and found[pack].meet(at, length) for pack, at, length in item.extents)
         }
 
-    def targets(self, pack: str) -> set[str]:
-        """The packs that bytes of a pack were moved to."""
-        return {move[2] for move in self._moves_of(pack)}
-
     def reached(self, packs: Iterable[str]) -> set[str]:
         """These packs, and all packs that bytes of them were moved to since: what a version may need, as
         far as the log alone can tell."""
-        found = set(packs)
-        while more := {target for pack in found for target in self.targets(pack)} - found:
-            found |= more
-        return found
+        return self._all.targets(packs)
 
     def _moves_of(self, pack: str) -> list[Move]:
         """The moves out of a pack, sorted by offset; of two moves of the same bytes, the newer one."""
@@ -79,11 +77,7 @@ class Extents:
             return []
         key = (pack, records[-1])
         if key not in self._moves:
-            newest: dict[int, Move] = {}
-            for number in records:
-                event = self._state.log.read(number)[0].event
-                if isinstance(event, Relocate):
-                    newest.update((move[0], move) for move in event.moves.get(pack, ()))
+            newest = {move[0]: move for move in self._all.of(pack)}
             self._moves[key] = _apart(sorted(newest.values()), pack)
         return self._moves[key]
 
@@ -97,9 +91,17 @@ def _resolved_shard(
     shard: Shard, moves_of: Callable[[str], list[Move]], is_there: Callable[[str], bool]
 ) -> Shard:
     """The shard with its current extents; adjacent ones are merged."""
-    most = max(1, len(shard.blocks))
-    extents = (found for extent in shard.extents for found in _resolved(extent, moves_of, is_there, most))
-    return msgspec.structs.replace(shard, extents=merged(extents, most))
+    extents = (
+        found
+        for extent in shard.extents
+        for found in _resolved(extent, moves_of, is_there, _pieces(extent[2]) if shard.blocks else 1)
+    )
+    return msgspec.structs.replace(shard, extents=merged(extents, max(1, len(shard.blocks))))
+
+
+def _pieces(length: int) -> int:
+    """How many blocks so many bytes are."""
+    return -(-length // hashing.BLOCK)
 
 
 def _resolved(
@@ -107,13 +109,17 @@ def _resolved(
 ) -> tuple[Extent, ...]:
     """Where the bytes of an extent are now, in order: where the last moves led whose packs are all there.
 
-    A shard never had more extents than blocks, `most`. Moves that would give it more are followed no further:
-    23 that each cut both halves in two would give eight million.
+    Bytes never had more extents than blocks, `most`. Moves that would give it more are followed no further:
+    23 that each cut both halves in two would give eight million. Nor are moves of less than a block, whose
+    pieces might be merged again: a hundred thousand of them would be followed for each of the tensors there.
     """
     now: tuple[Extent, ...] = (extent,)
     found = now
     for _ in range(MOVES_DEPTH + 1):
-        moved = merged((each for old in now for each in _moved(old, moves_of)), most)
+        pieces = [*islice((each for old in now for each in _moved(old, moves_of)), PIECES * most + 1)]
+        if len(pieces) > PIECES * most:
+            return tuple(pieces)
+        moved = merged(pieces, most)
         if moved == now:
             return found
         now = moved
@@ -121,7 +127,10 @@ def _resolved(
             found = now
         if len(now) > most:
             return found
-    raise IncompatibleError(f"{pack_key(extent[0])} was moved in circles")
+    raise IncompatibleError(
+        f"the log says that bytes of {pack_key(extent[0])} were moved in circles, or more than {MOVES_DEPTH} "
+        "times; no Saver writes that; restore the folder log/ from a copy of the store"
+    )
 
 
 def _moved(extent: Extent, moves_of: Callable[[str], list[Move]]) -> Iterator[Extent]:
@@ -147,7 +156,10 @@ def _moved(extent: Extent, moves_of: Callable[[str], list[Move]]) -> Iterator[Ex
 def _apart(moves: list[Move], pack: str) -> list[Move]:
     for one, other in pairwise(moves):
         if one[0] + one[1] > other[0]:
-            raise IncompatibleError(f"{pack_key(pack)}: two moves of the same bytes")
+            raise IncompatibleError(
+                f"the log has two moves of the same bytes of {pack_key(pack)}; no Saver writes that; restore "
+                "the folder log/ from a copy of the store"
+            )
     return moves
 
 

@@ -43,7 +43,7 @@ def extreme(versions: Iterable[tuple[int, Mapping[str, float | str]]], wanted: E
 
 def tags_of(facts: Facts, model: str, number: int) -> tuple[str, ...]:
     """The tags that name a version."""
-    return tuple(tag for tag, tagged in facts.tags(model).items() if tagged == number)
+    return tuple([tag for tag, tagged in facts.tags(model).items() if tagged == number])
 
 
 def named_by(facts: Facts, model: str, tags: Iterable[str]) -> dict[str, int]:

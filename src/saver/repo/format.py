@@ -45,14 +45,21 @@ def read_format(storage: Storage) -> Format | None:
     if data is None:
         return None
     where = f"{storage}: {STORE_KEY}"
-    outline, _ = document.decode(data, _Outline, where)
-    if outline.format != FORMAT:
-        raise IncompatibleError(
-            f"{where} has format {outline.format}; this Saver knows format {FORMAT}: install a newer one"
-        )
-    found, _ = document.decode(data, Format, where)
+    try:
+        found, _ = document.decode(data, Format, where)
+    except IncompatibleError:
+        _demand_format(document.decode(data, _Outline, where)[0].format, where)
+        raise
+    _demand_format(found.format, where)
     demand(storage, found.read, "read")
     return found
+
+
+def _demand_format(number: int, where: str) -> None:
+    if number != FORMAT:
+        raise IncompatibleError(
+            f"{where} has format {number}; this Saver knows format {FORMAT}: install a newer one"
+        )
 
 
 def _bytes_in(storage: Storage) -> bytes | None:

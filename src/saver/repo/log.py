@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
@@ -163,22 +164,27 @@ class Log:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.ahead: dict[str, bytes | None] = {}
-        """What was read before it was needed, by key; None for objects that did not exist. These are
-        guesses: they may be discarded, and each is used once."""
+        """What was read before it was needed, by key; None for objects that did not exist, empty for those
+        that did and were not read. These are guesses: they may be discarded, and each is used once."""
+
+    def looks(self, head: int) -> list[Callable[[], None]]:
+        """Calls that ask whether the two records after the head exist."""
+        return [partial(self._look, log_key(number)) for number in (head + 1, head + 2)]
+
+    def _look(self, key: str) -> None:
+        self.ahead[key] = b"" if self.storage.stat(key) is not None else None
 
     def look_ahead(self, first: str, number: int, count: int) -> None:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from
         `number` on. Reads that fail are ignored."""
-        keys = [first] * bool(first) + [log_key(each) for each in range(max(number, 1), number + count)]
-        for _ in self.storage.together(self._asks(keys)):
-            pass
+        keys = map(log_key, range(max(number, 1), number + count))
+        list(self.storage.together(self._asks(chain(filter(None, [first]), keys))))
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
-        """Read each object; where that fails, which proves nothing, look whether there is one. A folder is
-        asked one thing after another, and so for no more than it takes to see the end of the log."""
+        """Read each object; where that fails, which proves nothing, look whether there is one."""
         absent = 0
         for key in keys:
-            if absent < 2:
+            if absent < 2:  # a folder is asked one thing after another: no more than to see the log's end
                 yield partial(self._read_ahead, key)
                 if key not in self.ahead:
                     yield partial(self._miss_ahead, key)
@@ -200,7 +206,7 @@ class Log:
         records, or none at all if enough was read ahead. Raises DamagedError if there is a gap.
         """
         low = likely if likely > known and self._has(likely) else known
-        while self.ahead.get(log_key(low + 1)) is not None:
+        while self.ahead and self.ahead.get(log_key(low + 1)) is not None:
             low += 1
         step = 1
         while self._has(low + step):
@@ -220,8 +226,9 @@ class Log:
         return low
 
     def _has(self, number: int) -> bool:
-        key = log_key(number)
-        return self.ahead[key] is not None if key in self.ahead else self.stat(number) is not None
+        if self.ahead and (key := log_key(number)) in self.ahead:
+            return self.ahead[key] is not None
+        return self.stat(number) is not None
 
     def stat(self, number: int) -> Stat | None:
         """Size and time of a record."""

@@ -285,16 +285,16 @@ def _check_tensors(manifest: Manifest, where: str) -> None:
                     raise IncompatibleError(
                         f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
                     )
-    if not are_digests(digests):
+    if digests and not are_digests(digests):
         raise IncompatibleError(f"{where}: a hash of a tensor is not one")
 
 
 def _ordered(manifest: Manifest, where: str) -> Manifest:
     """The manifest with its parts in their own order."""
     names, order = in_order(manifest.parts), manifest.order
-    if sorted(order) != [*range(len(names))] and order:
+    if order and sorted(order) != [*range(len(names))]:
         raise IncompatibleError(f"{where}: the order of the parts does not list each part once")
-    wanted = [names[place] for place in order] or names
+    wanted = [names[place] for place in order] if order else names
     if wanted == list(manifest.parts):
         return manifest
     return msgspec.structs.replace(manifest, parts={name: manifest.parts[name] for name in wanted})

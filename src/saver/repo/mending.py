@@ -13,7 +13,7 @@ from saver.repo.objects import USERS, checkpoint_key
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.state import RESERVE
-from saver.repo.state.shortcuts import decoded
+from saver.repo.state.checkpoint import decoded
 
 _SHORTCUT = "it is only a shortcut, which no version needs, and is written again; if that fails, delete it"
 

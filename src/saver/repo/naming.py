@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from saver.canonical import in_order
 from saver.repo.entry import KINDS, Kind
 from saver.repo.labels import check_labels
-from saver.repo.refs import BadNameError, check_group, check_model, check_tag, parse_range, parse_ref
+from saver.repo.refs import BadNameError, Ref, check_group, check_model, check_tag, parse_range, parse_ref
 from saver.repo.version import Version
 
 T = TypeVar("T")
@@ -24,16 +24,13 @@ def _checked(name: str, check: Callable[[Any], T], value: Any) -> T:
         raise BadNameError(f"{name}: {error}") from None
 
 
-def ref_of(name: str, value: Any) -> str:
+def ref_of(name: str, value: Any) -> Ref:
     """A ref, from a string or a Version."""
-    if isinstance(value, Version):
-        return str(value)
-    if not isinstance(value, str):
+    if not isinstance(value, str | Version):
         raise TypeError(
             f"{name}: a {type(value).__name__} is not a ref; pass a string such as 'iris@3', or a Version"
         )
-    _checked(name, parse_ref, value)
-    return value
+    return _checked(name, parse_ref, str(value))
 
 
 def several_of(name: str, value: Any) -> None:

@@ -50,7 +50,6 @@ def source(
 ) -> PackedTensors:
     """A source for the tensors of a version, of which its document says this; it keeps working if bytes are
     moved. `blobs` are packs that are open already."""
-    where = f"{repo.storage}: {version}"
 
     def has_pack(name: str) -> bool:
         return repo.storage.stat(pack_key(name)) is not None
@@ -62,10 +61,9 @@ def source(
         while True:
             repo.demand(version)
             head = repo.state.head
-            tensors = repo.extents.of(found, where, cache(has_pack))
+            tensors = repo.extents.of(found, cache(has_pack))
             repo.state.refresh()
             if head == repo.state.head:  # otherwise a collector may have moved and deleted them meanwhile
                 return tensors
 
-    tensors = repo.extents.of(found, where)
-    return PackedTensors(tensors, repo.open_packs, where, _ADVICE, locate, blobs)
+    return PackedTensors(repo.extents.of(found), repo.open_packs, found.where, _ADVICE, locate, blobs)

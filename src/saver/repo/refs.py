@@ -90,7 +90,7 @@ def parse_extreme(text: str) -> Extreme | None:
     if mode is None:
         raise BadNameError(
             f"{text[:200]!r}: it is not known whether more or less of {metric[:80]!r} is better; write "
-            f"`max:{metric[:80]}` or `min:{metric[:80]}`"
+            f"`max:{metric[:80]}` or `min:{metric[:80]}`, which say what there is if no version has it"
         )
     return Extreme(metric, (mode == "max") == (which == "best"))
 

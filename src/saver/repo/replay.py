@@ -20,8 +20,9 @@ class Replay:
         self.head = 0
         self.models: dict[str, ModelState] = {}
         """All models that ever had a version."""
-        self._live: dict[tuple[str, int], VersionState] = {}
-        self._tags: dict[tuple[str, str], int] = {}
+        self._live: dict[str, dict[int, VersionState]] = {}
+        """By model and number; of each model the newest is last."""
+        self._tags: dict[str, dict[str, int]] = {}
         self._first: dict[str, tuple[str, int]] = {}
         self._moved: set[str] = set()
 
@@ -31,16 +32,17 @@ class Replay:
         where = f"record {record.number}"
         match record.event:
             case Commit() as event:
-                self._live[event.model, event.number] = version_state(record, event, where)
+                state = version_state(record, event, where)
                 model = self.models.get(event.model, ModelState())
                 self.models[event.model] = with_version(model, event, where)
-                self._tags.update(((event.model, tag), event.number) for tag in event.tags)
+                self._live.setdefault(event.model, {})[event.number] = state
+                self._tags.setdefault(event.model, {}).update(dict.fromkeys(event.tags, event.number))
                 for pack in event.packs:
                     self._first.setdefault(pack, (event.model, event.number))
             case Tag() as event if event.number is not None:
-                self._tags[event.model, event.tag] = event.number
+                self._tags.setdefault(event.model, {})[event.tag] = event.number
             case Tag() as event:
-                self._tags.pop((event.model, event.tag), None)
+                self._tags.get(event.model, {}).pop(event.tag, None)
             case Label() | Note() as event:
                 self._annotate(event, where)
             case Delete() as event:
@@ -49,33 +51,37 @@ class Replay:
                 self._moved.update(move[2] for moves in event.moves.values() for move in moves)
 
     def _annotate(self, event: Label | Note, where: str) -> None:
-        model, version = self.models.get(event.model), self._live.get((event.model, event.number or 0))
+        model, live = self.models.get(event.model), self._live.get(event.model, {})
+        version = live.get(event.number or 0)
         if event.number is None and model is not None:
             self.models[event.model] = annotated(model, event, where)
         elif event.number is not None and version is not None:
-            self._live[event.model, event.number] = annotated(version, event, where)
+            live[event.number] = annotated(version, event, where)
         else:
             raise IncompatibleError(f"{where} is about what is not there")
 
     def _delete(self, model: str, numbers: set[int]) -> None:
+        live, tags = self._live.get(model, {}), self._tags.get(model, {})
         gone = {
-            number: value for number in numbers
-            if (value := self._live.pop((model, number), None)) is not None
+            number: value for number in numbers if (value := live.pop(number, None)) is not None
         }  # fmt: skip
-        for key in [key for key, number in self._tags.items() if key[0] == model and number in gone]:
-            del self._tags[key]
+        for tag in [tag for tag, number in tags.items() if number in gone]:
+            del tags[tag]
         if gone:
-            latest = self.models[model].latest
-            if latest in gone:
-                latest = max((number for name, number in self._live if name == model), default=None)
+            latest = next(reversed(live), None)
             self.models[model] = without_versions(self.models[model], gone.values(), latest)
 
     def versions(self) -> dict[str, Version]:
         """The live versions, by ref."""
         tags: dict[tuple[str, int], list[str]] = {}
-        for (model, tag), number in sorted(self._tags.items()):
-            tags.setdefault((model, number), []).append(tag)
-        found = (from_state(*key, state, tuple(tags.get(key, ()))) for key, state in self._live.items())
+        for model, named in self._tags.items():
+            for tag, number in sorted(named.items()):
+                tags.setdefault((model, number), []).append(tag)
+        found = (
+            from_state(model, number, state, tuple(tags.get((model, number), ())))
+            for model, live in self._live.items()
+            for number, state in live.items()
+        )
         return {str(version): version for version in found}
 
     def contradicted(

@@ -13,6 +13,7 @@ import msgspec
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
+from saver.repo.beside import Beside
 from saver.repo.described import Described, read_outline
 from saver.repo.extents import Extents, packs_of
 from saver.repo.finding import not_found, number_named, tags_of
@@ -37,19 +38,20 @@ T = TypeVar("T")
 
 class Repository:
     """The versions in a store. `fresh` makes random names, `clock` returns Unix time: tests replace them.
-    `index` makes the cache for whole-store deduplication from the store's id; None disables it.
+    `author` says who writes the records, and `index` makes the cache for whole-store deduplication from the
+    store's id; None disables it. Both are called when they are first needed, which is never if one only
+    reads.
     """
 
     def __init__(
         self,
         storage: Storage,
-        author: str = "",
+        author: Callable[[], str] = lambda: "",
         index: Callable[[str], Index] | None = None,
         fresh: Callable[[], str] = lambda: os.urandom(16).hex(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.storage = storage
-        self.author = author
         self.state = State(storage)
         self.extents = Extents(self.state)
         self.users = Users(self.state)
@@ -57,11 +59,27 @@ class Repository:
         """The number of the record up to which the log is known to have no gap."""
         self.fresh = fresh
         self.clock = clock
-        self.index: Index | None = None
+        self._ask_author = author
+        self._author: str | None = None
         self._make_index = index
+        self._index: Index | None = None
         self._format: Format | None = None
         self._last: tuple[str, dict[str, Shard], dict[str, str]] = ("", {}, {})
         self._whole: Callable[[Storage, State], bool] | None = None
+
+    @property
+    def author(self) -> str:
+        """Who writes the records."""
+        if self._author is None:
+            self._author = self._ask_author()
+        return self._author
+
+    @property
+    def index(self) -> Index | None:
+        """The cache for whole-store deduplication; None if it is disabled, or there is no store."""
+        if self._index is None and self._format is not None and self._make_index is not None:
+            self._index = self._make_index(self._format.id)
+        return self._index
 
     # The store itself
 
@@ -73,10 +91,7 @@ class Repository:
     def exists(self) -> bool:
         """Whether anything was ever saved here; raises IncompatibleError for stores of newer Savers."""
         if self._format is None:
-            found = read_format(self.storage)
-            if found is not None and self._make_index is not None:
-                self.index = self._make_index(found.id)
-            self._format = found  # last: this says that the store is known
+            self._format = read_format(self.storage)
         return self._format is not None
 
     def format(self) -> Format:
@@ -91,28 +106,50 @@ class Repository:
         """Bring the state up to date. Raises NotFoundError if there is no store."""
         if self._format is None:
             self._look()
-        self.format()
-        self._refresh(check_end_if_possible)
+            self.format()
+        try:
+            self.state.refresh()
+            self._check(check_end_if_possible)
+        finally:
+            self.state.shortcuts.forget_listing()
 
-    def open_to_write(self) -> None:
-        """Bring the state up to date, check that writing is allowed; create the store if there is none."""
-        if self._format is not None:
-            self._format = read_again(self.storage, self._format)
-        else:
-            self._look()
+    def open_to_write(self) -> Beside:
+        """Bring the state up to date, check that writing is allowed; create the store if there is none.
+
+        Returns the checkpoint that is due, to be written beside what the caller does next.
+        """
+        return self._opened_to_write(self._create)
+
+    def open_to_change(self) -> Beside:
+        """The same for those who change what is there. Raises NotFoundError if there is no store."""
+        return self._opened_to_write(lambda: None)
+
+    def _opened_to_write(self, create: Callable[[], None]) -> Beside:
+        self.state.expect_checkpoint()
+        try:
+            if self._format is not None:
+                self._format, *_ = self.state.refresh(partial(read_again, self.storage, self._format))
+                demand(self.storage, self.format().write, "write to")
+            else:
+                self._look()
+                create()
+                demand(self.storage, self.format().write, "write to")
+                self.state.refresh()
+            self._check(check_end)
+            return self.state.keep_checkpoint()
+        finally:
+            self.state.shortcuts.forget_listing()
+
+    def _create(self) -> None:
         if self._format is None and self.storage.create(
             STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
         ):
             keep_reserve(self.storage)
-        demand(self.storage, self.format().write, "write to")
-        self._refresh(check_end)
 
-    def _refresh(self, check: Callable[[Storage, State], bool]) -> None:
-        """Read the log to its end, and check once that this is the end: records that were seen remain."""
-        self.state.refresh()
+    def _check(self, check: Callable[[Storage, State], bool]) -> None:
+        """Check once that what was read is the end of the log: records that were seen remain."""
         if self._whole not in (check, check_end):
             self._whole = check_end if check(self.storage, self.state) else check
-        self.state.shortcuts.forget_listing()
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Append the event that `decide` returns to the log, durably; returns its record. None does nothing.
@@ -120,8 +157,10 @@ class Repository:
         `decide` is called again, with the current state, whenever another writer was faster. On a full
         disk, events that lead to free space may use that of the shortcuts.
         """
-        self.open_to_write()
-        self.state.keep_checkpoint()
+        with self.open_to_change() as beside:
+            return self._append(decide, beside)
+
+    def _append(self, decide: Callable[[], Event | None], beside: Beside) -> Record | None:
         transaction = self.fresh()
         while True:
             last = self.state.last()  # before the decision: other threads may move the state on meanwhile
@@ -130,7 +169,7 @@ class Repository:
                 return None
             record = record_after(last, event, transaction, self.clock(), self.author)
             try:
-                digest = self.state.log.append(record)
+                digest = beside.call(partial(self.state.log.append, record))
             except CannotWriteError as error:
                 if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):
                     continue
@@ -154,19 +193,20 @@ class Repository:
         for number, value in self.state.versions(model, reverse):
             yield from_state(model, number, value, tuple(tags.get(number, ())))
 
-    def find(self, ref: str) -> Version:
-        """Bring the state up to date; return the version that a ref names. Raises NotFoundError."""
-        wanted = parse_ref(ref)
+    def find(self, ref: str, wanted: Ref) -> Version:
+        """Bring the state up to date; return the version that a ref, parsed already, names. Raises
+        NotFoundError."""
         self.state.expect(wanted.model, wanted.number)
         self.open()
-        return self._named(ref, wanted)
+        return self.named(ref, wanted)
 
     def version(self, ref: str) -> Version:
         """The version that a ref names, in the state that was read last. Raises NotFoundError, which lists
         what there is."""
-        return self._named(ref, parse_ref(ref))
+        return self.named(ref, parse_ref(ref))
 
-    def _named(self, ref: str, wanted: Ref) -> Version:
+    def named(self, ref: str, wanted: Ref) -> Version:
+        """The same for a ref that is parsed already."""
         number = number_named(self.state, wanted)
         value = self.state.version(wanted.model, number) if number is not None else None
         if number is None or value is None:
@@ -187,16 +227,17 @@ class Repository:
         the version was deleted meanwhile.
         """
         found = self.outline(version, blob)
-        if not any(part.document for part in found.manifest.parts.values()):
+        if not version.trees:
             return found
         parts = {name: self.filled(version, part) for name, part in found.manifest.parts.items()}
-        return Described(msgspec.structs.replace(found.manifest, parts=parts), found.tensors)
+        manifest = msgspec.structs.replace(found.manifest, parts=parts)
+        return msgspec.structs.replace(found, manifest=manifest)
 
     def outline(self, version: Version, blob: Blob | None = None) -> Described:
         """The same, without the trees in separate documents: `filled` reads those."""
         key = manifest_key(version.manifest, version.file)
         found = self.reading(version, key, lambda: read_outline(self.storage, version, blob))
-        check_agreement(version, found.manifest, f"{self.storage}: {version}")
+        check_agreement(version, found)
         return found
 
     def filled(self, version: Version, part: Part) -> Part:
@@ -221,7 +262,7 @@ class Repository:
 
     def tensors(self, version: Version) -> Mapping[str, TensorInfo]:
         """The tensors of a version, with their current extents."""
-        return self.extents.of(self.outline(version), f"{self.storage}: {version}")
+        return self.extents.of(self.outline(version))
 
     def contents(self, version: Version) -> tuple[dict[str, Shard], dict[str, str]]:
         """What `known` returns; and the names of the version's documents, by the hash of their content."""
@@ -230,7 +271,7 @@ class Repository:
             return shards, documents
         found = self.outline(version)
         documents = {part.content: part.document for part in found.manifest.parts.values() if part.document}
-        return shards_of(self.extents.of(found, f"{self.storage}: {version}").values()), documents
+        return shards_of(self.extents.of(found).values()), documents
 
     def known(self, version: Version) -> dict[str, Shard]:
         """The shards of a version's tensors, by their names in packs, with their current extents."""

@@ -7,6 +7,7 @@ Several processes may stage pieces of one version, each with its own repository;
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -111,9 +112,8 @@ def stage(
         with Written(repo.storage) as own:
             return stage(repo, model, encoded, bases=bases, written=own, progress=progress)
     repo.state.expect(model)
-    repo.open_to_write()
-    repo.state.keep_checkpoint()
-    sharing = Sharing(repo, model, bases)
+    written.beside = repo.open_to_write()
+    sharing = written.call(partial(Sharing, repo, model, bases))
     shards, cuts = in_shards(encoded.stored, tiling=False)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)

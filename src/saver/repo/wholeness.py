@@ -59,7 +59,7 @@ def check_end_if_possible(storage: Storage, state: State) -> bool:
 def _beyond(storage: Storage, state: State) -> list[str]:
     """The keys of checkpoints after the head, as listed when the log was read, or else as of now."""
     end = checkpoint_key(state.head)
-    return list(takewhile(lambda key: key < end, state.shortcuts.take_listing()))
+    return list(takewhile(lambda key: key < end, state.shortcuts.listing()))
 
 
 def _check_beyond(storage: Storage, state: State, keys: Iterable[str]) -> None:

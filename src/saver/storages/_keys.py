@@ -26,8 +26,11 @@ def valid(key: str) -> bool:
 def checked(key: str) -> str:
     """The key itself. Raises IncompatibleError if it cannot be a key: only forged documents contain such
     keys."""
-    if not valid(key):
-        raise IncompatibleError(f"{key[:200]!r} cannot be the key of an object; no Saver writes such a key")
+    if _KEY.fullmatch(key) is None:
+        raise IncompatibleError(
+            f"{key[:200]!r} cannot be the key of an object; no Saver writes such a key, so a document of the "
+            "store is forged: restore the store from a copy that you trust"
+        )
     return key
 
 

@@ -260,14 +260,19 @@ def _unseen(folder: int, key: str) -> Listed | None:
 
 def open_storage(address: str) -> Storage:
     """The storage in the folder `address`, relative to the current one. Raises NotFoundError if there is a
-    file in its place, or in that of a folder on the way to it."""
+    file, a pipe, a device or a link to nothing in its place, or in that of a folder on the way to it."""
+    if os.path.isdir(address):
+        return LocalStorage(address)
     place = os.path.abspath(address)
     while not os.path.lexists(place) and os.path.dirname(place) != place:
         place = os.path.dirname(place)
-    if os.path.isfile(place):
+    if os.path.lexists(place) and not os.path.isdir(place):
         where = "it" if place == os.path.abspath(address) else place
+        kinds = {"a file": os.path.isfile, "a pipe or a device": os.path.exists}
+        found = (kind for kind, is_one in kinds.items() if is_one(place))
+        what = next(found, "a symbolic link that leads nowhere")
         raise NotFoundError(
-            f"{address}: there is no store here, because {where} is a file; name a folder, or read a file of "
+            f"{address}: there is no store here, because {where} is {what}; name a folder, or read a file of "
             "Saver with saver.load"
         )
     return LocalStorage(address)

@@ -34,6 +34,9 @@ class TensorSource(Protocol):
         that the box cuts are read. Raises KeyError if there is no such tensor, ValueError if the box
         reaches beyond its shape, and DamagedError."""
 
+    def release(self, name: str) -> None:
+        """Give back what memory a tensor takes that was read, once no array of it is in use."""
+
     def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
         """Read and verify these tensors (None: all) on several threads. Raises DamagedError."""
 
@@ -77,6 +80,9 @@ class MemoryTensors:
         target = room_for(box, shard)
         copy_box(target, box, held, shard, box)
         return target
+
+    def release(self, name: str) -> None:
+        """There is nothing to give back."""
 
     def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
         """There is nothing to verify."""

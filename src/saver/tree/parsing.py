@@ -40,6 +40,7 @@ class _Kind(Enum):
 
 
 _NODE, _LEAF, _FLOAT, _ORDERED, _PLAIN = _Kind
+_MARKS: dict[tuple[str, ...], _Kind] = {("$tensor",): _LEAF, ("$ref",): _LEAF, ("$float",): _FLOAT}
 
 
 class Shapes:
@@ -48,7 +49,7 @@ class Shapes:
     __slots__ = ("kinds", "orders")
 
     def __init__(self) -> None:
-        self.kinds: dict[tuple[str, ...], _Kind] = {}
+        self.kinds = _MARKS.copy()
         self.orders: dict[tuple[str, ...], tuple[list[int], list[str]]] = {}
         """The last order that was checked, and the names in that order."""
 
@@ -148,7 +149,7 @@ class _Parser:
             known = self._orders.get(keys)
             if known is not None and known[0] == order:
                 return known[1]
-            names = in_order(key for key in keys if key != "$order")
+            names = in_order([key for key in keys if key != "$order"])
             if sorted(order) == [*range(len(names))]:
                 self._orders[keys] = order, [names[place] for place in order]
                 return self._orders[keys][1]

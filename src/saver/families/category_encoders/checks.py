@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from saver.codec import shown
+
 
 def check_hash(obj: Any) -> None:
     """Raise ValueError unless the encoder, which looks its hash up in `hashlib`, finds one there."""
     method = vars(obj).get("hash_method")
     if type(method) is not str or method not in hashlib.algorithms_available:
         raise ValueError(
-            f"hash_method is {method!r:.60}, not one of {', '.join(sorted(hashlib.algorithms_guaranteed))}"
+            f"hash_method is {shown(method)}, not one of {', '.join(sorted(hashlib.algorithms_guaranteed))}"
         )
 
 

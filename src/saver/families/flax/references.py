@@ -21,7 +21,7 @@ REFERENCES: dict[str, Reference] = {
 }  # fmt: skip
 
 INSTANCES: dict[str, str] = {
-    **instances("dataclass", "flax.nnx.filterlib", "All Any Not OfType PathContains PathIn WithTag"),
+    **instances("dataclass", "flax.nnx.filterlib", "OfType PathContains WithTag"),
     **instances("dataclass", "flax.training.dynamic_scale", "DynamicScale"),
     **instances("dataclass", "flax.core.meta", "Partitioned"),
 }

@@ -14,8 +14,9 @@ def _array(node: Node, look: Look) -> Found:
     state: Any = node.state
     if type(state) is not dict or type(state.get("data")) is not Tensor or state.keys() != {"data", "dtype"}:
         return any_node(node, look)
-    array = tensor_array(state["data"], look.entries)
-    return any_node(node, look) if array is None or state["dtype"] not in _PLAIN else ([("", array)], False)
+    array, dtype = tensor_array(state["data"], look.entries), state["dtype"]
+    plain = type(dtype) is str and dtype in _PLAIN
+    return any_node(node, look) if array is None or not plain else ([("", array)], False)
 
 
 _PLAIN = frozenset((

@@ -1,4 +1,4 @@
-"""Keras 3: models and layers on every backend, with their optimizers and vocabularies."""
+"""Keras 3: models, layers and optimizers on every backend, with their vocabularies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ FAMILY = Family(
     ),
     instead=dict.fromkeys(
         (
-            "keras.src.optimizers.base_optimizer.BaseOptimizer",
             "keras.src.metrics.metric.Metric",
             "keras.src.losses.loss.Loss",
         ),

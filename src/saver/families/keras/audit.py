@@ -5,6 +5,7 @@ Decides by name, and imports nothing of Keras.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,9 @@ _DTYPES = frozenset(
 
 _LISTED = ("vocabulary", "idf_weights")
 """Fields in which Keras would take a text for the path of a file."""
+
+_GREEDY = re.compile(r"\)[*+?{]|\\\d|\(\?")
+"""Repetitions of groups, references to groups and extensions: what can make a pattern take very long."""
 
 _MOST = {
     "indices_or_sections": 10_000, "num": 10_000, "num_classes": 4096, "num_labels": 1000,
@@ -71,6 +75,12 @@ def check_object(fields: Mapping[str, Any]) -> None:
             if type(config.get(key)) not in (list, tuple, type(None)):
                 raise ValueError(
                     f"the {key} of a {name} is not a list; pass its words, not the path of a file"
+                )
+        for pattern in config.get("optimizer_map") or () if name == "OptimizerMap" else ():
+            if len(pattern) > 200 or len(re.findall("[*+{]", pattern)) > 4 or _GREEDY.search(pattern):
+                raise ValueError(
+                    f"the pattern {pattern[:80]!r} could take very long to match; name the variables with "
+                    "four repetitions at most, and none of a group"
                 )
         for key, most in _MOST.items():
             if isinstance(config.get(key), (int, float)) and config[key] > most:

@@ -1,4 +1,4 @@
-"""Keras 3: models and layers, by their configuration and their state."""
+"""Keras 3: models, layers and optimizers, by their configuration and their state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from saver.codec import Codec, Decoder, Encoder
 from saver.families.keras import making
 from saver.families.keras.arrays import decoded, encoded
 from saver.families.keras.configs import Configurations, described, is_own, is_registered
-from saver.families.keras.state import Optimized, State, put, state_of
+from saver.families.keras.optimizers import OptimizerCodec, OptimizerRestorer
+from saver.families.keras.state import Optimized, State, compiled, put, state_of
 from saver.families.keras.walking import saveables
 from saver.families.python.restoring import told
 from saver.restoring import PartReport, Plan, Restorer, Saved
@@ -41,16 +42,21 @@ class LayerCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         try:
-            config, compiled = making.configuration(obj)
+            config, own = making.configuration(obj)
             state = state_of(obj)
+            settings = {"": own} | {path: making.configuration(model)[1] for path, model in compiled(obj)}
         except (ValueError, TypeError, NotImplementedError, AttributeError, UnicodeDecodeError) as error:
             encoder.refuse(f"Keras cannot write its configuration and variables: {error}")
-        if state.optimizer is not None and compiled is None:
+        lost = [path for path in state.optimizers if settings.get(path) is None]
+        if lost:
             encoder.refuse(
-                "it is compiled by a method of its own, which Keras does not repeat; give its class "
-                "get_compile_config and compile_from_config"
+                f"{lost[0] or 'it'} is compiled by a method of its own, which Keras does not repeat; give "
+                "its class get_compile_config and compile_from_config"
             )
-        found = {"config": described(config, encoder), "compiled": described(compiled, encoder)}
+        found: dict[str, Value] = {
+            "config": described(config, encoder),
+            "compiled": {path: described(each, encoder) for path, each in settings.items() if each},
+        }
         for function in _functions(obj):
             encoder.check(_check_function, function)
         return found | _encoded_state(state, encoder)
@@ -58,20 +64,23 @@ class LayerCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         found: Any = node.state
         configurations = Configurations(decoder)
-        config, compiled = (configurations.of(found[name]) for name in ("config", "compiled"))
+        config = configurations.of(found["config"])
+        settings = {path: configurations.of(each) for path, each in found["compiled"].items()}
         state = _decoded_state(found, decoder)
         model = making.made(config, configurations.custom, decoder.budget.charge)
-        if compiled is not None:
-            making.compile(model, compiled, configurations.custom)
+        here = dict(saveables(model)) if settings else {}
+        for path, each in settings.items():
+            making.compile(here[path], each, configurations.custom)
         put(model, state)
         return model
 
 
 def _functions(root: Any) -> Iterator[Any]:
     """The functions that Keras' own layers, losses and metrics hold: Keras writes their bare names."""
-    compiled = getattr(getattr(root, "_compile_config", None), "config", {})
+    models = [root, *(model for _, model in compiled(root))]
+    settings = [getattr(getattr(model, "_compile_config", None), "config", {}) for model in models]
     layers = [layer for _, layer in saveables(root) if is_own(type(layer))]
-    stack: list[Any] = [*map(vars, layers), compiled]
+    stack: list[Any] = [*map(vars, layers), *settings]
     seen: set[int] = set()
     while stack:
         found = stack.pop()
@@ -118,11 +127,11 @@ def _encoded_state(state: State, encoder: Encoder) -> dict[str, Value]:
             for path, words in state.vocabularies.items()
         },
         "frozen": state.frozen,
-        "optimizer": None,
+        "optimizers": {
+            path: {"variables": listed(own.variables, *_steps(path), "optimizer"), "places": own.places}
+            for path, own in state.optimizers.items()
+        },
     }
-    if state.optimizer is not None:
-        variables = listed(state.optimizer.variables, "optimizer")
-        found["optimizer"] = {"variables": variables, "places": state.optimizer.places}
     return found
 
 
@@ -131,14 +140,6 @@ def _steps(path: str) -> list[str]:
 
 
 def _decoded_state(found: Any, decoder: Decoder) -> State:
-    optimizer, optimized = found["optimizer"], None
-    if optimizer is not None:
-        places = optimizer["places"]
-        if places is not None and (
-            type(places) is not list or any(type(place) is not int for place in places)
-        ):
-            raise ValueError("the places of the variables of an optimizer are not integers")
-        optimized = Optimized([decoded(ref, decoder) for ref in optimizer["variables"]], places)
     frozen = found["frozen"]
     if type(frozen) is not list or any(type(path) is not str for path in frozen):
         raise ValueError("the paths of frozen layers are not texts")
@@ -151,8 +152,15 @@ def _decoded_state(found: Any, decoder: Decoder) -> State:
         {path: [_position(each) for each in own] for path, own in found["generators"].items()},
         {path: decoder.own(words) for path, words in found["vocabularies"].items()},
         frozen,
-        optimized,
+        {path: _optimized(each, decoder) for path, each in found["optimizers"].items()},
     )
+
+
+def _optimized(found: Any, decoder: Decoder) -> Optimized:
+    places = found["places"]
+    if places is not None and (type(places) is not list or any(type(place) is not int for place in places)):
+        raise ValueError("the places of the variables of an optimizer are not integers")
+    return Optimized([decoded(ref, decoder) for ref in found["variables"]], places)
 
 
 def _position(value: Any) -> Any:
@@ -194,14 +202,14 @@ class LayerRestorer(Restorer):
 def _report(found: Any, target: Any, saved: Saved) -> PartReport:
     """How the saved variables fit those of a model."""
     here = state_of(target)
-    own = _shapes(here.variables, here.adapters, here.optimizer, lambda array: tuple(array.shape))
-    optimizer = found["optimizer"]
-    optimized = None if optimizer is None else Optimized(optimizer["variables"], optimizer["places"])
-    if here.optimizer is not None and optimized is not None and here.optimizer.places is None:
-        own = {name: shape for name, shape in own.items() if not name.startswith("optimizer/")}
-        optimized = None  # it is built for what was saved, whose shapes are those of the variables
+    optimizers = {path: Optimized(**each) for path, each in found["optimizers"].items()}
+    for path in optimizers.keys() & here.optimizers.keys():
+        if here.optimizers[path].places is None:
+            # it is built for what was saved, whose shapes are those of the variables
+            del optimizers[path], here.optimizers[path]
+    own = _shapes(here.variables, here.adapters, here.optimizers, lambda array: tuple(array.shape))
     other = _shapes(
-        found["variables"], found["adapters"], optimized, lambda ref: tuple(saved.entry(ref).shape)
+        found["variables"], found["adapters"], optimizers, lambda ref: tuple(saved.entry(ref).shape)
     )
     wrong = [
         Mismatch(name, other[name], own[name]) for name in own if name in other and own[name] != other[name]
@@ -215,15 +223,16 @@ def _report(found: Any, target: Any, saved: Saved) -> PartReport:
     )
 
 
-def _shapes(variables: Any, adapters: Any, optimizer: Any, shape: Callable[[Any], Any]) -> dict[str, Any]:
+def _shapes(variables: Any, adapters: Any, optimizers: Any, shape: Callable[[Any], Any]) -> dict[str, Any]:
     found = {f"{path}/{name}": shape(each) for path, own in variables.items() for name, each in own.items()}
     for path, own in adapters.items():
         found |= {f"{path}/adapters/{place}": shape(each) for place, each in enumerate(own)}
-    if optimizer is not None:
-        found |= {f"optimizer/{place}": shape(each) for place, each in enumerate(optimizer.variables)}
+    for path, optimizer in optimizers.items():
+        at = "/".join((*_steps(path), "optimizer"))
+        found |= {f"{at}/{place}": shape(each) for place, each in enumerate(optimizer.variables)}
     return found
 
 
-CODECS: tuple[Codec, ...] = (LayerCodec(),)
+CODECS: tuple[Codec, ...] = (LayerCodec(), OptimizerCodec())
 
-RESTORERS: tuple[Restorer, ...] = (LayerRestorer(),)
+RESTORERS: tuple[Restorer, ...] = (LayerRestorer(), OptimizerRestorer())

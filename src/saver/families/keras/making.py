@@ -15,6 +15,7 @@ from keras.initializers import Zeros
 from keras.src import backend
 from keras.src.backend.common import global_state
 from keras.src.layers.layer import Layer
+from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving import serialization_lib
 from keras.src.trainers.trainer import Trainer
 
@@ -79,23 +80,28 @@ def made(config: Any, custom: Mapping[str, Any], charge: Callable[[int], None]) 
     values, are not charged.
     """
     if custom:
-        return _made(config, custom)
+        return _made(config, custom, Layer)
     with _without_values(charge) as waiting:
-        found = _made(copy.deepcopy(config), custom)
+        found = _made(copy.deepcopy(config), custom, Layer)
     if backend.backend() == "torch":  # whose modules would keep what variables are without values
-        return _made(config, custom)
+        return _made(config, custom, Layer)
     for variable in waiting:
         variable._initializer = Zeros()  # what was saved comes next
         variable._deferred_initialize()
     return found
 
 
-def _made(config: Any, custom: Mapping[str, Any]) -> Any:
+def made_optimizer(config: Any, custom: Mapping[str, Any]) -> Any:
+    """The optimizer of a checked configuration, not built. ValueError if it is another object."""
+    return _made(config, custom, BaseOptimizer)
+
+
+def _made(config: Any, custom: Mapping[str, Any], kind: type) -> Any:
     own = dict(custom)
     with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(own):
         found = serialization_lib.deserialize_keras_object(config, custom_objects=own, safe_mode=True)
-    if not isinstance(found, Layer):
-        raise ValueError(f"the configuration is that of a {type(found).__name__}, not of a layer or model")
+    if not isinstance(found, kind):
+        raise ValueError(f"the configuration is that of a {type(found).__name__}, not of a {kind.__name__}")
     return found
 
 

@@ -6,14 +6,18 @@ compute with what they load (Normalization, Discretization, quantized ones).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from keras.src.layers.layer import Layer
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.trainers.trainer import Trainer
 from numpy.typing import NDArray
 
 from saver.families.keras import vocabularies
 from saver.families.keras.arrays import numpy_of
+from saver.families.keras.waiting import waiting
 from saver.families.keras.walking import saveables
 
 Arrays = dict[str, NDArray[Any]]
@@ -31,7 +35,8 @@ class State(msgspec.Struct):
     """What is in a model beside its configuration, by the paths of its layers.
 
     `adapters` are all variables of layers with LoRA, whose own files merge them; `frozen` the paths of layers
-    that are not trainable; `generators` the positions of random generators.
+    that are not trainable; `generators` the positions of random generators. `optimizers` are those of the
+    model itself, whose path is empty, and of models within it.
     """
 
     variables: dict[str, Arrays]
@@ -39,13 +44,13 @@ class State(msgspec.Struct):
     generators: dict[str, list[NDArray[Any]]]
     vocabularies: dict[str, list[str] | list[int]]
     frozen: list[str]
-    optimizer: Optimized | None = None
+    optimizers: dict[str, Optimized]
 
 
 def state_of(root: Any) -> State:
     """The state of a model or layer now. Raises ValueError, saying what to do, if it cannot be saved."""
     synchronize(root)
-    state = State({}, {}, {}, {}, [])
+    state = State({}, {}, {}, {}, [], {})
     for path, saveable in saveables(root):
         if not isinstance(saveable, Layer):
             continue
@@ -62,10 +67,22 @@ def state_of(root: Any) -> State:
             state.vocabularies[path] = words
         if not saveable.trainable:
             state.frozen.append(path)
-    optimizer = getattr(root, "optimizer", None)
-    if optimizer is not None:
-        state.optimizer = _optimized(optimizer, root)
+        if (optimizer := _optimizer_of(saveable)) is not None:
+            state.optimizers[path] = _optimized(optimizer, saveable)
     return state
+
+
+def _optimizer_of(saveable: Any) -> Any:
+    """The optimizer of a model that is compiled; None if there is none."""
+    found = getattr(saveable, "optimizer", None) if isinstance(saveable, Trainer) else None
+    return found if isinstance(found, BaseOptimizer) else None
+
+
+def compiled(root: Any) -> Iterator[tuple[str, Any]]:
+    """The models within a model that are compiled themselves, by their paths."""
+    for path, saveable in saveables(root):
+        if saveable is not root and isinstance(saveable, Trainer) and saveable.compiled:
+            yield path, saveable
 
 
 def synchronize(root: Any) -> None:
@@ -91,6 +108,11 @@ def _refuse_files(layer: Any) -> None:
 
 
 def _optimized(optimizer: Any, model: Any) -> Optimized:
+    if waiting(optimizer) is not None:
+        raise ValueError(
+            "its optimizer was loaded by itself and gets its state when it is built; first call "
+            "model.optimizer.build(model.trainable_variables)"
+        )
     variables = [numpy_of(variable) for variable in optimizer.variables]
     if not optimizer.built:
         return Optimized(variables, None)
@@ -107,7 +129,8 @@ def _optimized(optimizer: Any, model: Any) -> Optimized:
 def put(root: Any, state: State) -> None:
     """Let a model or layer with the same architecture have a state. Raises ValueError if it does not fit."""
     synchronize(root)
-    left = set(state.variables) | set(state.adapters) | set(state.generators) | set(state.vocabularies)
+    named = (state.variables, state.adapters, state.generators, state.vocabularies, state.optimizers)
+    left = set[str]().union(*named)
     found = []
     for path, saveable in saveables(root):
         if not isinstance(saveable, Layer):
@@ -122,9 +145,10 @@ def put(root: Any, state: State) -> None:
     if left:
         raise ValueError(f"there are no layers at {', '.join(sorted(left)[:4])!r:.200}")
     _freeze(found, set(state.frozen))
-    optimizer = getattr(root, "optimizer", None)
-    if state.optimizer is not None and optimizer is not None:
-        put_optimizer(optimizer, root, state.optimizer)
+    for path, saveable in found:
+        optimizer = _optimizer_of(saveable)
+        if path in state.optimizers and optimizer is not None:
+            put_optimizer(optimizer, saveable, state.optimizers[path])
 
 
 class Store(dict[str, Any]):

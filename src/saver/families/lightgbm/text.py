@@ -100,10 +100,12 @@ def write(model: Model) -> str:
     if model.monotone:
         lines.append(f"monotone_constraints={' '.join(map(str, model.monotone))}")
     lines.append(f"feature_infos={' '.join(model.infos)}")
-    lines.append(f"tree_sizes={' '.join(str(len(text.encode())) for text in texts)}")
+    lines.append(f"tree_sizes={' '.join(str(len(text)) for text in texts)}")
     after = ["end of trees", "", "parameters:"]
     after += [f"[{name}: {value}]" for name, value in model.parameters.items()]
-    return "\n".join((*lines, "", "".join(texts) + after[0], *after[1:], "", "end of parameters", ""))
+    return "\n".join(
+        (*lines, "", b"".join(texts).decode() + after[0], *after[1:], "", "end of parameters", "")
+    )
 
 
 def check(model: Model) -> None:

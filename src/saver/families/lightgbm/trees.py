@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -114,34 +113,43 @@ def _short(array: NDArray[np.float64]) -> NDArray[Any]:
     return array.astype(np.float32) if fits else array
 
 
-def write(arrays: Arrays) -> list[str]:
+def write(arrays: Arrays) -> list[bytes]:
     """The text of each tree for LightGBM's parser, from arrays that have been checked. Numbers have as many
     digits as they need to be read as the same ones."""
-    ends = _ends(arrays)
-    table, rates = arrays["trees"].tolist(), arrays["shrinkage"].tolist()
-    lines = {name: _by_tree(arrays, name, ends) for name in _FIELDS}
-    texts = []
-    for number, (row, rate) in enumerate(zip(table, rates, strict=True)):
-        found = {"num_leaves": row[0], "num_cat": row[1], "is_linear": row[2], "shrinkage": rate}
-        text = [
-            f"{name}={lines[name][number] if name in lines else found[name]}"
-            for name in _names(row[1] > 0, row[2] > 0)
-        ]
-        texts.append("\n".join((f"Tree={number}", *text, "\n\n")))
+    ends, table = _ends(arrays), arrays["trees"]
+    columns = {name: _by_tree(arrays[name], ends[kind]) for name, (kind, _) in _FIELDS.items()}
+    each = np.arange(len(table) + 1)
+    numbers = {"num_leaves": table[:, 0], "num_cat": table[:, 1], "is_linear": table[:, 2]}
+    numbers |= {"shrinkage": arrays["shrinkage"], "Tree": each[:-1]}
+    columns |= {name: _by_tree(array, each) for name, array in numbers.items()}
+    texts: list[bytes] = [b""] * len(table)
+    kinds = [(row[1] > 0, row[2] > 0) for row in table.tolist()]
+    for kind in set(kinds):
+        names = ("Tree", *_names(*kind))
+        form = b"\n".join((*(b"%b=%%b" % name.encode() for name in names), b"\n\n"))
+        rows = zip(kinds, zip(*(columns[name] for name in names), strict=True), strict=True)
+        for number, (found, values) in enumerate(rows):
+            if found == kind:
+                texts[number] = form % values
     return texts
 
 
-def _by_tree(arrays: Arrays, name: str, ends: dict[str, NDArray[np.int64]]) -> list[str]:
-    """The values of a field of each tree, between blanks."""
-    array, bounds = arrays[name], ends[_FIELDS[name][0]].tolist()
+def _by_tree(array: NDArray[Any], bounds: NDArray[np.int64]) -> list[bytes]:
+    """The values of each tree, between blanks."""
     values = array.tolist()
-    found = [values[start:end] for start, end in pairwise(bounds)]
-    if not found:
-        return []
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return [" ".join(map(repr, each)) for each in found]
-    whole = msgspec.json.encode(found).decode()  # NaN and infinity it does not have
-    return whole[2:-2].replace("],[", "\n").replace(",", " ").split("\n")
+        text = ",".join(map(repr, values)).encode()  # JSON has no NaN and no infinity
+    else:
+        text = msgspec.json.encode(values)[1:-1]
+    filled = np.diff(bounds) > 0
+    if not filled.any():
+        return [b""] * len(filled)
+    data = np.frombuffer(text, np.uint8).copy()
+    commas = np.flatnonzero(data == ord(","))
+    data[commas] = ord(" ")
+    data[commas[bounds[1:][filled][:-1] - 1]] = ord("\n")
+    found = iter(data.tobytes().split(b"\n"))
+    return list(found) if filled.all() else [next(found) if any_here else b"" for any_here in filled]
 
 
 def _ends(arrays: Arrays) -> dict[str, NDArray[np.int64]]:

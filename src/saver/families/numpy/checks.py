@@ -41,7 +41,7 @@ def _has_text(dtype: np.dtype[Any]) -> bool:
 
 def text(array: NDArray[Any], charge: Callable[..., None] = _free) -> None:
     """Check code points. Charges for them, since fields may overlap: there can be more than bytes stored."""
-    if not _has_text(array.dtype):
+    if array.dtype.kind not in "UV" or not _has_text(array.dtype):
         return
     if array.dtype.kind == "U" and array.size:
         charge(array.nbytes)

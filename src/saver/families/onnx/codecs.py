@@ -14,6 +14,8 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from saver.codec import Codec, Decoder, Encoder
+from saver.families.python.whole import WholeRestorer
+from saver.restoring import Restorer
 from saver.tree import Node, Value
 
 LARGE = 1024
@@ -103,4 +105,11 @@ def _tensors(message: Any) -> Iterator[Any]:
                 waiting += [value] if hasattr(value, "ListFields") else list(value)
 
 
+def become(target: Any, found: Any) -> None:
+    """Let a model have the content of another one."""
+    target.CopyFrom(found)
+
+
 CODECS: tuple[Codec, ...] = (ModelCodec(),)
+
+RESTORERS: tuple[Restorer, ...] = (WholeRestorer(ModelProto, ModelCodec.name, become),)

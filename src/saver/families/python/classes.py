@@ -6,6 +6,7 @@ import enum
 import types
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakSet
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, codec_for, native_base, own_dict
@@ -217,6 +218,9 @@ class ObjectCodec(DataclassCodec):
 
     name = "object"
 
+    def __init__(self) -> None:
+        self._sound = WeakSet[type]()
+
     def accepts(self, cls: type) -> bool:
         return trust.is_registered(cls) and self.registers(cls)
 
@@ -226,6 +230,12 @@ class ObjectCodec(DataclassCodec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
-        if not isinstance(cls, type):
-            raise ValueError("the content is not a class")
+        if not (isinstance(cls, type) and self._may_build(cls)):
+            raise ValueError(f"attributes are not all that a {cls!r} is made of")
         return self._build(cls, node, decoder)
+
+    def _may_build(self, cls: type) -> bool:
+        """Whether `registers` holds. What was sound once remains so when a class is registered."""
+        if cls not in self._sound and self.registers(cls):
+            self._sound.add(cls)
+        return cls in self._sound

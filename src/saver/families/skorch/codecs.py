@@ -22,7 +22,9 @@ from torch.utils.data import DataLoader
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, door, own_dict
+from saver.families.python.whole import AttributesRestorer
 from saver.families.sklearn.codecs import EstimatorCodec
+from saver.restoring import Restorer
 from saver.tree import Node, Value
 
 _CLASSES = (
@@ -121,3 +123,5 @@ class NetCodec(EstimatorCodec):
 
 
 CODECS: tuple[Codec, ...] = (NetCodec(), ObjectCodec())
+
+RESTORERS: tuple[Restorer, ...] = (AttributesRestorer((NeuralNet,), NetCodec.name),)

@@ -23,22 +23,31 @@ from statsmodels.genmod.families.varfuncs import (
 )
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.robust.norms import RobustNorm
+from statsmodels.tsa.ar_model import AROrderSelectionResults
+from statsmodels.tsa.arima.params import SARIMAXParams
+from statsmodels.tsa.arima.specification import SARIMAXSpecification
 from statsmodels.tsa.deterministic import DeterministicProcess, DeterministicTerm
-from statsmodels.tsa.statespace.mlemodel import MLEModel, MLEResults, MLEResultsWrapper
+from statsmodels.tsa.exponential_smoothing import _ets_smooth
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+from statsmodels.tsa.seasonal import DecomposeResult
+from statsmodels.tsa.statespace.representation import FrozenRepresentation
+from statsmodels.tsa.vector_ar.var_model import VARProcess
+from statsmodels.tsa.vector_ar.vecm import VECMResults
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, own_dict
+from saver.families.statsmodels import statespace
 from saver.tree import Node, Value
 
 _BASES = (
     Model, Results, ResultsWrapper, ModelData, Family, Link, VarianceFunction, Power, BinomialVariance,
-    NegativeBinomialVariance, RobustNorm, DeterministicProcess, DeterministicTerm,
+    NegativeBinomialVariance, RobustNorm, DeterministicProcess, DeterministicTerm, FrozenRepresentation,
+    SARIMAXParams, SARIMAXSpecification, VARProcess, VECMResults, DecomposeResult, AROrderSelectionResults,
 )  # fmt: skip
-_COMPILED = (MLEModel, MLEResults, MLEResultsWrapper)
 
 _FORMULA = frozenset(("formula", "model_spec", "design_info", "restore_model_spec"))
 _COVARIANCE = "normalized_cov_params"
-"""A matrix or None, in the place of a method of that name."""
+"""A matrix, a number or None, in the place of a method of that name."""
 
 _SETTINGS, _LIVE = "mle_settings", ("callback", "cov_params_func")
 """How a result was fitted; two of the settings are functions, which statsmodels does not pickle either."""
@@ -49,7 +58,10 @@ _SCRATCH = "_tmp_like_exog"
 _DATA = frozenset(("_cache", "variance", "link", "links", "safe_links", "valid", "data_attr"))
 """What instances hold though their class has a value for it."""
 
-_APART = frozenset(("__doc__", _COVARIANCE, _SETTINGS, _SCRATCH, "_summary_cache"))
+_SMOOTHER = "_smoothing_func"
+"""The compiled function of an ETS model, which its kinds of trend and season decide."""
+
+_APART = frozenset(("__doc__", _COVARIANCE, _SETTINGS, _SCRATCH, _SMOOTHER, "_summary_cache"))
 """The first is what a wrapper takes from the class of what it wraps."""
 
 
@@ -61,7 +73,7 @@ class ObjectCodec(Codec):
     early = True
 
     def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES) and not issubclass(cls, _COMPILED)
+        return issubclass(cls, _BASES)
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))
@@ -98,6 +110,10 @@ class ObjectCodec(Codec):
             own["__doc__"] = type(own.get("_results")).__doc__
         elif isinstance(obj, GLM) and isinstance(exog := own_dict(obj).get("exog"), np.ndarray):
             own_dict(obj)[_SCRATCH] = np.zeros_like(exog, dtype=np.float64)
+        elif isinstance(obj, ETSModel):
+            own = own_dict(obj)
+            kinds = ("mul" if own.get(name) == "mul" else "add" for name in ("trend", "seasonal"))
+            own[_SMOOTHER] = getattr(_ets_smooth, f"_ets_smooth_{'_'.join(kinds)}")
 
     def check(self, obj: Any) -> None:
         own = own_dict(obj)
@@ -110,15 +126,34 @@ class ObjectCodec(Codec):
             _matrix(own[_COVARIANCE])
         if type(own.get(_SETTINGS, {})) is not dict:
             raise ValueError(f"{_SETTINGS} is not a dict")
-        if isinstance(obj, ResultsWrapper) and not isinstance(own.get("_results"), Results):
+        if isinstance(obj, ResultsWrapper) and not isinstance(own.get("_results"), (Results, VARProcess)):
             raise ValueError("what a wrapper wraps is not a result")
+        if isinstance(obj, ETSModel):
+            _check_smoothing(obj)
+            own = {name: value for name, value in own.items() if name != _SMOOTHER}
         uses.check(own, {}, False)
 
 
+def _check_smoothing(obj: Any) -> None:
+    """Raise ValueError unless the compiled function finds data where it looks for them."""
+    own = own_dict(obj)
+    data, season = own.get("endog"), own.get("seasonal_periods")
+    if (
+        not isinstance(data, np.ndarray)
+        or data.dtype != np.float64
+        or data.ndim != 1
+        or obj.nobs != len(data)
+        or not len(data)
+    ):
+        raise ValueError("the data of a model are not as many numbers as it says")
+    if type(season) is not int or not 1 <= season <= 2 * len(data):
+        raise ValueError("the season of a model is longer than its data")
+
+
 def _matrix(found: Any) -> Any:
-    if not isinstance(found, np.ndarray):
+    if type(found) is not float and not isinstance(found, (np.ndarray, np.floating)):
         raise ValueError(f"{_COVARIANCE} is a {type(found).__name__}, not an array")
     return found
 
 
-CODECS: tuple[Codec, ...] = (ObjectCodec(),)
+CODECS: tuple[Codec, ...] = (ObjectCodec(), *statespace.CODECS)

@@ -124,6 +124,17 @@ def _module(node: Node, look: Look) -> Found:
 _CONTENTS = ("attributes", "parameters", "buffers", "modules")
 
 
+def _state(node: Node) -> list[str]:
+    """The steps to what is in the state dict of a module: parameters, persistent buffers, modules."""
+    state = node.state
+    if type(state) is not dict or not all(type(state.get(kind, {})) is dict for kind in _CONTENTS):
+        return []
+    spare = state.get("non_persistent")
+    left_out = {key for key in spare if type(key) is str} if type(spare) is list else set[str]()
+    named = [key for kind in _CONTENTS[1:] for key in state.get(kind, {})]
+    return [step(key) for key in named if key not in left_out]
+
+
 def _optimizer(node: Node, look: Look) -> Found:
     state = node.state
     if type(state) is not dict or type(state.get("state")) is not list:
@@ -191,3 +202,13 @@ TEXTS = {"torch.constant": _constant}
 
 TENSORS = {"torch.Tensor": True}
 """Codecs of tensors, which may be views of other tensors: their `base`."""
+
+
+def _optimizer_state(node: Node) -> list[str]:
+    """The steps to the state of each parameter; the parameters themselves are those of a module."""
+    state = node.state.get("state") if type(node.state) is dict else None
+    return [f".state[{number}]" for number in range(len(state))] if type(state) is list else []
+
+
+STATES = {"torch.Module": _state, "torch.Optimizer": _optimizer_state}
+"""Codecs of objects of which other formats hold what PyTorch calls their state."""

@@ -43,8 +43,6 @@ FAMILY = Family(
         "did not have: compare outputs",
     ),
     instead={
-        "transformers.tokenization_python.PreTrainedTokenizer": _SLOW,
-        "transformers.tokenization_python.PythonBackend": _SLOW,
         "transformers.tokenization_utils_sentencepiece.SentencePieceBackend": _SLOW,
         "transformers.tokenization_utils_base.BatchEncoding": _BATCH,
         "transformers.feature_extraction_utils.BatchFeature": _BATCH,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from saver.codec import shown
+
 _IMPLEMENTATIONS = ("_attn_implementation_internal", "_experts_implementation_internal")
 
 _KERNELS = ("kernel_config", "_use_kernels")
@@ -20,7 +22,7 @@ def check_configuration(obj: Any) -> None:
         found = vars(obj).get(name)
         for each in found.values() if type(found) is dict else (found,):
             if each is not None and (type(each) is not str or not each.replace("|", "").isidentifier()):
-                raise ValueError(f"{name} is {each!r:.60}: kernels of the hub are code; use sdpa or eager")
+                raise ValueError(f"{name} is {shown(each)}: kernels of the hub are code; use sdpa or eager")
 
 
 def check_tokenizer(obj: Any) -> None:

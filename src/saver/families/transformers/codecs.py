@@ -4,27 +4,27 @@ PyTorch, and are stored as those are."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Any
 
 from transformers import FeatureExtractionMixin, GenerationConfig, PreTrainedConfig, ProcessorMixin
 from transformers.generation.configuration_utils import BaseWatermarkingConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import SizeDict
+from transformers.tokenization_python import PythonBackend, Trie
+from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.classes import declared
-from saver.families.python.restoring import told
+from saver.families.python.whole import AttributesRestorer
 from saver.families.transformers import checks
-from saver.restoring import PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring import Restorer
 from saver.tree import Node, Value
 
 _BASES = (
     PreTrainedConfig, GenerationConfig, BaseWatermarkingConfig, ProcessorMixin, FeatureExtractionMixin,
-    ImageProcessingMixin, TokenizersBackend,
+    ImageProcessingMixin, TokenizersBackend, PythonBackend, Trie,
 )  # fmt: skip
 
 _TEMPLATE = "chat_template"
@@ -61,7 +61,7 @@ class ObjectCodec(Codec):
     early = True
 
     def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES)
+        return issubclass(cls, _BASES) and not issubclass(cls, SentencePieceBackend)
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))
@@ -77,7 +77,7 @@ class ObjectCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls = decoder.cls(node)
-        if not (isinstance(cls, type) and issubclass(cls, _BASES)):
+        if not (isinstance(cls, type) and self.accepts(cls)):
             raise ValueError(f"{cls!r} is not a class that this codec builds")
         attributes, template = node.state if type(node.state) is list else (node.state, None)
         if type(attributes) is not dict or attributes.get(_TEMPLATE) is not None:
@@ -128,32 +128,6 @@ def _check_template(found: Any) -> None:
 _TEMPLATES = TemplateCodec()
 
 
-class AllAttributesRestorer(Restorer):
-    """Such objects in place: they get all attributes of the saved one, of the same class."""
-
-    def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES)
-
-    def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
-        node = saved.follow(value)
-        same = type(node) is Node and saved.class_name(node) == trust.own_name(type(target))
-        if type(node) is not Node or node.codec != ObjectCodec.name or not same:
-            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
-        saved.want(node)
-
-        def ready(decoder: Decoder) -> Callable[[], None]:
-            found = dict(vars(decoder(node)))
-            return lambda: _replace(target, found)
-
-        return Plan(PartReport(kind(target), ("value",)), ready)
-
-
-def _replace(target: Any, found: dict[str, Any]) -> None:
-    own = vars(target)
-    own.clear()
-    own.update(found)
-
-
 CODECS: tuple[Codec, ...] = (ObjectCodec(), _TEMPLATES)
 
-RESTORERS: tuple[Restorer, ...] = (AllAttributesRestorer(),)
+RESTORERS: tuple[Restorer, ...] = (AttributesRestorer(_BASES, ObjectCodec.name),)

@@ -7,6 +7,7 @@ are never stored, because its parsers crash on changed ones.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,16 @@ def joined(model: Model, found: dict[str, Any]) -> Any:
     """The booster with this model and these settings, which have been checked."""
     booster = xgboost.Booster()
     booster.load_model(bytearray(learner.write(model)))
-    booster.load_config(settings.write(found, booster.save_config()))
+    booster.load_config(settings.write(found, _form(model.booster), learner.settings(model)))
     return booster
+
+
+@cache
+def _form(booster: str) -> str:
+    """The settings of a booster of this kind that has learned nothing: one with trees would need as long to
+    write its settings as to be loaded."""
+    found: str = xgboost.Booster({"booster": booster, "num_feature": 1, "nthread": 1}).save_config()
+    return found
 
 
 class BoosterCodec(Codec):

@@ -85,6 +85,19 @@ def read(raw: bytes | bytearray) -> Model:
     )  # fmt: skip
 
 
+def settings(model: Model) -> dict[str, Any]:
+    """What the settings of its training repeat of a model, by section."""
+    biases = {name: model.arrays[name].tolist() for name in ("ti+", "tj-") if name in model.arrays}
+    return {
+        "learner_model_param": model.sizes,
+        "objective": model.objective | biases,
+        "gbtree_model_param": {
+            "num_parallel_tree": model.parallel,
+            "num_trees": str(len(model.arrays.get("trees", ()))),
+        },
+    }
+
+
 def write(model: Model) -> bytes:
     """The model in XGBoost's bytes."""
     arrays = model.arrays
@@ -94,10 +107,7 @@ def write(model: Model) -> bytes:
     else:
         found = {
             "cats": categories.write(model.encoders),
-            "gbtree_model_param": {
-                "num_parallel_tree": model.parallel,
-                "num_trees": str(len(arrays["trees"])),
-            },
+            "gbtree_model_param": settings(model)["gbtree_model_param"],
             "iteration_indptr": arrays["iteration_indptr"].tolist(),
             "tree_info": arrays["trees"][:, 3].tolist(),
             "trees": trees.write(arrays, whole(model.sizes["num_feature"])),

@@ -11,7 +11,8 @@ from typing import Any
 
 from saver.families.xgboost.words import METRICS, UPDATERS, check_named, check_setting, check_settings
 
-_FROM_MODEL = frozenset(("learner_model_param", "objective", "gbtree_model_param"))
+_OF_THE_LEARNER, _OF_THE_TREES = ("learner_model_param", "objective"), "gbtree_model_param"
+_FROM_MODEL = frozenset((*_OF_THE_LEARNER, _OF_THE_TREES))
 _FORMS = frozenset(("metrics", "updater"))
 _SECTIONS = frozenset(("generic_param", "gradient_booster", "learner_train_param", "metrics"))
 
@@ -74,12 +75,18 @@ def _check_updaters(found: Any, booster: str) -> None:
         check_named(updater, UPDATERS, "an updater")
 
 
-def write(settings: dict[str, Any], form: str) -> str:
-    """The settings, in the form of what `save_config()` returned for a booster with this model. Raises
-    ValueError for a section that it does not have; a setting that only one of them has is left out, or as
-    it is."""
+def write(settings: dict[str, Any], form: str, model: dict[str, Any]) -> str:
+    """The settings with those that a `model` has, in the form of what `save_config()` returned for a booster
+    of its kind. Raises ValueError for a section that this does not have; a setting that only one of them has
+    is left out, or as it is."""
     document = json.loads(form)
-    document["learner"] = _merged(document["learner"], settings, "learner")
+    learner = _merged(document["learner"], settings, "learner")
+    document["learner"] = {**learner, **{name: model[name] for name in _OF_THE_LEARNER}}
+    learner["learner_train_param"]["objective"] = model["objective"]["name"]
+    booster = learner["gradient_booster"]
+    for section in (booster, booster.get("gbtree", {})):
+        if _OF_THE_TREES in section:
+            section[_OF_THE_TREES] = model[_OF_THE_TREES]
     return json.dumps(document)
 
 

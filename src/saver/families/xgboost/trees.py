@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from saver.families.sklearn.trees import bounds_of, check_children
 from saver.families.xgboost import ubj
+from saver.families.xgboost.alike import Table
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -44,6 +45,7 @@ length of its leaf vectors, the group it adds to, the length of its leaf weights
 its categorical nodes."""
 
 _COLUMNS = 7
+_PARAMETERS = ("num_nodes", "num_deleted", "size_leaf_vector")
 _DELETED = 2**31 - 1
 """As the feature of a node: the node was pruned. As a parent: there is none."""
 
@@ -52,28 +54,19 @@ _DEEPEST = 4096
 """XGBoost follows trees by recursion when it explains predictions."""
 
 
-def read(trees: list[dict[str, Any]], groups: list[int]) -> Arrays:
+def read(found: Table, groups: list[int]) -> Arrays:
     """The arrays of the trees that XGBoost wrote. Raises ValueError for what it never writes."""
-    rows = [
-        (
-            int(tree["tree_param"]["num_nodes"]),
-            int(tree["tree_param"]["num_deleted"]),
-            int(tree["tree_param"]["size_leaf_vector"]),
-            group,
-            len(tree.get("leaf_weights", ())),
-            len(tree["categories"]),
-            len(tree["categories_nodes"]),
-        )
-        for tree, group in zip(trees, groups, strict=True)
-    ]
-    found: Arrays = {"trees": np.array(rows, np.int64).reshape(-1, _COLUMNS)}
-    for name, dtype in {**_NODES, **_OTHERS}.items():
-        values = [tree[name] for tree in trees if name in tree]
-        found[name] = np.concatenate([np.empty(0, dtype), *values], dtype=dtype, casting="unsafe")
-    for tree in trees:
-        if not np.array_equal(_starts(tree["categories_sizes"]), tree["categories_segments"]):
-            raise ValueError("the categories of a tree do not follow each other")
-    return found
+    table = np.zeros((len(groups), _COLUMNS), np.int64)
+    for column, name in enumerate(_PARAMETERS):
+        table[:, column] = [int(tree[name]) for tree in found.last]
+    table[:, 3] = groups
+    for column, name in enumerate(("leaf_weights", "categories", "categories_nodes"), 4):
+        table[:, column] = found.counts(name)
+    arrays = {name: found.joined(name, dtype) for name, dtype in {**_NODES, **_OTHERS}.items()}
+    arrays["trees"] = table
+    if not np.array_equal(_segments(arrays), found.joined("categories_segments", np.int64)):
+        raise ValueError("the categories of a tree do not follow each other")
+    return arrays
 
 
 def _starts(sizes: NDArray[Any]) -> NDArray[np.int64]:
@@ -82,36 +75,40 @@ def _starts(sizes: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def write(arrays: Arrays, features: int) -> ubj.Raw:
-    """The trees as XGBoost reads them."""
-    table = arrays["trees"].tolist()
+    """The trees as XGBoost reads them. Those with as many of everything differ in numbers alone."""
     every = {**arrays, "categories_segments": _segments(arrays)}
-    names = (*_NODES, *_OTHERS, "categories_segments")
+    rows = [tuple(row) for row in np.delete(arrays["trees"], 3, axis=1).tolist()]
     ends = {kind: bounds.tolist() for kind, bounds in _ends(arrays).items()}
-    parts = []
-    for name in names:
-        array, bounds = every[name], ends[_KINDS.get(name, "nodes")]
-        head, data, size = ubj.named(name, ubj.head_of(array)), ubj.big(array), array.itemsize
-        parts.append(
-            [
-                head + ubj.length_of(end - start) + data[start * size : end * size]
-                for start, end in pairwise(bounds)
-            ]
-        )
-    vectors = bool(table) and table[0][2] > 1
-    kept = [part for name, part in zip(names, parts, strict=True) if name != "leaf_weights" or vectors]
-    about = [_about(number, row, features) for number, row in enumerate(table)]
-    return ubj.Raw(ubj.listed([b"{%b}" % b"".join(own) for own in zip(*kept, about, strict=True)]))
+    vectors = bool(rows) and rows[0][2] > 1
+    names = [name for name in (*_NODES, *_OTHERS, "categories_segments") if name != "leaf_weights" or vectors]
+    columns = [_pieces(every[name], ends[_KINDS.get(name, "nodes")]) for name in names]
+    columns.append(_pieces(np.arange(len(rows)), list(range(len(rows) + 1))))
+    forms = {row: _form(row, [(name, every[name]) for name in names], features) for row in set(rows)}
+    each = zip(rows, zip(*columns, strict=True), strict=True)
+    return ubj.Raw(ubj.listed([forms[row] % numbers for row, numbers in each]))
 
 
-def _about(number: int, row: list[int], features: int) -> bytes:
-    """A tree's number and its sizes."""
-    sizes = {
-        "num_deleted": str(row[1]),
-        "num_feature": str(features),
-        "num_nodes": str(row[0]),
-        "size_leaf_vector": str(row[2]),
-    }
-    return ubj.named("id", ubj.write(number)) + ubj.named("tree_param", ubj.write(sizes))
+def _pieces(array: NDArray[Any], bounds: list[int]) -> list[bytes]:
+    """The bytes of each tree's share of an array."""
+    data, size = ubj.big(array), array.itemsize
+    return [data[start * size : end * size] for start, end in pairwise(bounds)]
+
+
+def _form(row: tuple[int, ...], arrays: list[tuple[str, NDArray[Any]]], features: int) -> bytes:
+    """A tree with such a row (without its group) where its numbers are left out, for `%`."""
+    nodes, deleted, size, leaves, categories, categorical = row
+    counts = {
+        "nodes": nodes, "weights": nodes * size, "leaves": leaves, "categories": categories,
+        "categorical": categorical,
+    }  # fmt: skip
+    parts = [
+        ubj.named(name, ubj.head_of(array)) + ubj.length_of(counts[_KINDS.get(name, "nodes")])
+        for name, array in arrays
+    ]
+    texts = {"num_feature": features, "num_nodes": nodes, "num_deleted": deleted, "size_leaf_vector": size}
+    last = ubj.named("tree_param", ubj.write({name: str(number) for name, number in texts.items()}))
+    gaps = [*parts, ubj.named("id", b"L"), b"%b}" % last]
+    return b"{" + b"%b".join(gap.replace(b"%", b"%%") for gap in gaps)
 
 
 def _segments(arrays: Arrays) -> NDArray[np.int64]:

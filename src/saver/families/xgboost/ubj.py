@@ -11,6 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from saver.families.xgboost import alike
+
+_ALIKE = frozenset(("trees",))
+"""The names of lists of objects alike."""
+
 _DTYPES = {
     ord(letter): np.dtype(name)
     for letter, name in {
@@ -69,9 +74,33 @@ def _length_at(data: bytes, at: int) -> tuple[int, int]:
 def _object(data: bytes, at: int) -> tuple[dict[str, Any], int]:
     found: dict[str, Any] = {}
     while data[at] != 125:  # }
-        name, at = _text_at(data, at)
-        found[name.decode()], at = (_array if data[at : at + 2] == b"[$" else _value)(data, at)
+        text, at = _text_at(data, at)
+        name = text.decode()
+        if name in _ALIKE and data[at : at + 2] == b"[#":
+            at, count = _length_at(data, at + 2)
+            found[name], at = alike.read(data, at, count, _form, _value)
+        else:
+            found[name], at = _value(data, at)
     return found, at + 1
+
+
+def _form(data: bytes, start: int) -> alike.Form:
+    """That of the object that begins here, whose items are arrays and numbers but for the last one."""
+    at = start + 1
+    names, spans, dtypes = list[str](), list[tuple[int, int]](), list[np.dtype[Any]]()
+    while True:
+        name, at = _text_at(data, at)
+        if data[at : at + 2] == b"[$":
+            dtype = _DTYPES[data[at + 2]]
+            begin, count = _length_at(data, at + 4)
+        elif data[at] in _DTYPES:
+            dtype, begin, count = alike.BYTES, at + 1, _DTYPES[data[at]].itemsize
+        else:
+            return alike.form_of(data, start, names, spans, dtypes, at)
+        at = begin + count * dtype.itemsize
+        names.append(name.decode())
+        spans.append((begin, at))
+        dtypes.append(dtype)
 
 
 def _array(data: bytes, at: int) -> tuple[Any, int]:

@@ -9,11 +9,12 @@ file of Saver's own.
 from __future__ import annotations
 
 from saver.errors import SaverError
+from saver.format import Beside, Reads
 from saver.formats.pickle import archive
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import content_of, holds_pickle
-from saver.formats.pickle.joblib import Arrays, Beside
+from saver.formats.pickle.joblib import Arrays
 from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
 from saver.formats.pickle.opening import opened_value, value_of
@@ -23,37 +24,42 @@ from saver.pickled import Inert
 from saver.storage import Blob
 
 
-def recognizes(blob: Blob) -> bool:
-    """Whether it begins as a pickle does, compressed or not, or is an archive of `torch.save`."""
-    if blob.read(0, 4) != archive.MAGIC:
-        return holds_pickle(blob)
-    try:
-        return Archive(blob).has("data.pkl")
-    except SaverError:
-        return b"data.pkl" in blob.read(0, 512)  # opening it says what is wrong
+class Pickle(Reads):
+    """Pickles, plain or in the files of joblib and PyTorch."""
+
+    name = "pickle"
+    title = "a pickle"
+    endings = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+
+    def recognizes(self, blob: Blob) -> bool:
+        """Whether it begins as a pickle does, compressed or not, or is an archive of `torch.save`."""
+        if blob.read(0, 4) != archive.MAGIC:
+            return holds_pickle(blob)
+        try:
+            return Archive(blob).has("data.pkl")
+        except SaverError:
+            return b"data.pkl" in blob.read(0, 512)  # opening it says what is wrong
+
+    def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
+        """The value as one part, or a dict with names as its parts. Nothing is imported or called.
+
+        Raises IncompatibleError, which names all that the pickle would have run and that no family knows.
+        """
+        if blob.read(0, 4) == archive.MAGIC:
+            return open_archive(blob, Archive(blob))
+        content = content_of(blob)
+        what = f"a pickle, {content.how}," if content.how else "a pickle"
+        arrays = Arrays(blob.name, beside)
+        arrays.machine = machine = Machine(content.data, built=arrays)
+        root = value_of(machine, blob.name, what, _first)
+        if root == MAGIC and type(root) is int:
+            return open_row(blob, content, machine)
+        by = " of joblib" if arrays.met else ""
+        told = f"a pickle{by}, protocol {machine.protocol}" + f", {content.how}" * bool(content.how)
+        return opened_value(root, machine, blob, content.mapped, len(content.data), told)
 
 
-def first_of(path: str) -> None:
-    """A pickle has its own name, also when arrays lie in files beside it."""
-
-
-def open_blob(blob: Blob, beside: Beside | None) -> Opened:
-    """The value as one part, or a dict with names as its parts. Nothing is imported or called.
-
-    Raises IncompatibleError, which names all that the pickle would have run and that no family knows.
-    """
-    if blob.read(0, 4) == archive.MAGIC:
-        return open_archive(blob, Archive(blob))
-    content = content_of(blob)
-    what = f"a pickle, {content.how}," if content.how else "a pickle"
-    arrays = Arrays(blob.name, beside)
-    arrays.machine = machine = Machine(content.data, built=arrays)
-    root = value_of(machine, blob.name, what, _first)
-    if root == MAGIC and type(root) is int:
-        return open_row(blob, content, machine)
-    by = " of joblib" if arrays.met else ""
-    told = f"a pickle{by}, protocol {machine.protocol}" + f", {content.how}" * bool(content.how)
-    return opened_value(root, machine, blob, content.mapped, len(content.data), told)
+FORMAT = Pickle()
 
 
 def _first(machine: Machine) -> Inert:

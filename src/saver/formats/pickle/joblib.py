@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from saver import registry
 from saver.errors import IncompatibleError
+from saver.format import Beside
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import ZFILE, content_of, unpacked
 from saver.formats.pickle.machine import Machine
@@ -22,8 +22,6 @@ from saver.storage import Blob
 WITHIN, BESIDE, PACKED = "NumpyArrayWrapper", "NDArrayWrapper", "ZNDArrayWrapper"
 READ = "read"
 """The mark of a wrapper whose array was read."""
-
-Beside = Callable[[str], Blob]
 
 
 class Arrays:

@@ -30,7 +30,7 @@ def run(machine: Machine) -> Inert:
                 return machine.stack.pop()
             step = _TABLE[code]
             if step is None:
-                raise Malformed(f"the byte {code:#04x} at {machine.at - 1:,} is no opcode")
+                raise Malformed(f"the byte {code:#04x} at {machine.at - 1:,} is not an opcode")
             step(machine)
     except (IndexError, KeyError):
         raise Malformed(f"the opcode before byte {machine.at:,} takes a value that is not there") from None

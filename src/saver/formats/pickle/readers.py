@@ -84,7 +84,7 @@ def _all() -> tuple[ModuleType, ...]:
 
 def harmless(value: Global) -> bool:
     """Whether a class or function may be held as a value, or named to make an object: those of Python only
-    if they were reviewed; others are asked for trust when they are loaded."""
+    if they were reviewed; loading asks whether others are trusted."""
     name = home(value)
     if _root(value) != "builtins":
         return "." not in value.name or not registry.is_own(_root(value))

@@ -1,5 +1,5 @@
-"""Checkpoints of TensorFlow, of `tf.train.Saver` (versions 1 and 2) and `tf.train.Checkpoint`, read without
-TensorFlow as a dict of arrays by name. Names are those that `tf.train.list_variables` gives.
+"""Checkpoints of TensorFlow, of `tf.train.Saver` (versions 1 and 2) and `tf.train.Checkpoint`, read and
+written without TensorFlow as a dict of arrays by name. Names are those that `tf.train.list_variables` gives.
 """
 
 from __future__ import annotations
@@ -8,52 +8,121 @@ import math
 import os
 import re
 from base64 import b64encode
+from collections.abc import Sequence
+from functools import partial
 from glob import escape, glob
 
 import numpy as np
 from blake3 import blake3
 
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, SaverError
+from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
+from saver.formats._arrays import Named, arrays_of, read, release
 from saver.formats._opening import opened_dict
+from saver.formats._writing import Later, Streamed
 from saver.formats.tensorflow import slices
 from saver.formats.tensorflow.bundle import Bundle
+from saver.formats.tensorflow.crc import crc32c
 from saver.formats.tensorflow.table import MAGIC, entries
-from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Beside, Piece, Variable
+from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Piece, Variable
 from saver.formats.tensorflow.wire import Malformed, fields
+from saver.formats.tensorflow.writing import HEADER, Entry, written
 from saver.opened import Opened
+from saver.reading.arrays import Array
 from saver.repo.manifest import SOLE
-from saver.storage import Blob
-from saver.tensors import NUMPY_DTYPE, Box, Shard, TensorData, TensorInfo, check_boxes, hash_of
-from saver.tree import Node, Tensor, Value
+from saver.storage import Blob, Progress
+from saver.storage import Bytes as Content
+from saver.tensors import NUMPY_DTYPE, Box, Bytes, Shard, TensorData, TensorInfo, check_boxes, hash_of
+from saver.tree import Node, Tensor, Value, encodable
 
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
 
 
-def recognizes(blob: Blob) -> bool:
-    """Whether the file ends as the tables do that checkpoints consist of."""
-    return blob.size > len(MAGIC) and blob.read(blob.size - len(MAGIC)) == MAGIC
+class TensorFlow(Reads, Writes):
+    """Checkpoints of TensorFlow: a file, or an index with its data files."""
+
+    last = ".index"
+
+    name = "tensorflow"
+    title = "a checkpoint of TensorFlow"
+    endings = (".ckpt", ".index")
+
+    def recognizes(self, blob: Blob) -> bool:
+        """Whether the file ends as the tables do that checkpoints consist of."""
+        return blob.size > len(MAGIC) and blob.read(blob.size - len(MAGIC)) == MAGIC
+
+    def first_of(self, path: str) -> str | None:
+        """The index of a checkpoint of version 2, or the first file of version 1, by its prefix."""
+        found = (f"{path}.index", *sorted(glob(f"{escape(path)}-00000-of-[0-9][0-9][0-9][0-9][0-9]")))
+        return next(filter(os.path.isfile, found), None)
+
+    def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
+        """The variables as one part, a dict in the order of their names. `blob` is the index of version 2, or
+        a file of version 1; `beside` opens the others in its folder, and is None for bytes that are in no
+        folder.
+
+        Everything is read and compared with TensorFlow's sums now. Raises DamagedError if it differs, and
+        IncompatibleError if it is malformed, or has types that Saver does not know.
+        """
+        where, table = blob.name, memoryview(blob.read())
+        try:
+            return _opened(_variables(blob, table, beside), where, table)
+        except (Malformed, ValueError) as error:
+            if isinstance(error, SaverError):
+                raise
+            raise IncompatibleError(f"{where}: this is not a checkpoint of TensorFlow: {error}") from None
+
+    def base(self, path: str) -> str:
+        """The prefix that TensorFlow is given."""
+        return path.removesuffix(self.last)
+
+    def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
+        """Write version 2: all arrays whose type TensorFlow has, by name, in one data file."""
+        arrays = arrays_of(chosen).of(_fits)
+        nameless = [each for each in arrays.found if not each.name or not encodable(each.name)]
+        kept = sorted((each for each in arrays.found if each not in nameless), key=_key)
+        arrays._replace(found=kept).some(chosen.opened.where, self.title)
+        sums: dict[str, int] = {}
+
+        def data(each: Named) -> Bytes:
+            found = read(chosen.opened, each.array)
+            sums[each.name] = crc32c(found)
+            return found
+
+        later = [
+            Later(each.array.length, partial(data, each), partial(release, chosen.opened, each.array))
+            for each in kept
+        ]
+        out.add(".data-00000-of-00001", Streamed(later, progress))
+        pairs, offset = [(b"", HEADER)], 0
+        for each in kept:
+            length = each.array.length
+            entry = Entry(_KINDS[each.array.form.name], each.array.shape, offset, length, sums[each.name])
+            pairs.append((_key(each), entry.message()))
+            offset += length
+        out.add(self.last, Content(written(pairs)))
+        lost = [Loss(each.place, "TensorFlow needs a name for each variable") for each in nameless]
+        return [*arrays.losses, *lost]
 
 
-def first_of(path: str) -> str | None:
-    """The index of a checkpoint of version 2, or the first file of version 1, by its prefix."""
-    found = (f"{path}.index", *sorted(glob(f"{escape(path)}-00000-of-[0-9][0-9][0-9][0-9][0-9]")))
-    return next(filter(os.path.isfile, found), None)
+FORMAT = TensorFlow()
+
+_KINDS = {
+    **{dtype: kind for kind, dtype in reversed(DTYPES.items())},
+    "U16": 17,
+    **{f"complex{16 * int(name[2:]) // 2}": kind for kind, (_, name) in COMPLEX.items()},
+}
+"""The number of each type; of those that share one form, that of plain numbers."""
 
 
-def open_blob(blob: Blob, beside: Beside | None) -> Opened:
-    """The variables as one part, a dict in the order of their names. `blob` is the index of version 2, or a
-    file of version 1; `beside` opens the others in its folder, and is None for bytes that are in no folder.
+def _key(each: Named) -> bytes:
+    return each.name.encode()
 
-    Everything is read and compared with TensorFlow's sums now. Raises DamagedError if it differs, and
-    IncompatibleError if it is malformed, or has types that Saver does not know.
-    """
-    where, table = blob.name, memoryview(blob.read())
-    try:
-        return _opened(_variables(blob, table, beside), where, table)
-    except (Malformed, ValueError) as error:
-        if isinstance(error, IncompatibleError):
-            raise
-        raise IncompatibleError(f"{where}: this is not a checkpoint of TensorFlow: {error}") from None
+
+def _fits(array: Array) -> str:
+    """Why TensorFlow cannot hold an array; "" if it can."""
+    known = array.form.name in _KINDS and array.form.number[:1] != ">"
+    return "" if known else "checkpoints of TensorFlow have no such dtype"
 
 
 def _variables(blob: Blob, table: memoryview, beside: Beside | None) -> list[Variable]:

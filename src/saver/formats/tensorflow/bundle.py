@@ -7,14 +7,16 @@ tensorflow/core/util/tensor_bundle/tensor_bundle.cc and tensorflow/core/lib/stri
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from saver.errors import DamagedError, IncompatibleError
+from saver.format import Beside
 from saver.formats.tensorflow.crc import crc32c, unmasked
-from saver.formats.tensorflow.variables import STRING, Beside, Variable, box_of, shape_of, slice_of
+from saver.formats.tensorflow.variables import STRING, Variable, box_of, shape_of, slice_of
 from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, varint
 from saver.storage import Blob
 from saver.tensors import whole
@@ -56,6 +58,8 @@ class Bundle:
     def __init__(self, table: Iterable[tuple[bytes, memoryview]], prefix: str, beside: Beside) -> None:
         self._prefix, self._beside = prefix, beside
         self._blobs: dict[int, Blob] = {}
+        self._read = Counter[str]()
+        """How many bytes of each data file were read."""
         pairs = dict(table)
         self._files = self._header(pairs.pop(b"", memoryview(b"")))
         self._entries = {key: _Entry.parsed(value) for key, value in pairs.items()}
@@ -75,27 +79,33 @@ class Bundle:
 
     def variables(self) -> list[Variable]:
         """All, in the order of their names; the bytes of each are compared with its sum."""
-        found, pieces = [], set[bytes]()
-        for key, entry in self._entries.items():
-            pieces.update(_slice_key(key, each) for each in entry.slices)
-        for key, entry in self._entries.items():
-            if key not in pieces:
-                found.append(self._variable(key, entry))
+        pieces = set[bytes]()
+        of = {key: self._pieces(key, entry, pieces) for key, entry in self._entries.items()}
+        return [
+            self._variable(_name(key), entry, of[key])
+            for key, entry in self._entries.items()
+            if key not in pieces
+        ]
+
+    def _pieces(self, key: bytes, entry: _Entry, seen: set[bytes]) -> list[_Entry]:
+        """The entries of the slices of an entry, whose keys are added to those that were `seen`."""
+        found = []
+        for piece in _slice_keys(key, entry.slices):
+            if piece not in self._entries or piece in seen:  # each has a key of its own: so keys take little
+                raise Malformed(f"a slice of {_name(key)[:80]!r} is missing, or there twice")
+            seen.add(piece)
+            found.append(self._entries[piece])
         return found
 
-    def _variable(self, key: bytes, entry: _Entry) -> Variable:
-        try:
-            variable = Variable(key.decode(), entry.kind, entry.shape)
-        except UnicodeDecodeError:
-            raise Malformed("a name is not UTF-8") from None
+    def _variable(self, name: str, entry: _Entry, pieces: list[_Entry]) -> Variable:
+        variable = Variable(name, entry.kind, entry.shape)
         variable.check_kind(self._prefix)
         if entry.kind == STRING:
             variable.strings = self._strings(variable, entry)
         elif entry.slices:
-            for each in entry.slices:
-                piece = self._entries.get(_slice_key(key, each))
-                if piece is None or piece.slices or piece.kind != entry.kind:
-                    raise Malformed(f"a slice of {variable.name[:80]!r} is missing")
+            for each, piece in zip(entry.slices, pieces, strict=True):
+                if piece.slices or piece.kind != entry.kind:
+                    raise Malformed(f"a slice of {name[:80]!r} is something else")
                 self._add(variable, each, piece)
         else:
             self._add(variable, [], entry)
@@ -122,10 +132,13 @@ class Bundle:
             self._blobs[number] = self._beside(name)
         return self._blobs[number]
 
-    @staticmethod
-    def _bytes(blob: Blob, entry: _Entry) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def _bytes(self, blob: Blob, entry: _Entry) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        """The bytes of an entry. No two entries share any: that would have a small file read for ever."""
         if entry.offset + entry.size > blob.size:
             raise Malformed(f"an entry is beyond the end of {blob.name}")
+        self._read[blob.name] += entry.size
+        if self._read[blob.name] > blob.size:
+            raise Malformed(f"its entries have more bytes than {blob.name}")
         return np.frombuffer(blob.read(entry.offset, entry.offset + entry.size), np.uint8)
 
     def _strings(self, variable: Variable, entry: _Entry) -> list[bytes]:
@@ -150,13 +163,22 @@ class Bundle:
         return found
 
 
-def _slice_key(name: bytes, extents: list[tuple[int, int]]) -> bytes:
-    """The key of a slice: zero, the name, the number of axes, and where it begins and how long it is."""
+def _name(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise Malformed("a name is not UTF-8") from None
+
+
+def _slice_keys(name: bytes, slices: list[list[tuple[int, int]]]) -> Iterator[bytes]:
+    """The key of each slice: zero, the name, the number of axes, and where it begins and how long it is."""
+    if not slices:
+        return
     escaped = b"".join({0: b"\0\xff", 255: b"\xff\0"}.get(byte, bytes((byte,))) for byte in name)
-    key = b"\0" + escaped + b"\0\x01"
-    axes = len(extents)
-    key += bytes((1, axes)) if axes else b"\0"
-    return key + b"".join(_signed(number) for extent in extents for number in extent)
+    for extents in slices:
+        axes = bytes((1, len(extents))) if extents else b"\0"
+        numbers = b"".join(_signed(number) for extent in extents for number in extent)
+        yield b"\0" + escaped + b"\0\x01" + axes + numbers
 
 
 def _signed(number: int) -> bytes:

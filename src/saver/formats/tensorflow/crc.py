@@ -42,6 +42,11 @@ def unmasked(masked: int) -> int:
     return (turned >> 17 | turned << 15) & 0xFFFFFFFF
 
 
+def masked(found: int) -> int:
+    """How TensorFlow stores a sum."""
+    return ((found >> 15 | found << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
 def _lanes(rows: NDArray[np.uint8], register: int) -> int:
     """The register after all rows, one after another; there are a power of two of them, of even length."""
     table, columns = _pairs(), np.ascontiguousarray(rows.view("<u2").T)

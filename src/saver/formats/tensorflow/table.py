@@ -6,7 +6,7 @@ Format: https://github.com/google/leveldb/blob/main/doc/table_format.md; blocks 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -29,18 +29,41 @@ def entries(table: memoryview, where: str) -> Iterator[tuple[bytes, memoryview]]
     footer = table[-_FOOTER:]
     _, at = varint(footer, 0)
     _, at = varint(footer, at)
-    room = _KEYS * len(table)
-    for _, handle in _block(table, footer[at:], where):
-        for key, value in _block(table, handle, where):
-            room -= len(key)
-            if room < 0:
+    end = 0
+    keys = _Keys(_KEYS * len(table))
+    for _, handle in _Keys(_KEYS * len(table)).of(_block(table, *_place(footer[at:]), where)):
+        offset, size = _place(handle)
+        if offset < end:  # otherwise a small table could have one block read again and again
+            raise Malformed("its blocks do not follow each other")
+        end = offset + size + _TRAILER
+        yield from keys.of(_block(table, offset, size, where))
+
+
+class _Keys:
+    """Demands that the keys of blocks that follow each other grow, and take at most `room` bytes in all."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._last: bytes | None = None
+
+    def of(self, pairs: Iterable[tuple[bytes, memoryview]]) -> Iterator[tuple[bytes, memoryview]]:
+        for key, value in pairs:
+            self._room -= len(key)
+            if self._room < 0:
                 raise Malformed("its keys are longer than all of it")
+            if self._last is not None and key <= self._last:
+                raise Malformed("its keys are not in order")
+            self._last = key
             yield key, value
 
 
-def _block(table: memoryview, handle: memoryview, where: str) -> Iterator[tuple[bytes, memoryview]]:
+def _place(handle: memoryview) -> tuple[int, int]:
+    """Where a block begins, and its size."""
     offset, at = varint(handle, 0)
-    size, _ = varint(handle, at)
+    return offset, varint(handle, at)[0]
+
+
+def _block(table: memoryview, offset: int, size: int, where: str) -> Iterator[tuple[bytes, memoryview]]:
     if offset + size + _TRAILER > len(table):
         raise Malformed("a block is outside of the table")
     block = table[offset : offset + size]
@@ -104,6 +127,6 @@ def _copy(out: bytearray, data: memoryview, tag: int, at: int) -> int:
     if not 0 < back <= len(out):
         raise Malformed("a block repeats bytes that are not there")
     start = len(out) - back
-    for number in range(length):
-        out.append(out[start + number])
+    repeated = out[start : start + length]
+    out += (repeated * -(-length // len(repeated)))[:length]
     return at + width

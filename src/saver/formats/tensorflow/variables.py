@@ -6,7 +6,7 @@ The messages are those of tensorflow/core/framework: types.proto, tensor_shape.p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,9 +14,6 @@ from saver.errors import IncompatibleError
 from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, message
 from saver.storage import Blob
 from saver.tensors import ITEM_SIZE, Box, whole
-
-Beside = Callable[[str], Blob]
-"""Opens a file in the folder of the first one, by its name."""
 
 STRING = 7
 DTYPES = {

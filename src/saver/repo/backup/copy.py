@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from blake3 import blake3
+
 from saver.errors import CannotWriteError, DamagedError
 from saver.repo import document
 from saver.repo.format import STORE_KEY, Format, read_format
@@ -121,5 +123,6 @@ class Copy:
 
 
 def marker(key: str) -> str:
-    """The key of the marker beside an object in a copy that has not been found sound yet."""
-    return f"clock/{key.rpartition('/')[2][:32]}"
+    """The key of the marker beside an object in a copy that has not been found sound yet. It is made of the
+    whole key: a store that somebody made may have a pack whose name is the beginning of a manifest's."""
+    return f"clock/{blake3(key.encode()).hexdigest()[:32]}"

@@ -90,11 +90,10 @@ class Copying:
         """Whether the copy has everything that versions need of a pack in the packs from which its bytes were
         moved: readers look there if the pack itself is missing."""
         for version in versions:
-            where = f"{self._to.storage}: {version}"
             try:
                 found = self._needs.outline(version)
-                now = packs_of(shards_of(self._repo.extents.of(found, where).values()).values())
-                before = self._repo.extents.of(found, where, partial(self._has_kept, key, now))
+                now = packs_of(shards_of(self._repo.extents.of(found).values()).values())
+                before = self._repo.extents.of(found, partial(self._has_kept, key, now))
             except SaverError:
                 return False
             older = {pack_key(pack) for pack in packs_of(shards_of(before.values()).values()) - now}

@@ -65,7 +65,7 @@ class Needs:
             self._files[key] = version.manifest
         try:
             found = self.outline(version)
-            known = shards_of(self._repo.extents.of(found, f"{self._repo.storage}: {version}").values())
+            known = shards_of(self._repo.extents.of(found).values())
         except NotFoundError:
             self.demand_unchanged()
             self.note(key, [version], "the manifest is missing")

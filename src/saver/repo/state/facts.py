@@ -76,6 +76,9 @@ KINDS: dict[str, Any] = {
 }
 """The first word of a key → the type of its value."""
 
+END = "\U0010ffff"
+"""Sorts after every continuation of a key."""
+
 _NUMBERED = frozenset(("version", "step"))
 """First words of keys that end with a number."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,8 @@ from saver.repo.log import Record
 
 class Known(msgspec.Struct, frozen=True, gc=False):
     """What a view says: whole, or not at all. `settled` is what changed from the base until `due`, `recent`
-    what changed since, None for removed keys; `settled_keys` are sorted: a scan examines only its own range.
+    what changed since, None for removed keys. The keys of both are also kept sorted: a scan examines only its
+    own range.
     """
 
     head: int
@@ -24,16 +25,23 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     settled: Mapping[str, Any] = {}
     settled_keys: Sequence[str] = ()
     recent: Mapping[str, Any] = {}
+    recent_keys: Sequence[str] = ()
 
     def after(self, record: Record, digest: str, changes: Mapping[str, Any], interval: int) -> Known:
         """The same after the next record, which changes this."""
         recent = {**self.recent, **changes}
         if record.number % interval:
-            return msgspec.structs.replace(self, head=record.number, previous=digest, recent=recent)
-        keys = sorted(
-            [*self.settled_keys, *(recent.keys() - self.settled.keys())]
-        )  # in one pass: mostly sorted
+            return msgspec.structs.replace(
+                self, head=record.number, previous=digest, recent=recent,
+                recent_keys=_with(self.recent_keys, changes.keys() - self.recent.keys()),
+            )  # fmt: skip
         return msgspec.structs.replace(
             self, head=record.number, previous=digest, due=(record.number, digest),
-            settled={**self.settled, **recent}, settled_keys=keys, recent={},
+            settled={**self.settled, **recent}, recent={}, recent_keys=(),
+            settled_keys=_with(self.settled_keys, recent.keys() - self.settled.keys()),
         )  # fmt: skip
+
+
+def _with(keys: Sequence[str], more: Iterable[str]) -> Sequence[str]:
+    """These sorted keys with more of them."""
+    return sorted([*keys, *more])  # in one pass: mostly sorted

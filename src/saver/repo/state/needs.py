@@ -46,9 +46,10 @@ def pack_in(key: str) -> str:
     return key.removeprefix("packs/").removesuffix(".safetensors")
 
 
-def reached(pack: str, next_to: Callable[[str], Iterable[str]]) -> Iterator[str]:
-    """A pack, and all that are reached from it."""
-    found, waiting = {pack}, [pack]
+def reached(packs: Iterable[str], next_to: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """These packs, and all that are reached from them, each once."""
+    waiting = list(dict.fromkeys(packs))
+    found = set(waiting)
     while waiting:
         each = waiting.pop()
         yield each

@@ -55,7 +55,14 @@ class Pages:
         self._read = read
         self._write = write
         self._together = together
-        self._page = lru_cache(_CACHED)(self._decoded)
+        self._cached: Callable[[str], Page] | None = None
+
+    @property
+    def _page(self) -> Callable[[str], Page]:
+        """Reads a page, or still has it. Made on first use, since small stores have no pages."""
+        if self._cached is None:
+            self._cached = lru_cache(_CACHED)(self._decoded)
+        return self._cached
 
     def get(self, root: str | None, key: str) -> Any | None:
         """The value of a key; None if it has none. Like all methods, raises DamagedError for a page that
@@ -106,13 +113,13 @@ class Pages:
                 if done == read:
                     some = order[done : done + ahead[0]]
                     read += len(some)
-                    self._read_ahead(page.pages[each] for each in some)
+                    self.read_ahead(page.pages[each] for each in some)
                 yield from self._scan(*self._child(page, at, end), bounds, reverse, ahead)
                 ahead[0] = min(2 * ahead[0], AHEAD)
             else:
                 yield page.keys[at], value_at(name, page, at)
 
-    def _read_ahead(self, names: Iterable[str]) -> None:
+    def read_ahead(self, names: Iterable[str]) -> None:
         """Read some pages at once. The caller that needs one gets its error."""
         with suppress(SaverError):
             for _ in self._together(partial(self._page, name) for name in names):

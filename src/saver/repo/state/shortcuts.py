@@ -14,40 +14,17 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-import msgspec
-
-from saver.errors import IncompatibleError, NotFoundError, SaverError
+from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.repo import document
 from saver.repo.log import Log, log_key
-from saver.repo.objects import STATE, USERS, checkpoint_key, checkpoint_number, page_key, past_numbers
+from saver.repo.objects import STATE, checkpoint_key, checkpoint_number, page_key, past_numbers
+from saver.repo.state.checkpoint import Checkpoint, decoded
 from saver.repo.state.pages import Pages
 from saver.repo.state.reserve import RESERVE
 from saver.storage import Storage
-from saver.strict import decodable
-
-FORMAT, USERS_FORMAT = 3, 103
-"""They differ, so that neither kind of checkpoint is taken for the other, wherever it is found."""
 
 CHECKPOINTS_KEPT = 4
 """How many of the newest checkpoints are kept: a reader may still use one that is not the newest."""
-
-
-@decodable
-class Checkpoint(msgspec.Struct, frozen=True):
-    """The state after a record; `previous` is that record's hash, `root` the name of the root page."""
-
-    format: int
-    number: int
-    previous: str
-    root: str | None
-
-
-@decodable
-class UsersCheckpoint(Checkpoint, frozen=True):
-    """Which objects versions need, after a record. `listed` is when all objects of the store were last
-    listed, by its own clock; 0 if they never were. The log has no gap up to this record."""
-
-    listed: float
 
 
 class Shortcuts:
@@ -80,15 +57,41 @@ class Shortcuts:
         """The keys of checkpoints, the newest first, and other keys that sort among them."""
         return takewhile(lambda key: key < past_numbers(self.prefix), self._storage.keys(self.prefix))
 
-    def take_listing(self) -> Iterable[str]:
+    def listing(self) -> Iterable[str]:
         """The keys of checkpoints as listed just before the log was first read; after that, as of now."""
-        seen = self._seen
-        self.forget_listing()
-        return seen if seen is not None else self._keys()
+        return self._seen if self._seen is not None else self._keys()
 
     def forget_listing(self) -> None:
         """Discard the listing from when the log was read: it is too old."""
         self._seen = None
+
+    def numbers(self, head: int) -> list[int]:
+        """The numbers of the existing checkpoints, up to `head`."""
+        return self._up_to(head, self._keys())
+
+    def listed(self, head: int, root: str | None, keys: Iterable[str]) -> list[int]:
+        """The same, as listed when the log was read, while the pages are read that hold some keys."""
+
+        def expect() -> None:
+            with suppress(SaverError):  # the caller that needs a page gets the error
+                self.pages.expect(root, keys)
+
+        asks: tuple[Callable[[], Any], ...] = (lambda: self._up_to(head, self.listing()), expect)
+        found: list[int]
+        found, _ = self._storage.together(asks)
+        return found
+
+    def _up_to(self, head: int, keys: Iterable[str]) -> list[int]:
+        return sorted(number for number in map(self._number, keys) if 0 < number <= head)
+
+    def key(self, number: int) -> str:
+        """The key of the checkpoint of a record."""
+        return checkpoint_key(number, self.prefix)
+
+    def _number(self, key: str) -> int:
+        return checkpoint_number(key, self.prefix)
+
+    # Reading
 
     def candidates(self, head: int, after: int, interval: int) -> Iterator[int]:
         """The records up to `head` that may have checkpoints, the newest first; every `interval` records,
@@ -104,18 +107,24 @@ class Shortcuts:
             listed = [*range(interval, newest, interval)]
         yield from (number for number in reversed(listed) if number > after)
 
-    def numbers(self, head: int) -> list[int]:
-        """The numbers of the existing checkpoints, up to `head`."""
-        return sorted(n for n in map(self._number, self._keys()) if 0 < n <= head)
-
-    def key(self, number: int) -> str:
-        """The key of the checkpoint of a record."""
-        return checkpoint_key(number, self.prefix)
-
-    def _number(self, key: str) -> int:
-        return checkpoint_number(key, self.prefix)
-
-    # Reading
+    def newest_usable(
+        self, head: int, after: int, interval: int, ignore: Callable[[SaverError], None]
+    ) -> Checkpoint | None:
+        """The newest checkpoint of a record after `after` that is of this log and has its root; `ignore` gets
+        the errors of others."""
+        for number in self.candidates(head, after, interval):
+            try:
+                found = self.read(number)
+                if number == head and self._log.read(number)[1] != found.previous:
+                    raise DamagedError(f"{self._storage}: {self.key(number)} is not of this log")
+                self.pages.get(found.root, "")
+            except NotFoundError:
+                continue
+            except SaverError as error:
+                ignore(error)
+                continue
+            return found
+        return None
 
     def read(self, number: int) -> Checkpoint:
         """The checkpoint of a record. Raises a SaverError."""
@@ -126,11 +135,12 @@ class Shortcuts:
             raise IncompatibleError(f"{self._storage}: {key} is of another Saver")
         return found
 
-    def made_by_others(self, number: int, previous: str) -> Checkpoint | None:
-        """The checkpoint of a record, if another process has written it already."""
+    def made_by_others(self, number: int, previous: str, keys: Iterable[str] = ()) -> Checkpoint | None:
+        """The checkpoint of a record, if another process has written it already; the pages that hold `keys`
+        are read, too."""
         try:
             found = self.read(number)
-            self.pages.get(found.root, "")
+            self.pages.expect(found.root, keys)
         except SaverError:
             return None
         return found if found.previous == previous else None
@@ -154,32 +164,42 @@ class Shortcuts:
         for name in [name for name in self._held if name not in needed]:
             del self._held[name]
 
-    def held(self) -> set[str]:
-        """The keys of the pages that are only in memory."""
-        return set(map(page_key, self._held))
+    def held_among(self, names: Collection[str]) -> dict[str, bytes]:
+        """Those of these pages that are only in memory."""
+        return {name: data for name, data in self._held.items() if name in names}
 
     def forget_held(self) -> None:
         """Forget all pages that are only in memory."""
         self._held.clear()
 
-    def make_durable(self, number: int) -> None:
+    def record_of(self, number: int) -> bytes:
+        """The bytes of a record; none for 0."""
+        return self._storage.read(log_key(number)) if number else b""
+
+    def make_durable(self, number: int, record: bytes) -> None:
         """Make a record durable, before anything else in the store depends on it; for 0, nothing is done.
 
         Its writer may not have done that yet. A power loss now could leave a checkpoint of a missing
         record, as if someone had removed it. A record written by this process made all before it durable.
         """
         if number:
-            self._storage.create(log_key(number), self._storage.read(log_key(number)))
+            self._storage.create(log_key(number), record)
 
-    def write(
-        self, found: Checkpoint, needed: Collection[str] | None, anew: bool, *beside: Callable[[], Any]
-    ) -> None:
-        """Write a checkpoint, after those of its pages that are only in memory: the `needed` ones (None:
-        all that are held). `anew`: other pages of it may be damaged, so each is read first. What may be done
-        beside the last step is done at the same time."""
-        self._write_pages(needed, anew)
-        asks: list[Callable[[], Any]] = [partial(self._write, found), *beside]
-        list(self._storage.together(asks))
+    def write(self, found: Checkpoint) -> None:
+        """Write a checkpoint, after all pages that are only in memory, in place of one that tells less."""
+        for _ in self._storage.together(partial(self.write_page, *page) for page in self._held.items()):
+            pass
+        self._write(found)
+
+    def write_once(self, found: Checkpoint, anew: bool) -> Checkpoint:
+        """Write a checkpoint, unless another process was faster, and return the one that is there. `anew`:
+        that one is not to be trusted."""
+        if not self._storage.create(self.key(found.number), document.encode(found)):
+            there = self.made_by_others(found.number, found.previous) if not anew else None
+            if there is not None:
+                return there
+            self._write(found)
+        return found
 
     def _write(self, found: Checkpoint) -> None:
         key, data = self.key(found.number), document.encode(found)
@@ -187,14 +207,9 @@ class Shortcuts:
             self._storage.delete(key)  # it is damaged, or tells less
             self._storage.create(key, data)
 
-    def _write_pages(self, needed: Collection[str] | None, anew: bool) -> None:
-        """Write held pages, children before their parents."""
-        new = [page for page in self._held.items() if needed is None or page[0] in needed]
-        for _ in self._storage.together(partial(self._write_page, *page, anew) for page in new):
-            pass
-
-    def _write_page(self, name: str, data: bytes, anew: bool) -> None:
-        if anew and self._is_there(name, data):
+    def write_page(self, name: str, data: bytes, look: bool = False) -> None:
+        """Write a page, unless it is there whole. If it may well be, `look` first, which costs less."""
+        if look and self._is_there(name, data):
             return
         if not self._storage.create(page_key(name), data) and not self._is_there(name, data):
             self._storage.delete(page_key(name))  # it is damaged
@@ -212,21 +227,25 @@ class Shortcuts:
         """Delete all checkpoints, whatever is wrong with them. Raises CannotWriteError."""
         self._storage.delete(*filter(self._number, self._keys()))
 
-    def old(self, number: int, new: int = 0) -> set[str]:
-        """The keys of checkpoints up to a record that are old once there are `new` ones, and of the pages
-        that only they need; nothing if that is not known."""
-        doomed = set[str]()
+    def old(self, number: int) -> set[str]:
+        """The keys of checkpoints up to a record that are old, and of the pages that only they need; nothing
+        if that cannot be known."""
         with suppress(SaverError):
             numbers = self.numbers(number)
-            old, kept = numbers[: new - CHECKPOINTS_KEPT], numbers[new - CHECKPOINTS_KEPT :]
-            asks = [partial(self._root, each, each in kept) for each in numbers if old]
-            roots = dict(zip(numbers, self._storage.together(asks), strict=False))
-            for each in old:
-                doomed.add(self.key(each))
-                with suppress(SaverError):
-                    only = self.pages.only_in(roots[each], [roots[other] for other in kept])
-                    doomed.update(map(page_key, only))
-        return doomed
+            old, kept = numbers[:-CHECKPOINTS_KEPT], numbers[-CHECKPOINTS_KEPT:]
+            return {*map(self.key, old), *map(page_key, self.spare(old, kept))}
+        return set()
+
+    def spare(self, old: Collection[int], kept: Collection[int]) -> set[str]:
+        """The names of the pages that old checkpoints need, and none of those that are `kept`. Raises a
+        SaverError if one of the latter cannot be read."""
+        spare, numbers = set[str](), [*old, *kept] if old else []
+        asks = [partial(self._root, each, each in kept) for each in numbers]
+        roots = dict(zip(numbers, self._storage.together(asks), strict=True))
+        for each in old:
+            with suppress(SaverError):
+                spare |= self.pages.only_in(roots[each], [roots[other] for other in kept])
+        return spare
 
     def _root(self, number: int, must: bool = False) -> str | None:
         """The root of a checkpoint; None for an empty one, and if it cannot be read and need not be."""
@@ -237,14 +256,16 @@ class Shortcuts:
                 raise
             return None
 
-    def drop(self, keys: Iterable[str]) -> None:
-        """Delete what is old: checkpoints first, and their pages only once those are gone. What cannot be
-        deleted now, a collection deletes."""
-        found = set(keys)
-        pages = {key for key in found if not self._number(key)}
+    def drop(self, keys: Iterable[str]) -> bool:
+        """Delete what is old: checkpoints first, and their pages only once those are gone. Returns whether
+        all was deleted; what cannot be deleted now, a collection deletes."""
+        found = sorted(set(keys))
+        pages = [key for key in found if not self._number(key)]
         with suppress(SaverError):
-            for each in filter(None, (found - pages, pages)):
+            for each in filter(None, ([key for key in found if self._number(key)], pages)):
                 self._storage.delete(*each)
+            return True
+        return False
 
     def needed(self, head: int) -> set[str]:
         """The keys below `state/` that are in use: the newest checkpoints up to `head`, all their pages, and
@@ -265,12 +286,3 @@ class Shortcuts:
                 missing.extend(key for key in needed if key not in there and self._storage.stat(key) is None)
             if missing and self._storage.stat(self.key(number)) is not None:
                 yield from ((key, number) for key in missing)
-
-
-def decoded(key: str, data: bytes, where: str) -> Checkpoint:
-    """The checkpoint in the object with this key. Raises DamagedError or IncompatibleError."""
-    users = key.startswith(USERS)
-    found, _ = document.decode(data, UsersCheckpoint if users else Checkpoint, where)
-    if found.format != (USERS_FORMAT if users else FORMAT):
-        raise IncompatibleError(f"{where} is of another Saver")
-    return found

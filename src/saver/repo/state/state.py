@@ -10,21 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, islice
 from typing import Any
 
 from saver import forks
-from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
+from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.logger import logger
+from saver.repo.beside import Ask, Beside, Steps
 from saver.repo.entry import entry_of, said
 from saver.repo.log import TOGETHER, Log, Record
 from saver.repo.objects import checkpoint_key
-from saver.repo.state.facts import Facts, model_key, tag_key, version_key
-from saver.repo.state.reserve import keep_reserve
-from saver.repo.state.shortcuts import FORMAT, Checkpoint, Shortcuts
-from saver.repo.state.view import END, Broken, View, needed_by
+from saver.repo.state.ahead import changed_by, needed_by
+from saver.repo.state.checkpoint import Checkpoint
+from saver.repo.state.facts import END, Facts, model_key, tag_key, version_key
+from saver.repo.state.keeping import due, steps
+from saver.repo.state.shortcuts import Shortcuts
+from saver.repo.state.view import Broken, View
 from saver.storage import Storage
 
 INTERVAL = 16
@@ -51,11 +53,17 @@ class State(Facts):
         self.shortcuts = Shortcuts(self._storage, self.log)
         self._wanted: tuple[str, ...] = ()
         """Keys to read ahead once the log has been read."""
-        self._expected: tuple[str | None, tuple[str, ...]] = (None, ())
+        self._expected: tuple[str | None, str, int | None] = (None, "", None)
         self.log.ahead.clear()
+        self._to_keep = False
+        """Whether to read ahead also what a checkpoint changes that is due then."""
         self._view = View(self.shortcuts.pages)
+        self._rests: Checkpoint | None = None
+        """The checkpoint that the view rests on, unless the view has been replaced since."""
         self._distrusts = False
         """Whether a checkpoint could not be used, and none was written since."""
+        self._keeping: tuple[int, str] | None = None
+        """Number and hash of the record whose checkpoint a thread is writing."""
         self._wrote = 0
         self.trouble: str | None = None
         """Why a checkpoint could not be used or kept, if one could not."""
@@ -70,15 +78,18 @@ class State(Facts):
         with self._lock:
             return self._view.last
 
-    def refresh(self) -> None:
-        """Read the new records."""
+    def refresh(self, *beside: Ask) -> list[Any]:
+        """Read the new records. What is asked `beside` is asked at the same time; returns the answers. If one
+        of them is an error, nothing is read."""
         with self._lock:
             self.log.ahead.clear()  # an exception may have come before the end of the last time
             try:
-                likely = self._look_ahead() if not self._view.head else 0
-                self._read_on(self.log.head(self._view.head, likely))
+                head = self._view.head
+                answers = list(self._storage.together((*beside, *(self.log.looks(head) if head else ()))))
+                self._read_on(self.log.head(head, 0 if head else self._look_ahead()))
             finally:  # what did not exist may exist by now
                 self.log.ahead.clear()
+        return answers[: len(beside)]
 
     def _read_on(self, head: int) -> None:
         """Read the records up to `head`, or a checkpoint and those after it."""
@@ -87,8 +98,11 @@ class State(Facts):
             self._view = self._checkpointed(head, self._view.head) or self._view
         records = self.log.read_on(self._view.head + 1, head)
         wanted, self._wanted = self._wanted, ()
+        due, self._to_keep = head - head % INTERVAL if self._to_keep else 0, False
         while some := list(islice(records, TOGETHER)):
-            self._expect((*wanted, *(key for record, _ in some for key in needed_by(record.event))))
+            events = [record.event for record, _ in some]
+            changing = [record.event for record, _ in some if record.number <= due]
+            self._expect((*wanted, *chain(*map(needed_by, events), *map(changed_by, changing))))
             for record, digest in some:
                 self._follow(record, digest)
 
@@ -105,20 +119,26 @@ class State(Facts):
         It is a guess: what fails, or turns out to be something else than needed, is read again.
         """
         number = self.shortcuts.newest_seen()
-        self.log.look_ahead(checkpoint_key(number) if number else "", number, INTERVAL + 3)
+        self.log.look_ahead(self.shortcuts.key(number) if number else "", number, INTERVAL + 3)
         return number
 
     def expect(self, model: str, number: int | None = None) -> None:
         """Read ahead what is needed about a model and this version of it (None: the newest); now, or when
         the log is first read. This changes no answer."""
-        version = version_key(model, number) if number is not None else f"version {model} {END}"
-        keys = (model_key(model), version, tag_key(model), tag_key(model, END))
         with self._lock:
-            if not self._view.head:
-                self._wanted = keys
-            elif self._expected != (self._view.root, keys):  # a repeated load needs no new read
-                self._expected = (self._view.root, keys)
+            if self._expected == (expected := (self._view.root, model, number)):
+                return  # a repeated load needs no new read
+            version = version_key(model, number) if number is not None else f"version {model} {END}"
+            keys = (model_key(model), version, tag_key(model), tag_key(model, END))
+            if self._view.head:
+                self._expected = expected
                 self._expect(keys)
+            else:
+                self._wanted = keys
+
+    def expect_checkpoint(self) -> None:
+        """Read ahead also what a checkpoint changes, if one is due, when the log is read next."""
+        self._to_keep = True
 
     def _expect(self, keys: Iterable[str]) -> None:
         with suppress(SaverError):  # the caller that needs it gets the error
@@ -204,37 +224,30 @@ class State(Facts):
 
     def _checkpointed(self, head: int, after: int) -> View | None:
         """The view from the newest usable checkpoint of a record after `after`, if there is one."""
-        for number in self.shortcuts.candidates(head, after, INTERVAL):
-            try:
-                found = self.shortcuts.read(number)
-                if number == head and self.log.read(number)[1] != found.previous:
-                    raise DamagedError(f"{self._storage}: {checkpoint_key(number)} is not of this log")
-                self.shortcuts.pages.get(found.root, "")
-            except NotFoundError:
-                continue
-            except SaverError as error:
-                self._ignore(error)
-                continue
-            return View(self.shortcuts.pages, number, found.previous, found.root)
-        return None
+        found = self.shortcuts.newest_usable(head, after, INTERVAL, self._ignore)
+        if found is None:
+            return None
+        self._rests = found
+        return View(self.shortcuts.pages, found.number, found.previous, found.root)
 
-    def keep_checkpoint(self) -> None:
-        """Write the checkpoint that is due, if one is. Writers call this before they commit.
+    def keep_checkpoint(self) -> Beside:
+        """The checkpoint that is due, if one is: to be written beside what a writer does next.
 
         A failure must not stop a commit: `trouble` says why it failed.
         """
-        with self._lock:
-            while self._view.due is not None:
-                try:
-                    self._keep(*self._view.due)
-                    return
-                except Broken as error:
+        return Beside(self._storage, self._kept())
+
+    def _kept(self) -> Steps:
+        while True:
+            try:
+                yield from self._keep()
+                return
+            except SaverError as error:
+                with self._lock:
+                    if not isinstance(error, Broken) or self._view.alone:
+                        self._ignore(error)
+                        return
                     self._recover(error)
-                except SaverError as error:
-                    self._ignore(error)
-                    if not self._view.alone:
-                        self.shortcuts.forget_held()
-                    return
 
     def _ignore(self, error: SaverError) -> None:
         """Go on without a checkpoint."""
@@ -253,45 +266,34 @@ class State(Facts):
                 self._view = self._from_log(self._view.head)
             self._distrusts = True
             self._storage.delete(*map(checkpoint_key, self.shortcuts.numbers(self._view.head)))
-            if self._view.due is not None:
-                self._keep(*self._view.due)
+            self._keeping = None
+            Beside(self._storage, self._keep()).finish()
 
-    def _keep(self, number: int, previous: str) -> None:
-        shortcuts, made = self.shortcuts, partial(self.shortcuts.made_by_others, number, previous)
-        durable = partial(shortcuts.make_durable, number if self._wrote < number else 0)
-        asks: list[Any] = [made, durable, self._prepare, partial(shortcuts.old, number - 1, 1)]
-        answers = self._storage.together(asks)
-        if (found := next(answers)) is None or self._distrusts:
-            _, _, old = answers
-            with self._unbroken():
-                root = shortcuts.pages.update(self._view.root, self._view.settled)
-            found = Checkpoint(FORMAT, number, previous, root)
-            needed = set(shortcuts.pages.reachable(found.root)) if self._view.alone else None
-            late = not self._view.alone and checkpoint_key(self._view.base) in old  # it shares its pages
-            drop = partial(shortcuts.drop, set() if late else old - shortcuts.held())
-            shortcuts.write(found, needed, self._distrusts, drop, partial(keep_reserve, self._storage))
-            shortcuts.drop(shortcuts.old(number) if late else ())
-            self._distrusts = False
-        self._view.rest_on(found.root)  # before its old pages are forgotten, which it may need
-        shortcuts.forget_held()
-
-    def _prepare(self) -> None:
-        """Look whether the checkpoint that the view rests on is still the same, and read what will change."""
-        view = self._view
-        with self._unbroken():
-            if not view.alone and self.shortcuts.read(view.base).root != view.root:
-                raise Broken(f"{self._storage}: {checkpoint_key(view.base)} was made anew")
-            self.shortcuts.pages.expect(view.root, view.settled)
-
-    @contextmanager
-    def _unbroken(self) -> Iterator[None]:
-        """Errors are Broken: pages that are only in memory may be gone with their checkpoint."""
+    def _keep(self) -> Steps:
+        """Write the checkpoint that is due, unless another thread does, or another process has."""
+        with self._lock:
+            view, wanted = self._view, self._view.due
+            if wanted is None or wanted == self._keeping:
+                return
+            undurable = wanted[0] if self._wrote < wanted[0] else 0
+            found = due(self.shortcuts, view, self._rests, undurable, self._distrusts)
+            if isinstance(found, Checkpoint):
+                return self._rest_on(found)
+            self._keeping = wanted
         try:
-            yield
-        except SaverError as error:
-            if not self._view.alone:
-                self.shortcuts.forget_held()
-            raise Broken(str(error)) from error
+            there = yield from steps(found, self.shortcuts, self._storage)
+        finally:
+            self._keeping = None if self._keeping == wanted else self._keeping
+        with self._lock:
+            if self._view is view and view.due == wanted:  # otherwise it does not say all that the view says
+                self._rest_on(there)
+                self._distrusts = False
+
+    def _rest_on(self, found: Checkpoint) -> None:
+        """Let the view rest on a checkpoint that is there. Then it needs no pages that only memory has."""
+        self._view.rest_on(found.root)
+        self._rests = found
+        self.shortcuts.forget_held()
 
     def needed(self) -> set[str]:
         """The keys below `state/` in use. Raises a SaverError if a checkpoint cannot be read whole."""

@@ -24,12 +24,13 @@ from typing import Any, TypeAlias
 from saver import forks
 from saver.errors import IncompatibleError, NotFoundError, SaverError
 from saver.logger import logger
-from saver.repo.log import Relocate
 from saver.repo.objects import USERS
+from saver.repo.state.checkpoint import USERS_FORMAT, UsersCheckpoint
+from saver.repo.state.facts import END
+from saver.repo.state.moves import Moves
 from saver.repo.state.needs import changes, links, needs, pack_in, reached
-from saver.repo.state.shortcuts import USERS_FORMAT, Shortcuts, UsersCheckpoint
+from saver.repo.state.shortcuts import Shortcuts
 from saver.repo.state.state import INTERVAL, State
-from saver.repo.state.view import END
 from saver.repo.version import Version, from_state
 
 MANY = 10_000
@@ -161,7 +162,7 @@ class Users:
         """The versions that need a pack, or one whose bytes were moved to it: all that may need it, and no
         others. Of those that need the pack itself, the newest come first."""
         found = set[Name]()
-        for each in reached(pack, self._sources):
+        for each in reached([pack], self._sources):
             for name in self._live(f"need {each} "):
                 if name not in found:
                     found.add(name)
@@ -176,15 +177,9 @@ class Users:
     def _sources(self, pack: str) -> Iterator[str]:
         return self._scan(f"from {pack} ")
 
-    def _targets(self, pack: str) -> Iterator[str]:
-        for number in self._state.moved(pack):
-            event = self._state.log.read(number)[0].event
-            moves = event.moves.get(pack, ()) if isinstance(event, Relocate) else ()
-            yield from (move[2] for move in moves)
-
     def targets(self, packs: Iterable[str]) -> set[str]:
         """These packs, and those that their bytes were moved to."""
-        return {target for pack in packs for target in reached(pack, self._targets)}
+        return Moves(self._state).targets(packs)
 
     def needs(self, key: str) -> bool:
         """Whether a live version needs the manifest, the pack or the document with this key."""
@@ -257,8 +252,8 @@ class Users:
         if last != self.head or (last - self.kept < INTERVAL and not self._relisted):
             return
         try:
-            found = UsersCheckpoint(USERS_FORMAT, last, digest, self._root, self.listed)
-            self.shortcuts.write(found, None, anew=False)
+            found = UsersCheckpoint(USERS_FORMAT, last, digest, self._root, listed=self.listed)
+            self.shortcuts.write(found)
         except SaverError as error:
             logger.info("%s: no shortcut to who needs what: %s", self._state.log.storage, error)
             return

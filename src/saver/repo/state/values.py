@@ -28,7 +28,8 @@ def version_state(record: Record, event: Commit, where: str = "") -> VersionStat
     except BadNameError as error:
         raise IncompatibleError(f"{where}: {error}") from None
     sizes = [number for part in event.parts.values() for number in (part.number, part.bytes)]
-    if not all(0 <= size <= EXACT_INTEGER for size in (event.parent or 0, event.bytes, *sizes)):
+    sizes += [event.parent or 0, event.bytes]
+    if min(sizes) < 0 or max(sizes) > EXACT_INTEGER:
         raise IncompatibleError(f"{where} has sizes or numbers that no version has")
     if event.step is not None and not 0 <= event.step < STEP_LIMIT:
         raise IncompatibleError(f"{where} has the step {event.step}, which none can be")

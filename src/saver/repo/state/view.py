@@ -4,17 +4,18 @@ pages."""
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, SaverError
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Harm, Label, Note, Record, Relocate, Tag
+from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import BadNameError, check_model, check_tag
 from saver.repo.state.facts import (
+    END,
     Facts,
     ModelState,
     VersionState,
@@ -31,9 +32,6 @@ from saver.repo.state.facts import (
 from saver.repo.state.known import Known
 from saver.repo.state.pages import Pages
 from saver.repo.state.values import annotated, version_state, with_version, without_versions
-
-END = "\U0010ffff"
-"""Sorts after every continuation of a key."""
 
 
 class Broken(DamagedError):
@@ -115,9 +113,7 @@ class View(Facts):
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
         Broken, possibly midway."""
         known = self._known
-        low, high = (bisect_left(known.settled_keys, bound) for bound in (first, stop))
-        here = (key for key in known.recent if first <= key < stop)
-        recent = sorted({*known.settled_keys[low:high], *here})
+        recent = sorted({*_within(known.settled_keys, first, stop), *_within(known.recent_keys, first, stop)})
         changed = {key: known.recent[key] if key in known.recent else known.settled[key] for key in recent}
         older = _read(self._pages.scan(known.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
@@ -157,6 +153,11 @@ class View(Facts):
         )
 
 
+def _within(keys: Sequence[str], first: str, stop: str) -> Sequence[str]:
+    """Of sorted keys, those from `first` to before `stop`."""
+    return keys[bisect_left(keys, first) : bisect_left(keys, stop)]
+
+
 def _read(items: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     try:
         for key, value in items:
@@ -181,24 +182,6 @@ def _merged(
     for key in recent[at:]:
         if changed[key] is not None:
             yield key, changed[key]
-
-
-def needed_by(event: Event) -> Iterator[str]:
-    """The keys whose values are needed to apply a record."""
-    match event:
-        case Commit():
-            yield model_key(event.model)
-        case Tag(number=int(number)) | Label(number=int(number)) | Note(number=int(number)):
-            yield version_key(event.model, number)
-        case Label() | Note():
-            yield model_key(event.model)
-        case Delete():
-            yield from (model_key(event.model), tag_key(event.model), tag_key(event.model, END))
-            yield from (version_key(event.model, number) for number in event.numbers)
-        case Relocate():
-            yield from map(moved_key, event.moves)
-        case Harm():
-            yield from map(harmed_key, event.places)
 
 
 def _changes(record: Record, view: View, where: str) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""What `saver export` and `saver convert` share: the options, and what is printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from saver.cli import Failure
+from saver.cli._screen import Screen, screen, size
+from saver.cli._store import counted
+from saver.exporting import Exported, losses_page, replaced_by
+from saver.format import Format, Reads, Writes, named
+from saver.page import Table
+
+SHOWN = 20
+"""How many losses a person is shown; `--json` has all."""
+
+force_option = click.option("-f", "--force", is_flag=True, help="Replace the file if it exists.")
+
+
+def _known(kind: type[Format]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    def check(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+        try:
+            return None if name is None else named(kind, name).name
+        except ValueError as error:
+            raise click.BadParameter(str(error).removeprefix("format: ")) from None
+
+    return check
+
+
+format_option = click.option(
+    "--format", metavar="NAME", callback=_known(Writes),
+    help="The format, such as npz; otherwise the one of the ending.",
+)  # fmt: skip
+reading_option = click.option(
+    "--format", metavar="NAME", callback=_known(Reads),
+    help="The format of FILE; otherwise its content shows it.",
+)  # fmt: skip
+parts_option = click.option(
+    "-p", "--part", "parts", metavar="PART", multiple=True, help="Only this part; can be repeated."
+)
+
+
+def written(
+    write: Callable[..., Exported], path: str, format: str | None, force: bool, as_json: bool
+) -> Exported:
+    """Write, unless something is there that is not to be replaced. `write` takes `progress`."""
+    path = replaced_by(path, format)
+    if os.path.lexists(path) and not force and not _is_empty(path):
+        raise Failure(f"{path}: the file exists, so nothing was written; replace it with --force")
+    if as_json:
+        return write(progress=None)
+    with screen().progress("Exporting") as progress:
+        return write(progress=progress)
+
+
+def _is_empty(path: str) -> bool:
+    return os.path.isdir(path) and not os.listdir(path)
+
+
+def told(what: str, found: Exported, on: Screen) -> None:
+    """Say what was written, and what was not."""
+    how = "" if found.format == "saver" else f" as {found.format}"
+    on.done(f"{what} is in {found.path}{how}, {size(found.bytes)}")
+    if found.losses:
+        page: Any = [
+            Table(block.title, block.columns, block.rows[:SHOWN])
+            for block in losses_page(found.losses)
+            if isinstance(block, Table)
+        ]
+        on.show(page)
+        more = len(found.losses) - SHOWN
+        if more > 0:
+            on.say(f"and {counted(more, 'other')}; --json prints all")

@@ -1,0 +1,174 @@
+"""The contract of a format of another tool: what it recognizes, reads and writes.
+
+A format is a module in `formats/`, or in an installed distribution (an entry point in the group
+`saver.formats`), whose constant `FORMAT` derives from `Reads`, from `Writes`, or from both. Its library is
+imported only once it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from saver import registry
+from saver.errors import IncompatibleError, SaverError, quoted
+from saver.opened import Opened
+from saver.page import Said
+from saver.storage import Blob, Content, Progress
+
+Beside: TypeAlias = Callable[[str], Blob]
+"""Opens another file in the folder of the first one, by its name."""
+
+
+class Loss(Said, msgspec.Struct, frozen=True):
+    """What a format could not hold: where it is in the version, such as `$.model.steps.pca`, and what it
+    is."""
+
+    place: str
+    what: str
+
+    def _line(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
+class Chosen(NamedTuple):
+    """What to write: some parts of an opened version or file."""
+
+    opened: Opened
+    parts: tuple[str, ...]
+
+
+class Out(ABC):
+    """The place that a format writes to. What is written appears whole, once all of it is on disk.
+
+    A name is added to the path that the caller gave: "" is that path itself, `.index` a file beside it, and
+    `/config.json` a file in a folder of that path.
+    """
+
+    @abstractmethod
+    def add(self, name: str, content: Content) -> None:
+        """Write a file with this content."""
+
+    @abstractmethod
+    def path(self, name: str) -> str:
+        """Where a library may write the file of this name itself, before `Writes.write` returns."""
+
+    @property
+    @abstractmethod
+    def stem(self) -> str:
+        """The last name of the path that the caller gave; "" for a file object."""
+
+
+class Format(ABC):
+    """A format of another tool. `name` is what `format=` says, and the name of its module; `title` what
+    people call it; `endings` are those of its files, the usual one first, in lower case."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    endings: ClassVar[tuple[str, ...]] = ()
+
+
+class Reads(Format):
+    """A format that can be opened as data, without running anything."""
+
+    @abstractmethod
+    def recognizes(self, blob: Blob) -> bool:
+        """Whether this is a file of the format, by its content; never by its name."""
+
+    @abstractmethod
+    def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
+        """The content, checked. `beside` opens other files in the folder; None if there is no folder.
+
+        Raises DamagedError if bytes are not those that were written, IncompatibleError if they are not
+        understood. Takes time and memory in proportion to the files' size, whatever they say of themselves.
+        """
+
+    def first_of(self, path: str) -> str | None:
+        """The file to open for a folder, or for the beginning of several files' names; None if it is not one
+        of this format's."""
+        return None
+
+
+class Writes(Format):
+    """A format that can be written. Of several files, that of the name `last` makes the others count."""
+
+    last: ClassVar[str] = ""
+
+    def base(self, path: str) -> str:
+        """What the names of files are added to, for the path that the caller gave."""
+        return path
+
+    @abstractmethod
+    def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
+        """Write the parts, a tensor at a time, and say what the format cannot hold. Builds no objects.
+
+        Raises IncompatibleError, before anything is written, if nothing of them can be held.
+        """
+
+
+F = TypeVar("F", bound=Format)
+
+
+def formats(kind: type[F]) -> Iterator[F]:
+    """All formats of a kind, sorted by name."""
+    for name in registry.names("formats"):
+        found = _named(name)
+        if isinstance(found, kind):
+            yield found
+
+
+def _named(name: str) -> Any:
+    return getattr(registry.find("formats", name), "FORMAT", None)
+
+
+def named(kind: type[F], name: str) -> F:
+    """The format of this name. Raises ValueError, which lists those that there are."""
+    found = _named(name) if name in registry.names("formats") else None
+    if not isinstance(found, kind):
+        listed = ", ".join(each.name for each in formats(kind))
+        doing = "written" if kind is Writes else "read"
+        raise ValueError(f"format: {quoted(name)} is not a format that can be {doing}; there are {listed}")
+    return found
+
+
+def by_ending(path: str) -> Writes | None:
+    """The format whose ending a path has: the longest one that fits. None if no format has it.
+
+    Raises IncompatibleError if the format can only be read.
+    """
+    lower, fitting = path.lower(), list[tuple[int, Format]]()
+    for each in formats(Format):
+        fitting += [(len(ending), each) for ending in each.endings if lower.endswith(ending)]
+    found = max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    if found is None or isinstance(found, Writes):
+        return found
+    listed = ", ".join(each.name for each in formats(Writes))  # type: ignore[type-abstract]
+    raise IncompatibleError(
+        f"{os.path.basename(path)}: Saver does not write {found.title}; it writes {listed}"
+    )
+
+
+def of_content(blob: Blob) -> Reads | None:
+    """The format that recognizes a file."""
+    return next((each for each in formats(Reads) if each.recognizes(blob)), None)  # type: ignore[type-abstract]
+
+
+def of_path(path: str, chosen: Reads | None = None) -> tuple[Reads, str] | None:
+    """The format of a folder, or of the beginning of several files' names, and the file to open first; only
+    the `chosen` one, if there is one."""
+    for each in formats(Reads) if chosen is None else (chosen,):  # type: ignore[type-abstract]
+        first = each.first_of(path)
+        if first is not None:
+            return each, first
+    return None
+
+
+def missing(library: str, extra: str) -> SaverError:
+    """The error for a library that a format needs and that is not installed."""
+    return IncompatibleError(
+        f"this needs the package {library}, which is not installed; pip install 'saver-ml[{extra}]'"
+    )

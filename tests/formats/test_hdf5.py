@@ -1,0 +1,157 @@
+"""HDF5 files are read without leaving the file, and written so that h5py and Keras read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exporting import ARRAYS, all_same, same
+
+import saver
+from saver.errors import IncompatibleError, SaverError
+
+h5py = pytest.importorskip("h5py")
+
+OTHERS = {"complex": np.array([1 + 2j]), "bytes": np.array([b"ab", b""]), "big": np.arange(4, dtype=">f8")}
+
+
+def test_it_goes_there_and_back(tmp_path: Path) -> None:
+    arrays = {**ARRAYS, **OTHERS}
+    saver.dump(arrays, tmp_path / "a.saver")
+    assert not saver.export(tmp_path / "a.saver", tmp_path / "a.h5").losses
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert all(same(np.asarray(file[name][()]), array) for name, array in arrays.items())
+    assert all_same(saver.load(tmp_path / "a.h5"), arrays)
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": True}, {"compression": "gzip", "shuffle": True},
+                                     {"compression": "lzf", "fletcher32": True}], ids=range(4))  # fmt: skip
+def test_what_h5py_wrote_is_read(options: dict[str, Any], tmp_path: Path) -> None:
+    arrays = {"deep/in/groups": np.arange(300_000.0).reshape(-1, 3), "x": np.arange(7, dtype="f2")}
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, **options)
+        file.create_dataset("scalar", data=np.float32(2))
+        file.create_dataset("records", data=np.array([(1, 2.5)], [("a", "<i2"), ("b", "<f8")]))
+        file.create_group("empty")
+    found = saver.load(tmp_path / "a.h5")
+    assert all(same(found[name], array) for name, array in arrays.items())
+    assert found["scalar"] == 2
+    assert found["records"]["b"][0] == 2.5
+
+
+def test_names_that_cannot_be_paths_are_losses(tmp_path: Path) -> None:
+    names = ["", "a", "a/b", "/c", "d//e", ".", "f/./g", "h/i", "h"]
+    saver.dump({name: np.ones(2) for name in names}, tmp_path / "a.saver")
+    found = saver.export(tmp_path / "a.saver", tmp_path / "a.h5")
+    assert len(found.losses) == 7
+    assert saver.load(tmp_path / "a.h5").keys() == {"a", "h/i"}
+
+
+def elsewhere(file: Any) -> None:
+    file["x"] = h5py.ExternalLink("secret.h5", "/x")
+
+
+def soft(file: Any) -> None:
+    file["y"] = np.ones(3)
+    file["x"] = h5py.SoftLink("/y")
+
+
+def stored_elsewhere(file: Any) -> None:
+    file.create_dataset("x", (4,), "u1", external=[("secret.bin", 0, 4)])
+
+
+def virtual(file: Any) -> None:
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource("secret.h5", "x", (4,))
+    file.create_virtual_dataset("x", layout)
+
+
+def circle(file: Any) -> None:
+    file.create_group("a")["again"] = file["/"]
+
+
+def deep(file: Any) -> None:
+    for _ in range(150):
+        file = file.create_group("a")
+
+
+HOSTILE: dict[str, Callable[[Any], Any]] = {
+    "an external link": elsewhere,
+    "a soft link": soft,
+    "external storage": stored_elsewhere,
+    "a virtual data set": virtual,
+    "a circle": circle,
+    "deep groups": deep,
+    "nothing stored": lambda file: file.create_dataset("x", (1 << 50,), "f8", chunks=(1 << 10,)),
+    "nothing allocated": lambda file: file.create_dataset("x", (1 << 40,), "u1"),
+    "a huge chunk": lambda file: file.create_dataset("x", (1 << 30,), "u1", chunks=(1 << 30,)),
+    "texts": lambda file: file.create_dataset("x", data=["a", "b"]),
+    "references": lambda file: file.create_dataset("x", data=file.ref, dtype=h5py.ref_dtype),
+    "no elements at all": lambda file: file.create_dataset("x", data=h5py.Empty("f4")),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_outside_of_the_file_is_read_and_nothing_is_made_up(name: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = np.arange(4.0)
+    (tmp_path / "secret.bin").write_bytes(b"1234")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        HOSTILE[name](file)
+    with pytest.raises(IncompatibleError, match=r"a\.h5"):
+        saver.load(tmp_path / "a.h5")
+
+
+def test_a_file_that_is_cut_off_or_has_a_block_of_the_user_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(500.0)
+    data = (tmp_path / "a.h5").read_bytes()
+    for end in range(1, len(data), 97):
+        (tmp_path / "b.h5").write_bytes(data[:end])
+        with pytest.raises(SaverError):
+            saver.load(tmp_path / "b.h5")
+    with h5py.File(tmp_path / "c.h5", "w", userblock_size=512) as file:
+        file["x"] = np.arange(5.0)
+    with pytest.raises(SaverError):
+        saver.load(tmp_path / "c.h5")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras itself
+def test_keras_loads_the_weights_and_trains_on(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+
+    def made() -> Any:
+        layers = [keras.layers.Input((3,)), keras.layers.Dense(4), keras.layers.BatchNormalization()]
+        model = keras.Sequential([*layers, keras.Sequential([keras.layers.Dense(2)])])
+        model.compile(optimizer="adam", loss="mse")
+        return model
+
+    model, other = made(), made()
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("f4")
+    model.fit(x, x[:, :2], verbose=0), other.fit(x, x[:, :2] + 1, verbose=0)
+    saver.dump({"model": model}, tmp_path / "a.saver")
+    saver.export(tmp_path / "a.saver", tmp_path / "a.weights.h5")
+    other.load_weights(tmp_path / "a.weights.h5")
+    assert all(np.array_equal(*pair) for pair in zip(other.get_weights(), model.get_weights(), strict=True))
+    kept = zip(other.optimizer.variables, model.optimizer.variables, strict=True)
+    numpy = keras.ops.convert_to_numpy
+    assert all(np.array_equal(numpy(a), numpy(b)) for a, b in kept)
+    model.save_weights(tmp_path / "own.weights.h5")
+    theirs, ours = saver.load(tmp_path / "own.weights.h5"), saver.load(tmp_path / "a.weights.h5")
+    assert all_same(ours, theirs)
+
+
+def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saver.dump(np.ones(3), tmp_path / "a.saver")
+    saver.export(tmp_path / "a.saver", tmp_path / "a.h5")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    for call in (lambda: saver.load(tmp_path / "a.h5"),
+                 lambda: saver.export(tmp_path / "a.saver", tmp_path / "b.h5")):  # fmt: skip
+        with pytest.raises(IncompatibleError, match=r"saver-ml\[hdf5\]"):
+            call()
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "a.saver"]
