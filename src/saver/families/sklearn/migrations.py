@@ -73,6 +73,8 @@ def migrated(name: str, version: str | None, state: dict[str, Any]) -> dict[str,
         _old_trees(cls, found)
     if then < (1, 2) and "n_features_" in found:
         found.setdefault("n_features_in_", found.pop("n_features_"))
+    if then < (1, 0):
+        _add_counts(found)
     for added, classes, value in _ADDED:
         if classes.fullmatch(cls) and then < (1, 9):
             found.setdefault(added, value)
@@ -115,8 +117,35 @@ def _old_trees(cls: str, state: dict[str, Any]) -> None:
         tree.marks.add(FRACTIONS)
 
 
+_LAST_AXIS = ("coef_", "theta_", "feature_log_prob_", "shape_fit_", "_fit_X", "cluster_centers_")
+
+
+def _add_counts(state: dict[str, Any]) -> None:
+    """How many features, and samples to search, an estimator was fitted to; 0.24 began to record it."""
+    for name in _LAST_AXIS:
+        value = state.get(name)
+        if "n_features_in_" in state or value is None:
+            continue
+        if name == "shape_fit_" and type(value) is tuple:
+            state["n_features_in_"] = value[-1]
+        elif _is_array(value) and array_of(value).ndim:
+            state["n_features_in_"] = array_of(value).shape[-1]
+    weights = state.get("coefs_")
+    if type(weights) is list and weights and "n_features_in_" not in state:
+        state["n_features_in_"] = array_of(weights[0]).shape[0]
+    points = state.get("_fit_X")
+    if points is not None and _is_array(points):
+        state.setdefault("n_samples_fit_", len(array_of(points)))
+
+
+def _is_array(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return True
+    return type(value) is Call and value.function.name in ("_reconstruct", "_frombuffer")
+
+
 def _check_multinomial(state: dict[str, Any]) -> None:
-    """Logistic regression of several classes is multinomial since 1.8; other ones would predict otherwise."""
+    """Logistic regression of several classes is multinomial since 1.8; others would predict otherwise."""
     how, classes = state.get("multi_class", "auto"), state.get("classes_")
     several = classes is not None and len(array_of(classes)) > 2
     binary = how in ("ovr", "warn") or (how == "auto" and state.get("solver") == "liblinear")
@@ -136,11 +165,8 @@ def _weights(state: dict[str, Any]) -> None:
 
 def _calibrated(state: dict[str, Any]) -> None:
     """One calibrated classifier of several."""
-    for old, new in (
-        ("base_estimator", "estimator"),
-        ("calibrators_", "calibrators"),
-        ("classes_", "classes"),
-    ):
+    renamed = {"estimator": "base_estimator", "calibrators": "calibrators_", "classes": "classes_"}
+    for new, old in renamed.items():
         value = state.pop(old, None)
         if value is not None and state.get(new) is None:
             state[new] = value
@@ -152,6 +178,16 @@ def _support(state: dict[str, Any]) -> None:
     for old, new in (("n_support_", "_n_support"), ("probA_", "_probA"), ("probB_", "_probB")):
         if old in state:
             state.setdefault(new, state.pop(old))
+    state.pop("_impl", None)  # an attribute of the class since 0.20
+
+
+def _no_longer_real(state: dict[str, Any]) -> None:
+    """AdaBoost by probabilities was removed in 1.6; the models would predict otherwise."""
+    if state.get("algorithm") == "SAMME.R" and "estimators_" in state:
+        raise NotReadError(
+            "AdaBoost with the algorithm SAMME.R, which was removed, predicts otherwise under "
+            "scikit-learn of today; fit it again"
+        )
 
 
 def _variances(state: dict[str, Any]) -> None:
@@ -170,6 +206,7 @@ _CHANGES: dict[str, Any] = {
     "_CalibratedClassifier": _calibrated,
     **dict.fromkeys(("SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"), _support),
     "GaussianNB": _variances,
+    "AdaBoostClassifier": _no_longer_real,
     **dict.fromkeys(("SGDClassifier", "SGDRegressor", "Perceptron"), _without_loss),
 }
 """Changes of one class, which show in its attributes."""

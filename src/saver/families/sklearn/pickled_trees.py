@@ -156,7 +156,10 @@ def _sized(name: str) -> str:
     return name if name.endswith(("32", "64")) else f"{name}64"
 
 
-_NUMBERS = ("leaf_size", "n_levels", "n_nodes", "n_trims", "n_leaves", "n_splits", "n_calls")
+_TREES = {
+    "sklearn.neighbors.kd_tree": "KDTree", "sklearn.neighbors.ball_tree": "BallTree",
+}  # fmt: skip
+"""Both were called BinaryTree before 0.20."""
 
 
 class NeighborsPickled(Pickled):
@@ -175,7 +178,7 @@ class NeighborsPickled(Pickled):
         numbers, distance, weight = rest[:7], rest[7], rest[8] if len(rest) > 8 else None
         records = array_of(nodes)
         return {
-            "class": kind.name,
+            "class": _TREES.get(obj.function.module, kind.name) if kind.name == "BinaryTree" else kind.name,
             "data": encoder(np.ascontiguousarray(array_of(data)), "data"),
             "index": encoder.own(np.ascontiguousarray(array_of(index)), "index"),
             "nodes": {

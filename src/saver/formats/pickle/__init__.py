@@ -12,9 +12,10 @@ from saver.errors import SaverError
 from saver.format import Beside, Reads
 from saver.formats.pickle import archive
 from saver.formats.pickle.archive import Archive
+from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import content_of, holds_pickle
 from saver.formats.pickle.joblib import Arrays
-from saver.formats.pickle.machine import Machine, Malformed
+from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
 from saver.formats.pickle.opening import opened_value, value_of
 from saver.formats.pickle.torch import MAGIC, open_archive, open_row

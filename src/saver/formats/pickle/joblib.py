@@ -12,8 +12,9 @@ import numpy as np
 from saver import registry
 from saver.errors import IncompatibleError
 from saver.format import Beside
+from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import ZFILE, content_of, unpacked
-from saver.formats.pickle.machine import Machine, Malformed
+from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
 from saver.pickled import Call, Global, NotReadError, fields_of, sequence
 from saver.storage import Blob

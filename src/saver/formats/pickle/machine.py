@@ -10,14 +10,15 @@ import codecs
 from collections.abc import Callable
 from typing import Any
 
+from saver.formats.pickle.calls import OLD_MODULES, Malformed, kind_of, length, plain
 from saver.pickled import Call, Elements, Global, Pairs
 
 HIGHEST = 5
 NAME_LIMIT = 500
+FLOOR, FACTOR = 64 << 20, 16
+"""How many bytes texts may take that occur again: at least, and times the size of a larger pickle."""
 
-
-class Malformed(ValueError):
-    """The bytes are no pickle, or one that no library writes."""
+_LONG = 512
 
 
 class Machine:
@@ -44,6 +45,7 @@ class Machine:
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self._persistent, self._built = persistent, built
+        self._room = max(FLOOR, FACTOR * len(data))
 
     def take(self, size: int) -> memoryview:
         """The next bytes."""
@@ -139,7 +141,16 @@ class Machine:
         self.memo[key] = self.stack[-1]
 
     def get(self, key: int) -> None:
-        self.stack.append(self.memo[key])
+        self.again(self.memo[key])
+
+    def again(self, value: Any) -> None:
+        """Push a value that was there before. Texts are written anew each time that they occur."""
+        size = length(value)
+        if size > _LONG:
+            self._room -= size
+            if self._room < 0:
+                raise Malformed("long texts occur so often that together they exceed what its size warrants")
+        self.stack.append(value)
 
     def pop(self) -> None:
         if self.stack:
@@ -154,7 +165,7 @@ class Machine:
             raise Malformed("it names a class by other than two texts")
         if not module or not name or len(module) + len(name) > NAME_LIMIT:
             raise Malformed(f"it names {module[:80]!r} {name[:80]!r}, which cannot be a class or function")
-        found = Global(_OLD_MODULES.get(module, module), name)
+        found = Global(OLD_MODULES.get(module, module), name)
         self.names[found] = None
         self.stack.append(found)
 
@@ -167,10 +178,10 @@ class Machine:
 
     def call(self, function: Any, args: Any, made: bool = False, kwargs: Any = None) -> None:
         if type(function) is not Global:
-            raise Malformed(f"it calls {_kind(function)}, which is not a class or function that it names")
+            raise Malformed(f"it calls {kind_of(function)}, which is not a class or function that it names")
         if type(args) is not tuple:
-            raise Malformed(f"it calls {function} with {_kind(args)} in place of arguments")
-        found = _plain(function, args)
+            raise Malformed(f"it calls {function} with {kind_of(args)} in place of arguments")
+        found = plain(function, args)
         self.stack.append(self._called(function, args, made, kwargs) if found is None else found)
 
     def _called(self, function: Global, args: tuple[Any, ...], made: bool, kwargs: Any) -> Call:
@@ -210,7 +221,7 @@ class Machine:
         state = self.stack.pop()
         call = self.stack[-1]
         if type(call) is not Call:
-            raise Malformed(f"it sets the state of {_kind(call)}, which is not an instance")
+            raise Malformed(f"it sets the state of {kind_of(call)}, which is not an instance")
         if call.has_state:
             raise Malformed(f"it sets the state of an instance of {call.function} twice")
         call.state, call.has_state = state, True
@@ -225,7 +236,7 @@ class Machine:
         elif type(target) is Call:
             target.items += items
         else:
-            raise Malformed(f"it appends to {_kind(target)}")
+            raise Malformed(f"it appends to {kind_of(target)}")
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -237,13 +248,13 @@ class Machine:
         elif type(target) is Call:
             target.pairs.extend(pairs)
         else:
-            raise Malformed(f"it sets items of {_kind(target)}")
+            raise Malformed(f"it sets items of {kind_of(target)}")
 
     def add(self) -> None:
         items = self.to_mark()
         target = self.stack[-1]
         if type(target) is not Elements or target.frozen:
-            raise Malformed(f"it adds elements to {_kind(target)}")
+            raise Malformed(f"it adds elements to {kind_of(target)}")
         target.items += items
 
     def row(self, size: int) -> None:
@@ -264,33 +275,3 @@ class Machine:
 
     def refuse(self, what: str) -> None:
         raise Malformed(f"it has {what}, which Saver does not read")
-
-
-_OLD_MODULES = {
-    "__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins", "posix": "os", "nt": "os",
-}  # fmt: skip
-"""Modules of Python 2, and those that `os` takes its functions from."""
-
-
-def _kind(value: Any) -> str:
-    if type(value) is Call:
-        return f"the result of {value.function}"
-    return str(value)[:80] if type(value) is Global else f"a {type(value).__name__.lower()}"
-
-
-def _plain(function: Global, args: tuple[Any, ...]) -> Any:
-    """What the functions return that protocols 0 to 2 use for bytes and sets; None if it is another call."""
-    first = args[0] if args else None
-    if (function.module, function.name) == ("_codecs", "encode"):
-        if type(first) is not str or args[1:] not in (("latin1",), ("latin-1",)):
-            return None
-        try:
-            return first.encode("latin-1")
-        except UnicodeEncodeError:
-            raise Malformed("bytes are written as a text that is not of bytes") from None
-    if function.module == "builtins" and len(args) <= 1:
-        if function.name in ("set", "frozenset") and type(first) in (list, type(None)):
-            return Elements(first or [], function.name == "frozenset")
-        if function.name in ("bytes", "bytearray") and type(first) in (bytes, type(None)):
-            return bytes(first or b"") if function.name == "bytes" else bytearray(first or b"")
-    return None

@@ -9,7 +9,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from saver.formats.pickle.machine import Machine, Malformed
+from saver.formats.pickle.calls import Malformed
+from saver.formats.pickle.machine import Machine
 from saver.pickled import Elements, Inert, Pairs
 
 Step: TypeAlias = Callable[[Machine], Any]
@@ -98,7 +99,7 @@ def _refused(what: str) -> Step:
 _STOP = ord(".")
 _M = Machine
 _STEPS: dict[str, Step] = {
-    "(": _M.mark, "0": _M.pop, "1": _M.to_mark, "2": lambda m: m.stack.append(m.stack[-1]),
+    "(": _M.mark, "0": _M.pop, "1": _M.to_mark, "2": lambda m: m.again(m.stack[-1]),
     "F": _M.decimal, "I": _M.integer, "L": _M.integer,
     "J": _number("<i"), "K": _number("<B"), "M": _number("<H"), "G": _number(">d"),
     "N": _constant(None), "\x88": _constant(True), "\x89": _constant(False),

@@ -10,7 +10,8 @@ from blake3 import blake3
 from saver.encoding import makes_parts
 from saver.errors import IncompatibleError, SaverError
 from saver.formats._packing import opened_parts
-from saver.formats.pickle.machine import Machine, Malformed
+from saver.formats.pickle.calls import Malformed
+from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
 from saver.formats.pickle.readers import notes_of, refused
 from saver.formats.pickle.walk import Walk
@@ -48,17 +49,16 @@ def value_of(machine: Machine, where: str, what: str, read: Callable[[Machine], 
     return found
 
 
-def encoded(root: Inert, size: int, where: str) -> tuple[Walk, dict[str, Value], bool]:
+def encoded(root: Inert, where: str) -> tuple[Walk, dict[str, Value], bool]:
     """The encoder, the trees of the parts, and whether they come from one mapping."""
-    room = max(1 << 28, 64 * size)
     try:
         mapping = dict(root.items) if type(root) is Pairs and _has_names(root) else None
         if mapping is not None and makes_parts(mapping):
-            walk = Walk(room)
+            walk = Walk()
             trees = walk.parts(mapping)
             if not walk.has_met(root):
                 return walk, trees, True
-        walk = Walk(room)
+        walk = Walk()
         return walk, {SOLE: walk.part(SOLE, root)}, False
     except SaverError as error:
         raise IncompatibleError(f"{where}: {error}. {_OTHERWISE}") from None
@@ -83,7 +83,7 @@ def opened_value(
     root: Inert, machine: Machine, blob: Blob, mapped: Bytes | None, size: int, what: str
 ) -> Opened:
     """The opened file of a value; `what` says how it was stored, and goes into the environment."""
-    walk, trees, whole = encoded(root, size, blob.name)
+    walk, trees, whole = encoded(root, blob.name)
     digest = blake3(machine.data[:_HASHED])
     digest.update(f"{size}".encode())
     environment: dict[str, Any] = {"imported from": what}

@@ -9,8 +9,9 @@ import numpy as np
 from saver import registry
 from saver.errors import IncompatibleError
 from saver.formats.pickle.archive import Archive
+from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import Content
-from saver.formats.pickle.machine import Machine, Malformed
+from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
 from saver.formats.pickle.opening import opened_value, value_of
 from saver.opened import Opened

@@ -13,17 +13,10 @@ from saver.pickled import LITERALS, Call, NotReadError
 from saver.tree import Node
 
 _PLAIN = LITERALS | {list, tuple, np.ndarray}
-_SIZED = frozenset((str, bytes, bytearray, int))
-_LONG = 512
-"""Longer texts and bytes are written anew each time that they occur."""
 
 
 class Walk(Encoder):
-    """One walk. `room` is how many bytes texts and numbers may take that occur more than once."""
-
-    def __init__(self, room: int = 1 << 30) -> None:
-        super().__init__()
-        self.room = room
+    """One walk."""
 
     def codec_of(self, obj: Any, kind: type) -> Codec | None:
         if kind is Call:
@@ -31,8 +24,6 @@ class Walk(Encoder):
             if found is None:
                 self.refuse(f"{obj.function} would have to be called, which Saver does not do")
             return found
-        if kind in _SIZED:
-            self._charge(obj, kind)
         if kind in _PLAIN or issubclass(kind, np.generic):
             return codec_for(kind)
         found = value_of(obj)
@@ -47,10 +38,3 @@ class Walk(Encoder):
             raise
         except NotReadError as error:
             self.refuse(str(error))
-
-    def _charge(self, obj: Any, kind: type) -> None:
-        size = obj.bit_length() // 8 if kind is int else len(obj)
-        if size > _LONG:
-            self.room -= size
-            if self.room < 0:
-                self.refuse("long texts occur so often that together they exceed what the file warrants")
