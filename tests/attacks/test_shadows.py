@@ -117,10 +117,14 @@ def state_with(codec: str, cls: type, name: str) -> Any:
         return [base.__name__, [] if base in (list, set) else {}, own]
     if codec == "statsmodels.object":
         return {"attributes": own}
+    if codec == "statsmodels.space":
+        return {"attributes": own, "apart": [], "makes": {}}
     if codec == "equinox.module":
         return {"fields": own}
     if codec == "flax.module":
         return {"attributes": own, "data": [], "static": []}
+    if codec == "tensorflow.module":
+        return {"attributes": own, "tracked": [], "scope": ""}
     if codec == "torch.Optimizer":
         return {"attributes": own, "param_groups": Node("list", state=[]), "state": [], "scheduled": False,
                 "torch": "0"}  # fmt: skip
