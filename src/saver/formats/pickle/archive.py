@@ -11,11 +11,11 @@ import io
 import struct
 import zipfile
 import zlib
-from typing import Any
 
 import numpy as np
 
 from saver.errors import DamagedError, IncompatibleError, LimitExceededError
+from saver.formats._blobs import BlobFile
 from saver.formats.pickle.contents import FACTOR, FLOOR, mapped_whole
 from saver.storage import Blob
 from saver.tensors import Bytes
@@ -28,33 +28,6 @@ _STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _UTF8, _DESCRIPTOR = 1, 0x800, 8
 _KNOWN_FLAGS = _UTF8 | _DESCRIPTOR | 0x6  # how hard the compressor tried
 _ENTRIES = 1 << 20
-
-
-class _File(io.RawIOBase):
-    """A blob as a file object, for the directory."""
-
-    def __init__(self, blob: Blob) -> None:
-        super().__init__()
-        self._blob, self._at = blob, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, self._blob.size)[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, target: Any) -> int:
-        found = self._blob.read(self._at, self._at + len(target))
-        target[: len(found)] = found
-        self._at += len(found)
-        return len(found)
 
 
 class Archive:
@@ -97,7 +70,7 @@ class Archive:
 
     def _directory(self) -> list[zipfile.ZipInfo]:
         try:
-            with zipfile.ZipFile(io.BufferedReader(_File(self._blob), 1 << 16)) as archive:
+            with zipfile.ZipFile(io.BufferedReader(BlobFile(self._blob), 1 << 16)) as archive:
                 return archive.infolist()
         except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, OverflowError, EOFError,
                 OSError, IndexError) as error:  # fmt: skip
