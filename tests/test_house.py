@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 from house import FUNCTION_LIMIT, functions, known, long
 
@@ -12,6 +13,12 @@ def test_nothing_gets_long_or_longer() -> None:
     before: lines of it are taken away and numbers lowered, and nothing is added."""
     allowed = known()
     assert {name: lines for name, lines in long().items() if lines > allowed.get(name, 0)} == {}
+
+
+def test_no_two_files_of_tests_have_the_same_name() -> None:
+    """pytest would not collect the second one, where the library of the first is installed."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted({*names})
 
 
 def test_the_list_of_what_is_long_shrinks() -> None:

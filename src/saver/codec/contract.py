@@ -54,6 +54,9 @@ class Codec(ABC):
     by_attributes: ClassVar[bool] = False
     """Whether the state is nothing but the attributes, so that it would also carry a derived class."""
 
+    asks: ClassVar[bool] = False
+    """Whether the class that a node names is not that of what is built: it only asks for the user's trust."""
+
     careful: ClassVar[bool] = False
     """Whether the codec looks at an object whole, by `check`, `unsaved` or `bare`; found by itself."""
 

@@ -65,7 +65,7 @@ class Needed:
     def _demand_own(self, codec: Codec, cls: str, found: Any) -> None:
         """Refuse a class that another codec saves, which looks at its instances whole before they are used: a
         user's own estimator by its attributes alone would be an estimator that nobody checked."""
-        if codec.name in trust.REFERENCE_CODECS or not isinstance(found, type):
+        if codec.asks or codec.name in trust.REFERENCE_CODECS or not isinstance(found, type):
             return
         own = codec_for(found)
         if own is not None and own is not codec and not (own.by_attributes and codec.by_attributes):

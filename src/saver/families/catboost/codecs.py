@@ -34,6 +34,7 @@ class ModelCodec(Codec):
     """
 
     name = "catboost.model"
+    asks = True
     types = (_Native,)
 
     def class_of(self, obj: Any) -> str:
