@@ -109,7 +109,7 @@ CONTRACTS = {
     "saver.policy": ("direction", "policy"),
     "saver.training_log": ("errors", "registry", "disk", "plotting", "training_log"),
     "saver.plotting": ("errors", "disk", "plotting"),
-    "saver.framework": ("family", "registry"),
+    "saver.framework": ("errors", "family", "registry"),
     "saver.random_states": ("framework",),
     "saver.device": (),
     "saver.staging": ("threads", "memory", "tensors", "device"),

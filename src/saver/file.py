@@ -227,15 +227,12 @@ def open_file(source: Source, format: str | None = None) -> Opened:
     chosen = None if format is None else formats.named(formats.Reads, format)  # type: ignore[type-abstract]
     if path is None:
         return _opened(read_source(source), None, chosen)
-    found = None
     try:
-        if os.path.isdir(path):
-            raise NotFoundError(path)
         blob = mapped.open_file(path)
-    except NotFoundError:
-        found = formats.of_path(path, chosen)
+    except (NotFoundError, IncompatibleError) as error:  # there is no such file, or it is not one
+        several = isinstance(error, NotFoundError) or os.path.isdir(path)
+        found = formats.of_path(path, chosen) if several else None
         if found is None:
-            mapped.open_file(path)
             raise
         chosen, path = found
         blob = mapped.open_file(path)

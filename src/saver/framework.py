@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from saver import registry
+from saver.errors import IncompatibleError
 from saver.family import Family
 
 
@@ -54,6 +55,9 @@ class Framework(ABC):
     """The line of code that makes the framework add numbers in the same order each time; "" if there is no
     such line."""
 
+    title: ClassVar[str]
+    """What people call it."""
+
     @abstractmethod
     def random_state(self) -> Any:
         """The state of the global random generators: an object that can be saved."""
@@ -64,30 +68,34 @@ class Framework(ABC):
         from a file. It changes nothing before it is called, and does not fail then: any error is raised
         here."""
 
-    @abstractmethod
+    # For a framework whose objects hold all that training depends on
+
     def steps(self, objects: Iterable[Any]) -> Steps | None:
         """When the weights of `objects` change, if optimizers among them determine it; otherwise None."""
+        return None
 
-    @abstractmethod
     def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
         """What belongs to the objects now, and is in none of them as they are saved: those of the names
         `by_state` as their state dicts."""
+        return Rest({})
 
-    @abstractmethod
     def target(self, objects: Mapping[str, Any]) -> Any:
-        """What `restore` puts the saved `Rest.state` into."""
+        """What `restore` puts the saved `Rest.state` into. Raises IncompatibleError if `rest` has none."""
+        raise IncompatibleError(
+            f"the version has something beside the objects of {self.title}, which no run saves; restore the "
+            "store from a copy"
+        )
 
-    @abstractmethod
-    def forget(self, objects: Mapping[str, Any]) -> None:
+    def forget(self, objects: Mapping[str, Any]) -> None:  # noqa: B027  there may be no rest to forget
         """Let the objects be as if there had been no rest: without gradients."""
 
-    @abstractmethod
     def held(self, obj: Any) -> Held | None:
         """What one of the framework's own objects is now; None for one whose attributes are all it is."""
+        return None
 
-    @abstractmethod
     def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
         """Observe what `rest` must know of the objects, until what is returned is called."""
+        return lambda: None
 
 
 def loaded() -> dict[str, Framework]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
-from saver.errors import IncompatibleError
 from saver.families.keras.arrays import numpy_of
-from saver.framework import Framework, Held, Rest, Steps
+from saver.framework import Framework
 
 
 class KerasFramework(Framework):
     """Optimizers have no hooks before their steps, so variables are copied at once. What training depends on
     is in the models, beside the global generator."""
 
+    title = "Keras"
     deterministic = "keras.utils.set_random_seed(0)"
 
     def random_state(self) -> Any:
@@ -39,27 +39,6 @@ class KerasFramework(Framework):
             own.assign(numbers.astype(own.dtype))
 
         return change
-
-    def steps(self, objects: Iterable[Any]) -> Steps | None:
-        return None
-
-    def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
-        return Rest({})
-
-    def target(self, objects: Mapping[str, Any]) -> Any:
-        raise IncompatibleError(
-            "the version has something beside the objects of Keras, which no run saves; restore the store "
-            "from a copy"
-        )
-
-    def forget(self, objects: Mapping[str, Any]) -> None:
-        pass
-
-    def held(self, obj: Any) -> Held | None:
-        return None
-
-    def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
-        return lambda: None
 
 
 FRAMEWORK = KerasFramework()

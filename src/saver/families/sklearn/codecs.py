@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder, added, rules_of
+from saver.families.python.attributes import AttributesCodec
 from saver.families.python.items import encode_items, fill_items, refused_names
 from saver.families.python.restoring import ObjectRestorer
 from saver.families.sklearn import callables, callbacks, checks
@@ -51,30 +52,13 @@ _BASES = frozenset(
 """Plain Python classes that estimators hold; their subclasses too."""
 
 
-class ListedClassCodec(Codec):
+class ListedClassCodec(AttributesCodec):
     """Instances of the listed classes, by their attributes; no code of the class runs."""
 
     name = "sklearn.object"
-    bare = True
-    early = True
 
     def accepts(self, cls: type) -> bool:
         return any(f"{base.__module__}:{base.__qualname__}" in _BASES for base in cls.__mro__)
-
-    def class_of(self, obj: Any) -> str:
-        return trust.class_name(type(obj))
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.attributes(obj)
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        cls = decoder.cls(node)
-        if not (isinstance(cls, type) and self.accepts(cls)):
-            raise ValueError(f"{cls!r} is not a class that this codec builds")
-        obj: Any = object.__new__(cls)
-        decoder.keep(node, obj)
-        decoder.fill_attributes(obj, node.state)
-        return obj
 
     def check(self, obj: Any) -> None:
         """Raise ValueError for values that must not be called, or with which compiled code could crash."""

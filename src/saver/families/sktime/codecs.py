@@ -10,17 +10,15 @@ from typing import Any
 
 from sktime.base import BaseObject
 
-from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder, own_dict
-from saver.tree import Node, Value
+from saver import uses
+from saver.codec import Codec, own_dict
+from saver.families.python.attributes import AttributesCodec
 
 
-class ObjectCodec(Codec):
+class ObjectCodec(AttributesCodec):
     """Such objects; no code of their classes runs."""
 
     name = "sktime.object"
-    bare = True
-    early = True
     by_attributes = True
     names = frozenset(
         (
@@ -34,21 +32,6 @@ class ObjectCodec(Codec):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseObject) or super().accepts(cls)
-
-    def class_of(self, obj: Any) -> str:
-        return trust.class_name(type(obj))
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.attributes(obj)
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        cls = decoder.cls(node)
-        if not (isinstance(cls, type) and self.accepts(cls)):
-            raise ValueError(f"{cls!r} is not a class that this codec builds")
-        obj: Any = object.__new__(cls)
-        decoder.keep(node, obj)
-        decoder.fill_attributes(obj, node.state)
-        return obj
 
     def check(self, obj: Any) -> None:
         uses.check(own_dict(obj), {}, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,6 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.ops import stateful_random_ops
 
-from saver.errors import IncompatibleError
 from saver.families.tensorflow.fitting import assign
 from saver.families.tensorflow.modules import DictWrapper, ListWrapper, TupleWrapper, objects_of
 from saver.families.tensorflow.variables import (
@@ -21,13 +20,14 @@ from saver.families.tensorflow.variables import (
     generator_state,
     value_of,
 )
-from saver.framework import Framework, Held, Rest, Steps
+from saver.framework import Framework, Held
 
 
 class TensorFlowFramework(Framework):
     """Variables get new elements whenever they change, so those that a run saves need no copy. What training
     depends on is in the objects, beside the global generators."""
 
+    title = "TensorFlow"
     deterministic = "tf.config.experimental.enable_op_determinism()"
 
     def random_state(self) -> Any:
@@ -53,21 +53,6 @@ class TensorFlowFramework(Framework):
 
         return change
 
-    def steps(self, objects: Iterable[Any]) -> Steps | None:
-        return None
-
-    def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
-        return Rest({})
-
-    def target(self, objects: Mapping[str, Any]) -> Any:
-        raise IncompatibleError(
-            "the version has something beside the objects of TensorFlow, which no run saves; restore the "
-            "store from a copy"
-        )
-
-    def forget(self, objects: Mapping[str, Any]) -> None:
-        pass
-
     def held(self, obj: Any) -> Held | None:
         cls = type(obj)
         if cls in VARIABLES:
@@ -81,9 +66,6 @@ class TensorFlowFramework(Framework):
             return Held(lambda: None, tuple(objects_of(obj).values()))
         own = cls.__module__.partition(".")[0] == "tensorflow" and not issubclass(cls, tf.Module)
         return Held(lambda: None) if own else None  # functions, devices: training does not change them
-
-    def watch(self, objects: Mapping[str, Any]) -> Callable[[], None]:
-        return lambda: None
 
 
 def _seeded(seed: Any, drawn: Any) -> Callable[[], None]:

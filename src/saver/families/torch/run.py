@@ -30,6 +30,7 @@ class TorchFramework(Framework):
     weights are updated after it. Sparse tensors have no memory of their own that could be named: they are
     copied at once."""
 
+    title = "PyTorch"
     deterministic = "torch.use_deterministic_algorithms(True)"
 
     def random_state(self) -> Any:
