@@ -161,9 +161,8 @@ def _is_told(event: str, arguments: tuple[Any, ...], frames: list[types.FrameTyp
     names = {frame.f_globals.get("__name__") for frame in frames[:6]}
     if event == "open":
         return "linecache" in names and str(arguments[0]).endswith(".py") and not _writes(arguments)
-    if event == "compile" and "traceback" in names:  # parses a line of a module to underline the error in it
-        return True
-    return event == "compile" and any(frame.f_code.co_name == "_signature_fromstr" for frame in frames[:4])
+    parsers = ("_signature_fromstr", "_extract_caret_anchors_from_line_segment")  # that underlines an error
+    return event == "compile" and any(frame.f_code.co_name in parsers for frame in frames[:4])
 
 
 @cache

@@ -84,13 +84,12 @@ def test_whatever_is_saved_loads_without_trust_or_saving_warns() -> None:
 
 
 def test_every_listed_class_is_one_that_its_codec_takes_and_that_has_no_finalizer() -> None:
-    absent, seen, tried = [], set(), 0
+    absent, seen = [], set()
     for name, codec in trust.INSTANCES.items():
         library = name.partition(":")[0].partition(".")[0]
         if find_spec(library) is None:
             continue
         seen.add(library)
-        tried += 1
         try:
             cls = trust.resolve(name)
         except (saver.NotFoundError, saver.IncompatibleError):
@@ -100,7 +99,8 @@ def test_every_listed_class_is_one_that_its_codec_takes_and_that_has_no_finalize
         assert not {"__del__", "__setstate__"} & {attr for base in cls.__mro__[:-1] for attr in vars(base)}, (
             name
         )
-    assert 5 * len(absent) < tried, absent
+    old = np.lib.NumpyVersion(np.__version__) < "2.0.0"  # whose functions return plain tuples
+    assert len(absent) < (30 if old else 15), absent
     assert seen >= {"numpy", "scipy", "sklearn"}
 
 
