@@ -1,10 +1,13 @@
-.PHONY: test quick faults mutants lint house coverage schema docs bench demo
+.PHONY: test quick explore faults mutants lint house coverage schema docs bench demo
 
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
 
 quick:
 	python -m pytest -q -n auto -m "not slow and not long"
+
+explore:
+	python -m pytest -n auto -m hypothesis --hypothesis-profile explore
 
 faults:
 	pip install -e ".[test]" && python -m pytest -v -rPs -m "" tests/faults tests/stateful tests/repo \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import saver
 from saver.formats.tensorflow.crc import crc32c
 from saver.formats.tensorflow.table import MAGIC, _unsnappy, entries
-from saver.formats.tensorflow.wire import Malformed, varints
+from saver.formats.tensorflow.wire import Malformed, varint, varints
 from saver.storages.memory import MemoryStorage
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "of_tensorflow"
@@ -199,6 +199,62 @@ def test_a_forged_table_is_refused_or_read(
         saver.load(folder / name.partition(".")[0])
     except saver.SaverError:
         pass
+
+
+def fields_of(data: bytes) -> list[tuple[int, int, int]]:
+    """Where each field begins, where its value does, and where it ends; none if it is no message."""
+    found, at, view = [], 0, memoryview(data)
+    try:
+        while at < len(data):
+            tag, value = varint(view, at)
+            kind = tag & 7
+            if kind == 2:
+                length, value = varint(view, value)
+                end = value + length
+            else:
+                end = {0: varint(view, value)[1] if kind == 0 else 0, 1: value + 8, 5: value + 4}[kind]
+            found.append((at, value, end))
+            at = end
+    except (Malformed, KeyError, IndexError):
+        return []
+    return found if at == len(data) else []
+
+
+def altered(data: bytes) -> Iterator[bytes]:
+    """A message without each of its fields, with each twice, empty, or of another kind; at all depths."""
+    for start, value, end in fields_of(data):
+        yield data[:start] + data[end:]
+        yield data[:end] + data[start:]
+        tag, _ = varint(memoryview(data), start)
+        for other in (tag >> 3 << 3, tag >> 3 << 3 | 5, tag >> 3 << 3 | 2):
+            if other != tag:
+                yield data[:start] + number(other) + b"\0\0\0\0"[: 4 if other & 7 == 5 else 1] + data[end:]
+        if tag & 7 == 2:
+            yield data[:start] + number(tag) + b"\0" + data[end:]
+            for inner in altered(data[value:end]):
+                yield data[:start] + number(tag) + number(len(inner)) + inner + data[end:]
+        elif tag & 7 == 0:
+            for changed in (0, 1, 7, 2**31, 2**63, 2**64 - 1):
+                yield data[:start] + number(tag) + number(changed) + data[end:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["v1", "v2.index"])
+def test_no_field_is_relied_on(name: str, tmp_path: Path) -> None:
+    """Each message without each of its fields, and so on, in a table with true sums."""
+    copied(tmp_path, "v2.data-00000-of-00001")
+    pairs = [(key, bytes(value)) for key, value in entries(memoryview((GOLDEN / name).read_bytes()), name)]
+    tried = 0
+    for at, (key, value) in enumerate(pairs):
+        assert value == b"" or fields_of(value), key
+        for changed in altered(value):
+            (tmp_path / name).write_bytes(table([*pairs[:at], (key, changed), *pairs[at + 1 :]]))
+            tried += 1
+            try:
+                saver.load(tmp_path / name.partition(".")[0])
+            except saver.SaverError:
+                pass
+    assert tried > 500
 
 
 def test_keys_do_not_grow_without_end(tmp_path: Path) -> None:

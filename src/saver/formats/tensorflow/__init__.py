@@ -150,7 +150,7 @@ def _opened(variables: list[Variable], where: str, table: memoryview) -> Opened:
     blobs: dict[str, Blob] = {}
     values: dict[str, Value] = {}
     for variable in variables:
-        if variable.strings is None:
+        if variable.kind != STRING:
             tensor = f"{SOLE}/{variable.name}"
             infos[tensor] = _info(tensor, variable)
             blobs |= {piece.blob.name: piece.blob for piece in variable.pieces}
@@ -189,9 +189,9 @@ def _node(variable: Variable) -> Node:
     tensor = Tensor(f"{SOLE}/{variable.name}")
     shape: list[Value] = list(variable.shape)
     if variable.kind == STRING:
-        items: list[Value] = [
-            Node("bytes", state=b64encode(each).decode()) for each in variable.strings or ()
-        ]
+        if variable.strings is None:
+            raise Malformed(f"the strings of {variable.name[:80]!r} are missing")
+        items: list[Value] = [Node("bytes", state=b64encode(each).decode()) for each in variable.strings]
         return Node("numpy.array", state={"dtype": "|O", "shape": shape, "items": items})
     if variable.kind in COMPLEX:
         data: Value = tensor if math.prod(variable.shape) else ""
