@@ -17,9 +17,9 @@ import frameworks_table
 import saver
 from saver.file import open_file
 
-# A test must not fail because a machine is slow: nothing is asked of the time that an example takes. Nor may it
-# fail by chance, after some other change: Hypothesis tries the same examples every time, and `make explore` new
-# ones.
+# A test must not fail because a machine is slow: nothing is asked of the time that an example takes. Nor may
+# it fail by chance, after some other change: Hypothesis tries the same examples every time. `make explore`
+# tries new ones.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("same")
