@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
 
-from saver import Saver
+import saver
 from saver.cli._switches import STORE
 from saver.errors import SaverError
 from saver.repo.refs import LATEST, BadNameError
+
+if TYPE_CHECKING:  # a command that needs no store imports none
+    from saver import Saver
 
 VARIABLE = "_SAVER_COMPLETE"
 """The environment variable by which a shell asks for completions."""
@@ -28,7 +31,7 @@ LINE, BREAKS = "_SAVER_LINE", "_SAVER_BREAKS"
 MODELS, VERSIONS = 1000, 20
 """The most models, and the most of the newest versions, that are offered."""
 
-_Names: TypeAlias = Callable[[Saver, str], Iterable[str]]
+_Names: TypeAlias = "Callable[[Saver, str], Iterable[str]]"
 
 _PLAIN = re.compile(r"\w[\w.+/-]*")
 
@@ -65,7 +68,7 @@ def _offered(context: click.Context, typed: str, names: _Names) -> list[Completi
         context.params.get("address") or context.meta.get(STORE) or os.environ.get("SAVER_STORE") or "models"
     )
     try:
-        store = Saver(address)
+        store = saver.Saver(address)
         found = list(names(store, typed)) if store.exists() else []
     except (SaverError, BadNameError, OSError):
         return []

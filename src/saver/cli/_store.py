@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from saver import Saver, Version
+import saver
 from saver.cli import Missing
 from saver.cli._switches import STORE
 from saver.human import counted as counted
+
+if TYPE_CHECKING:  # a command that needs no store imports none
+    from saver import Saver, Version
 
 NAMED = 20
 """How many versions a question names; the others are counted. What is only reported is named whole."""
@@ -34,7 +38,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print everyt
 
 def existing(address: str) -> Saver:
     """The store at an address, in which something was saved. Raises Missing if there is no such store."""
-    store = Saver(address)
+    store = saver.Saver(address)
     if not store.exists():
         raise Missing(
             f"{address}: there is no store here; save something first, or name another one with --store DIR "

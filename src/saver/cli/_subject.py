@@ -6,17 +6,21 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from saver import NotFoundError, Saver, SaverError, Version, describe, load, verify
+import saver
 from saver.cli import Failure, Missing
 from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.description import Description
+from saver.errors import NotFoundError, SaverError
 from saver.file import names_file
 from saver.repo.refs import BadNameError
 from saver.storage import Progress
 from saver.times import moment
+
+if TYPE_CHECKING:  # a command that needs no store imports none
+    from saver import Saver, Version
 
 
 class Subject(ABC):
@@ -69,7 +73,7 @@ def is_file(what: str) -> bool:
 
 class _File(Subject):
     def __init__(self, path: str) -> None:
-        self.description = describe(path)
+        self.description = saver.describe(path)
         self.version = None
 
     def facts(self) -> dict[str, str]:
@@ -81,11 +85,11 @@ class _File(Subject):
         }
 
     def load(self, parts: Iterable[str]) -> dict[str, Any]:
-        found: dict[str, Any] = load(self.description.path, parts=parts)
+        found: dict[str, Any] = saver.load(self.description.path, parts=parts)
         return found
 
     def verify(self, progress: Progress | None = None) -> None:
-        verify(self.description.path, progress=progress)
+        saver.verify(self.description.path, progress=progress)
 
     def loading(self, allowing: str) -> list[str]:
         return [f"saver.load({json.dumps(os.path.basename(self.description.path))}, {allowing})"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from saver import DamagedError, documents
 from saver.allowing import MAIN, allowing
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen, size
@@ -16,8 +15,11 @@ from saver.cli._subject import Subject, subject
 from saver.codec.absent import absent, told
 from saver.description import PartInfo, parts_page
 from saver.environment import distribution
-from saver.fingerprint import describe
+from saver.errors import DamagedError
 from saver.tensors import TensorInfo
+
+if TYPE_CHECKING:  # imported when it is wanted: most people look, and few of them at the data
+    from saver import documents
 
 RANDOM = (("given", "seeds given", " = "), ("seeds", "seeds", " = "), ("generators", "generators", ": "))
 """Recorded random states: the field, its title, and the text between name and value."""
@@ -72,6 +74,8 @@ def _show_json(shown: Subject, verify: bool) -> None:
 def _document(
     shown: Subject, verified: bool | None = None, damage: str | None = None
 ) -> documents.Description:
+    from saver import documents
+
     found, version = shown.description, shown.version
     return documents.document(
         documents.Description,
@@ -85,6 +89,8 @@ def _document(
 
 
 def _tensors(part: PartInfo) -> list[documents.Tensor]:
+    from saver import documents
+
     return [documents.document(documents.Tensor, entry, bytes=entry.length) for entry in part.tensors]
 
 
@@ -116,6 +122,8 @@ def _tensor_row(entry: TensorInfo) -> tuple[str, ...]:
 def _show_data(data: Mapping[str, Any], on: Screen) -> None:
     """Print what is recorded of the training data."""
     if data:
+        from saver.fingerprint import describe
+
         on.heading("Data")
         facts = {
             name: describe(found) if isinstance(found, dict) else str(found) for name, found in data.items()
