@@ -15,6 +15,7 @@ from benchmarks import (
     machine,
     memory,
     models,
+    rewriting,
     scale,
     small,
     startup,
@@ -28,6 +29,7 @@ from benchmarks.tables import Table, plain
 STATES = {shape.name: shape for shape in (TENSORS, MANY, ONE)}
 QUESTIONS = (
     *STATES,
+    "rewriting",
     "memory",
     "models",
     "frameworks",
@@ -84,6 +86,8 @@ def measure(
         ways = limits.fastest(folder, TENSORS.size // factor)
         for shape in chosen:
             add(large.run(shape, folder, ways, repeat, peers()))
+    if "rewriting" in questions:
+        add(rewriting.run(folder, repeat, factor))
     if "memory" in questions:
         report.peaks = memory.run(folder, factor)
         show(memory.plain(report.peaks))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from benchmarks import large, loops, models, scale, startup, versions
+from benchmarks import large, loops, models, rewriting, scale, startup, versions
 from benchmarks.memory import Peak
 from benchmarks.peers import BASELINE, OURS
 from benchmarks.states import MANY, ONE, TENSORS
@@ -61,7 +61,7 @@ def _targets() -> list[Target]:
     targets.append(
         Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False)
     )
-    return targets + _of_stores() + _of_checkpoints()
+    return targets + _of_stores() + _of_rewriting() + _of_checkpoints()
 
 
 def _of_stores() -> list[Target]:
@@ -85,6 +85,18 @@ def _of_stores() -> list[Target]:
         title = f"{scale.MANY_TENSORS}: {doing} of each, against {scale.FEW_TENSORS}"
         measure = _slower(name, scale.MANY_TENSORS, scale.FEW_TENSORS)
         found.append(Target(title, (name,), 3, measure, at_least=False))
+    return found
+
+
+def _of_rewriting() -> list[Target]:
+    """How long it takes to save over a file, and to load one and train on."""
+    over = _slower("over", rewriting.OVER, rewriting.NEW)
+    found = [Target("save over an old file, against a new name", ("over",), 1.1, over, at_least=False)]
+    for kind in ("cold", "warm"):
+        for other, bound in ((rewriting.MAPPED, 2), (rewriting.TORCH, 1.2)):
+            measure = _slower("then-write", f"{other}, {kind}", f"{rewriting.OWN}, {kind}")
+            title = f"{rewriting.OWN}, then write, {kind}: as fast as {other}"
+            found.append(Target(title, ("then-write",), bound, measure))
     return found
 
 

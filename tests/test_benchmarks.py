@@ -15,7 +15,19 @@ import pytest
 for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pandas", "matplotlib"):
     pytest.importorskip(needed)
 
-from benchmarks import checkpoints, frameworks, large, limits, memory, models, scale, small, startup, versions
+from benchmarks import (
+    checkpoints,
+    frameworks,
+    large,
+    limits,
+    memory,
+    models,
+    rewriting,
+    scale,
+    small,
+    startup,
+    versions,
+)
 from benchmarks.loops import LAYERS, LIMIT, SAVINGS, WIDTH, Training
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
@@ -79,6 +91,14 @@ def test_every_large_table_has_a_row_for_every_tool_and_the_limit(tmp_path: Path
     assert [row.what for row in tables[1].rows] == [large.READ_LIMIT, *loaded]
     assert [row.what for row in tables[2].rows] == [large.HASH_LIMIT, large.HASH_MORE, *loaded]
     assert all(len(row.seconds) == 2 for table in tables for row in table.rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_over_or_trained_on_is_measured(tmp_path: Path) -> None:
+    tables = rewriting.run(tmp_path, 2, 2000)
+    assert [table.name for table in tables] == ["over", "then-write"]
+    assert all(len(row.seconds) == 2 for table in tables for row in table.rows)
+    assert len(Report(tables, [], {}, "2").goals()) == 5
     assert list(tmp_path.iterdir()) == []
 
 

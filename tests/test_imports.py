@@ -62,7 +62,7 @@ CONTRACTS = {
     "saver.uses": ("trust",),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
-    "saver.disk": ("errors", "forks", "storage", "disk"),
+    "saver.disk": ("errors", "forks", "memory", "storage", "disk"),
     "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
     "saver.git": (),
     "saver.environment": ("errors", "tree", "registry", "git"),

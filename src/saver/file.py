@@ -110,6 +110,7 @@ def load(
     trust: Iterable[str] = (),
     classes: Mapping[str, Any] | None = None,
     lazy: bool = False,
+    writable: bool = False,
     device: Any = None,
     limit: int | str | None = None,
     progress: Showing = None,
@@ -129,8 +130,10 @@ def load(
     list a read-only sequence. Their items are built one by one, down to a single array; everything else (a
     module, an estimator, a tuple) is read whole on first use.
 
-    Large arrays are views of a private mapping of the file: writing to them changes memory only. Replace
-    a loaded file by renaming another over it (as `dump` does), never by overwriting it in place. `path` may
+    Large arrays are views of a private mapping of the file: writing to them changes memory only, and copies
+    each page of 4 kB when it is first written. With `writable=True` they are in fresh memory instead, which
+    is faster if most of it will be changed, as in further training. Replace a loaded file by renaming another
+    over it (as `dump` does), never by overwriting it in place. `path` may
     be a file object, open for reading in binary mode, which is read at once, from its current position to
     the end.
 
@@ -142,10 +145,12 @@ def load(
     which lists every class that the policy does not allow.
     """
     progress = arguments.callback("progress", progress)
-    allowed = arguments.loading(trust, classes, limit, lazy=lazy)
+    allowed = arguments.loading(trust, classes, limit, lazy=lazy, writable=writable)
     parts = None if parts is None else arguments.texts("parts", parts)
     opened = open_file(path)
-    return opened.load(allowed, parts, lazy=lazy, device=device, limit=limit, progress=progress)
+    return opened.load(
+        allowed, parts, lazy=lazy, writable=writable, device=device, limit=limit, progress=progress
+    )
 
 
 def loads(

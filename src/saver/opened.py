@@ -201,6 +201,7 @@ class Opened:
         parts: Iterable[str] | None = None,
         *,
         lazy: bool = False,
+        writable: bool = False,
         device: Any = None,
         limit: int | str | None = None,
         progress: Progress | None = None,
@@ -209,6 +210,8 @@ class Opened:
         budget, target, trusted = self.budget(limit), Device.named(device), policy.allowed(trust)
         names = list(self.trees) if parts is None else list(dict.fromkeys(parts))
         nodes = self.admit(trusted, None if parts is None else names)
+        if writable:
+            self.tensors.own()
         sole = parts is None and not self.manifest.whole
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)

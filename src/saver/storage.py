@@ -99,6 +99,11 @@ class Blob(ABC):
         Only ranges that were fetched are guaranteed to hold the bytes. A second call returns the same array.
         """
 
+    def own(self) -> None:  # noqa: B027 (most have nothing that could be shared)
+        """Have `map` give memory of the caller's own, where most of it will be written, rather than memory
+        whose pages are copied when they are. Only before the first call of `map`; a wish that may be
+        ignored."""
+
     @abstractmethod
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         """Bring a range into the array of `map`, or near it (the page cache). Bytes of the array that were

@@ -55,18 +55,22 @@ class Store:
         trust: Iterable[str] = (),
         classes: Mapping[str, Any] | None = None,
         lazy: bool = False,
+        writable: bool = False,
         device: Any = None,
         limit: int | str | None = None,
         progress: Showing = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        `parts`, `trust`, `classes`, `lazy`, `device`, `limit` and the errors are those of `saver.load`.
+        `parts`, `trust`, `classes`, `lazy`, `writable`, `device`, `limit` and the errors are those of
+        `saver.load`.
         """
         progress = arguments.callback("progress", progress)
-        allowed = arguments.loading(trust, classes, limit, lazy=lazy)
+        allowed = arguments.loading(trust, classes, limit, lazy=lazy, writable=writable)
         names = None if parts is None else arguments.texts("parts", parts)
-        return self._open(ref).load(allowed, names, lazy=lazy, device=device, limit=limit, progress=progress)
+        return self._open(ref).load(
+            allowed, names, lazy=lazy, writable=writable, device=device, limit=limit, progress=progress
+        )
 
     @shown("restoring")
     def restore(

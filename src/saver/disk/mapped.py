@@ -9,7 +9,8 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from threading import Lock
+from contextlib import suppress
+from threading import Condition
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from saver.disk.advice import remedy
 from saver.disk.files import FILES, Files, Path
 from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
+from saver.forks import begin_anew
+from saver.memory import HUGE_PAGE, huge_pages
 from saver.storage import ALIGNMENT, Blob
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
@@ -63,6 +66,12 @@ class MappedFile(Blob):
         # No lock, since a fork could leave it locked: if two threads map, the first mapping is kept.
         return self._maps.setdefault("all", self._mapped()) if found is None else found
 
+    def own(self) -> None:
+        if self._copy is not None or self.size <= SMALL or self._maps:
+            return
+        with suppress(MemoryError):  # then it stays mapped, which takes no memory until it is written
+            self._copy = Copy(self.size)
+
     def _mapped(self) -> NDArray[np.uint8]:
         if self._copy is not None:
             return self._copy.memory
@@ -104,6 +113,8 @@ class MappedFile(Blob):
     def near(self, start: int, end: int) -> bool:
         """Whether the last and the first page are in the page cache; of a small file whether all of it is,
         which is then copied from there."""
+        if self._copy is not None:
+            return False
         try:
             if self.size <= SMALL:
                 return end <= self.size and self._copied()
@@ -122,25 +133,50 @@ class MappedFile(Blob):
 
 
 class Copy:
-    """A file's bytes in memory, as far as they were requested: where a mapped file can be neither replaced
-    nor deleted (Windows). What is there is not read again, since its user may have changed it."""
+    """A file's bytes in memory of its own, as far as they were requested: where most of it will be written,
+    and where a mapped file can be neither replaced nor deleted (Windows). What is there is not read again,
+    since its user may have changed it.
+
+    Raises MemoryError if there is not that much.
+    """
 
     def __init__(self, size: int) -> None:
-        self.memory: NDArray[np.uint8] = np.empty(size, np.uint8)
-        self._there = np.zeros(-(-size // ALIGNMENT), np.bool_)
-        self._lock = Lock()
+        self.memory: NDArray[np.uint8] = huge_pages(size) if size >= HUGE_PAGE else np.empty(size, np.uint8)
+        pages = -(-size // ALIGNMENT)
+        self._there = np.zeros(pages, np.bool_)
+        self._begin()
+        begin_anew(self, Copy._begin)
+
+    def _begin(self) -> None:
+        """Have no thread reading: after a fork there is none."""
+        self._changed = Condition()
+        self._claimed = self._there.copy()
 
     def fill(self, start: int, end: int, read: Callable[[int, int, memoryview], None]) -> None:
-        """Have `read` bring the pages of this range that are missing into their places."""
+        """Have `read` bring the pages of this range that are missing into their places, each in one thread.
+        Waits for those that another thread is reading."""
         pages = slice(start // ALIGNMENT, -(-end // ALIGNMENT))
-        with self._lock:
-            missing = pages.start + np.flatnonzero(~self._there[pages])
-            for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
-                if run.size:
-                    first = int(run[0]) * ALIGNMENT
-                    last = min((int(run[-1]) + 1) * ALIGNMENT, len(self.memory))
-                    read(first, last, self.memory.data[first:last])
-                    self._there[run] = True
+        while True:
+            missing = np.empty(0, np.intp)
+            try:
+                with self._changed:
+                    missing = pages.start + np.flatnonzero(~self._claimed[pages])
+                    self._claimed[missing] = True
+                for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+                    if run.size:
+                        first = int(run[0]) * ALIGNMENT
+                        last = min((int(run[-1]) + 1) * ALIGNMENT, len(self.memory))
+                        read(first, last, self.memory.data[first:last])
+                        self._there[run] = True
+            finally:
+                with self._changed:
+                    self._claimed[missing] = self._there[missing]
+                    self._changed.notify_all()
+            with self._changed:
+                while (self._claimed[pages] & ~self._there[pages]).any():
+                    self._changed.wait()
+                if self._there[pages].all():
+                    return  # otherwise another thread failed to read some of it
 
 
 class _Mapping:

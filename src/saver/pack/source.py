@@ -20,7 +20,6 @@ TOGETHER = 64
 _kept: deque[tuple[ref[PackedTensors], str]] = deque()
 """The packs that stay open after they were read, `TOGETHER` in all of this process, the oldest first."""
 
-
 Wanted: TypeAlias = Mapping[int, set[int]] | None
 """The blocks of a tensor to read, by the number of their shard; None for the whole tensor."""
 
@@ -60,6 +59,7 @@ class PackedTensors:
         """The bytes of other blocks that were verified, by tensor, shard and number."""
         self._shared = None if locate is not None else frozenset[str]()  # the tensors of a file tile it
         self._overlaps: dict[str, Overlaps] = {}
+        self._own = False
 
     @property
     def names(self) -> Iterable[str]:
@@ -176,6 +176,10 @@ class PackedTensors:
         if names is None:  # nothing is left to read
             self._blobs.clear()
 
+    def own(self) -> None:
+        """Read packs that were not read before into memory that nothing else uses."""
+        self._own = True
+
     def release(self, name: str) -> None:
         """Give back the memory of a tensor; it is read and verified again if it is requested. Arrays of it
         that are in use must not be changed before, nor used after."""
@@ -235,6 +239,8 @@ class PackedTensors:
         new = [pack for pack in packs if pack not in found or pack not in self._maps]
         found |= self._open([pack for pack in new if pack not in found])
         for pack in new:
+            if self._own:
+                found[pack].own()
             self._blobs[pack] = found[pack]
             _kept.append((ref(self), pack))
         while len(_kept) > TOGETHER:

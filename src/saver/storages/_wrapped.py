@@ -68,6 +68,9 @@ class _WrappedBlob(Blob):
     def map(self) -> NDArray[np.uint8]:
         return self._blob.map()
 
+    def own(self) -> None:
+        self._blob.own()
+
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         self._call("fetch", lambda: self._blob.fetch(start, end, scratch))
 

@@ -34,6 +34,9 @@ class TensorSource(Protocol):
         that the box cuts are read. Raises KeyError if there is no such tensor, ValueError if the box
         reaches beyond its shape, and DamagedError."""
 
+    def own(self) -> None:
+        """Read into memory of the reader's own from now on: for arrays that will be changed."""
+
     def release(self, name: str) -> None:
         """Give back what memory a tensor takes that was read, once no array of it is in use."""
 
@@ -80,6 +83,9 @@ class MemoryTensors:
         target = room_for(box, shard)
         copy_box(target, box, held, shard, box)
         return target
+
+    def own(self) -> None:
+        """It is."""
 
     def release(self, name: str) -> None:
         """There is nothing to give back."""

@@ -148,6 +148,9 @@ class _FaultyBlob(Blob):
     def map(self) -> NDArray[np.uint8]:
         return self._blob.map()
 
+    def own(self) -> None:
+        self._blob.own()
+
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         self._call("fetch", self._key, lambda: self._blob.fetch(start, end, scratch))
 
