@@ -174,8 +174,8 @@ def test_the_ring_writes_the_same_bytes_as_the_short_way(
 
 
 def test_the_true_sizes_go_through_the_ring_too(tmp_path: Path) -> None:
-    """Five megabytes and one byte: more than `SMALL`, more than one buffer, no multiple of anything."""
-    data = np.random.default_rng(0).integers(0, 256, (5 << 20) + 1, np.uint8)
+    """One byte more than `SMALL`, which is more than one buffer: no multiple of anything."""
+    data = np.random.default_rng(0).integers(0, 256, write.SMALL + 1, np.uint8)
     save(tmp_path / "a", {"t": data, "u": np.arange(3)})
     assert_same_bits(loaded(tmp_path / "a")["t"], data)
     with safe_open(tmp_path / "a", "numpy") as file:
