@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ def row_major(shape: Any) -> list[int]:
     for axis in reversed(shape[1:]):
         steps.append(steps[-1] * max(axis, 1))
     return steps[: len(shape)][::-1]
+
+
+@lru_cache(1024)  # a model has tensors of few shapes, and walking along a torch.Size takes 10 µs
+def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(row_major(tuple(shape)))
 
 
 def tensor_data(tensor: Any) -> TensorData:
@@ -211,7 +217,7 @@ class Storages:
         dtype = tensor.dtype
         if tensor.device.type != "cpu":
             state["device"] = str(tensor.device)
-        if list(tensor.stride()) != row_major(tensor.shape):
+        if tensor.stride() != _row_major(tensor.shape):
             state["stride"] = list(tensor.stride())
         if dtype not in READABLE or (self.inline and not tensor.dim()):
             state["dtype"] = NAMES[dtype]
