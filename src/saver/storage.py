@@ -149,6 +149,10 @@ class Storage(ABC):
     `open` and `stat` raise DamagedError for it, and `put` and `create` CannotWriteError.
     """
 
+    def is_inside(self, other: Storage) -> bool:
+        """Whether this place is within another one, to which its objects would be foreign files."""
+        return False
+
     @abstractmethod
     def put(self, key: str, content: Content) -> None:
         """Store a new object with this content. It is durable when this returns, and never visible

@@ -17,7 +17,7 @@ from click.testing import Result
 from running import error_of, printable, run, text_in_a_terminal
 
 import saver
-from saver import environment
+from saver import configuration, environment
 from saver.cli._machine import file_system, probe
 from saver.disk.files import Files
 
@@ -180,6 +180,29 @@ class TestMachine:
         result = doctor("--store", tmp_path / "models")
         assert result.exit_code == 1
         assert re.search(r"^  problem +store ", result.output, re.MULTILINE)
+
+    def test_the_configuration_is_that_of_every_load(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SAVER_CONFIG", str(tmp_path / "config.toml"))
+        for text, severity, here in (
+            ('trust = ["mine.*"]\n[classes]\n"a.B" = "c.D"\n', "ok", ""),
+            ("trust = [", "problem", "is not valid TOML"),
+        ):
+            (tmp_path / "config.toml").write_text(text)
+            configuration.read.cache_clear()
+            document = json.loads(doctor("--store", tmp_path, "--json").output)
+            (found,) = [each for each in document["findings"] if each["topic"] == "configuration"]
+            assert found["severity"] == severity
+            assert found["here"] == str(tmp_path / "config.toml")
+            assert here in found["meaning"]
+        assert doctor("--store", tmp_path).exit_code == 1
+        configuration.read.cache_clear()
+
+    def test_without_a_configuration_its_place_is_named(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SAVER_CONFIG", str(tmp_path / "config.toml"))
+        document = json.loads(doctor("--store", tmp_path, "--json").output)
+        (found,) = [each for each in document["findings"] if each["topic"] == "configuration"]
+        assert (found["severity"], found["here"]) == ("ok", "none")
+        assert str(tmp_path / "config.toml") in found["meaning"]
 
     def test_a_store_in_memory_has_no_folder(self):
         result = doctor("--store", "memory://doctored")

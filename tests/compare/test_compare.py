@@ -606,6 +606,17 @@ def test_another_environment_is_reported_by_package(tmp_path: Path, monkeypatch:
     )
 
 
+def test_an_object_without_seeds_does_not_differ_from_one_with_some(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    from sklearn.ensemble import RandomForestClassifier
+
+    saver.dump(RandomForestClassifier(), tmp_path / "without")
+    saver.dump(RandomForestClassifier(random_state=0), tmp_path / "with")
+    found = compare(open_file(tmp_path / "without"), open_file(tmp_path / "with"))
+    assert found.environment == ()
+    assert any("random_state" in field.path for part in found.parts for field in part.fields)
+
+
 def test_a_process_that_saves_later_makes_no_difference(tmp_path: Path) -> None:
     code = "import saver, sys, random; random.random(); saver.dump({'a': [1, 2]}, sys.argv[1])"
     paths = [tmp_path / "1.saver", tmp_path / "2.saver"]

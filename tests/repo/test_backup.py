@@ -325,6 +325,18 @@ def test_what_is_not_a_copy_is_refused_and_left_as_it_is(store: MemoryStorage) -
         assert target._objects == before
 
 
+@pytest.mark.parametrize("where", ["packs/x", "log/y", "sub", "link/z"])
+def test_a_copy_is_not_made_inside_of_the_store(where: str, tmp_path: Path) -> None:
+    own = saver.Saver(tmp_path / "models")
+    own.save("m", {"a": 1})
+    (tmp_path / "link").symlink_to(tmp_path / "models")
+    place = tmp_path / where if where.startswith("link") else tmp_path / "models" / where
+    with pytest.raises(saver.CannotWriteError, match="it is inside of the store"):
+        own.backup(place)
+    assert not place.exists()
+    assert own.backup(tmp_path / "models2").whole  # its name only begins like that of the store
+
+
 @pytest.mark.parametrize("how", ["flipped", "missing"])
 @pytest.mark.parametrize("what", ["manifests/", "packs/"])
 def test_what_is_damaged_in_the_store_is_named_and_all_the_rest_is_copied(

@@ -200,13 +200,20 @@ def test_of_those_that_satisfy_a_condition_the_last_are_taken_and_then_sorted() 
     assert among(last=0) == []
 
 
-@pytest.mark.parametrize("sort", ["", "best:", "a\nb", "foo", "best:foo", "mode:auc"])
+@pytest.mark.parametrize("sort", ["", "best:", "a\nb", "best:foo", "mode:auc"])
 def test_what_is_not_an_order_is_refused(sort: str) -> None:
     if sort == "mode:auc":  # the name of a metric, with a word that tells
         assert parse_order(sort).largest
         return
     with pytest.raises(BadNameError):
         parse_order(sort)
+
+
+def test_a_name_that_does_not_tell_which_way_is_better_must_first_be_one_of_a_metric() -> None:
+    with pytest.raises(saver.NotFoundError, match="'foo'; there are metrics: auc"):
+        among(sort="foo")
+    with pytest.raises(BadNameError, match=r"sort: .*write `max:top 5` or `min:top 5`"):
+        among(sort="top 5")
 
 
 # The best

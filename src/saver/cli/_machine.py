@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from saver import Saver, registry
+from saver import Saver, configuration, registry
 from saver.cli._screen import size
 from saver.cli._store import counted
 from saver.disk.files import FILES, Files
@@ -33,7 +33,20 @@ def inspect(store: str) -> list[Finding]:
     if "://" not in store:
         folder = _existing(os.path.abspath(store))
         findings += [*_place(folder), *_probed(folder)]
-    return [*findings, _cache()]
+    return [*findings, _cache(), _configuration()]
+
+
+def _configuration() -> Finding:
+    """The user's configuration file, which every load reads."""
+    path = configuration.path()
+    try:
+        patterns, classes = configuration.read(path)
+    except SaverError as error:
+        return Finding("problem", "configuration", "", path, str(error))
+    if not os.path.lexists(path):
+        return Finding("ok", "configuration", "", "none", f"it would be {path}")
+    held = f"{counted(len(patterns), 'trusted pattern')}, {counted(len(classes), 'name')} of classes"
+    return Finding("ok", "configuration", "", path, held)
 
 
 def _software() -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from saver.direction import better
 from saver.errors import NotFoundError
 from saver.repo.conditions import NUMBERS, Condition, parse_condition
 from saver.repo.finding import NAMED, some
@@ -16,10 +17,11 @@ from saver.repo.version import Version
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order by a number, the largest or the smallest first; `metric` if it is that of a metric."""
+    """An order by a number, the largest or the smallest first; `metric` if it is that of a metric. If nothing
+    tells whether more or less of that is better, `largest` is None: then only its absence can be reported."""
 
     read: Callable[[Version], float | None]
-    largest: bool
+    largest: bool | None
     metric: str = ""
 
 
@@ -32,10 +34,16 @@ def parse_order(text: str) -> Order:
     if name in NUMBERS or name == "time":
         read = NUMBERS.get(name, lambda version: version.time)
         return Order(read, not (colon and which == "min"))
-    wanted = parse_extreme(text) or (None if text.endswith(":") else parse_extreme(f"best:{text}"))
+    wanted, largest = parse_extreme(text), None
+    if wanted is not None:
+        largest = wanted.largest
+    elif not text.endswith(":"):
+        wanted, mode = parse_extreme(f"max:{text}"), better(text)
+        largest = None if mode is None else mode == "max"
     if wanted is None:
         raise BadNameError(f"{text[:200]!r} is not an order; write the name of a metric, or of a field")
-    return Order(lambda version: version.metrics.get(wanted.metric), wanted.largest, wanted.metric)
+    metric = wanted.metric
+    return Order(lambda version: version.metrics.get(metric), largest, metric)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -72,6 +80,12 @@ class Choice(msgspec.Struct, frozen=True):
             raise NotFoundError(
                 f"no version of {versions[0].model} has a metric or label {unknown[0]!r}; there are "
                 f"{_told('metrics', metrics)}, {_told('labels', labels)}"
+            )
+        if self.order is not None and self.order.largest is None:
+            name = self.order.metric[:80]
+            raise BadNameError(
+                f"sort: it is not known whether more or less of {name!r} is better; write `max:{name}` or "
+                f"`min:{name}`"
             )
 
 

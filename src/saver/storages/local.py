@@ -55,6 +55,12 @@ class LocalStorage(Storage):
     def __str__(self) -> str:
         return self._shown
 
+    def is_inside(self, other: Storage) -> bool:
+        if not isinstance(other, LocalStorage):
+            return False
+        own, outer = os.path.realpath(self._shown), os.path.realpath(other._shown)
+        return own.startswith(os.path.join(outer, ""))
+
     # The way to an object
 
     def _at(self, key: str, act: Callable[[Inside], T]) -> T:

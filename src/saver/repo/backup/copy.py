@@ -32,6 +32,8 @@ class Copy:
     def agreed(self) -> int:
         """The number of its last record. Raises CannotWriteError unless it is a copy of this store."""
         repo, storage = self._repo, self.storage
+        if storage.is_inside(repo.storage):
+            raise self._refused("it is inside of the store")
         try:
             found = read_format(storage)
         except DamagedError:  # while the records of a first backup are written
