@@ -241,7 +241,8 @@ def test_conditions_and_orders_choose_versions(store: saver.Saver) -> None:
 def test_what_is_not_a_condition_is_misuse_and_an_unknown_name_is_missing(store: saver.Saver) -> None:
     assert "a value was expected" in error_of(run("ls", "iris", "-w", "loss >"), 2)
     assert "'los'; there are metrics: f1, loss" in error_of(run("ls", "iris", "-w", "los > 1"), 3)
-    assert "max:foo" in error_of(run("ls", "iris", "-s", "foo"), 2)
+    assert "max:foo" in error_of(run("ls", "iris", "-s", "best:foo"), 2)
+    assert "'foo'; there are metrics: f1, loss" in error_of(run("ls", "iris", "-s", "foo"), 3)
     for arguments in (["ls"], ["ls", "team/"]):
         assert "saver ls MODEL --where" in error_of(run(*arguments, "--where", "loss"), 2)
 

@@ -614,7 +614,7 @@ def test_an_object_without_seeds_does_not_differ_from_one_with_some(tmp_path: Pa
     saver.dump(RandomForestClassifier(random_state=0), tmp_path / "with")
     found = compare(open_file(tmp_path / "without"), open_file(tmp_path / "with"))
     assert found.environment == ()
-    assert any("random_state" in field.path for part in found.parts for field in part.fields)
+    assert "random_state" in str(found)
 
 
 def test_a_process_that_saves_later_makes_no_difference(tmp_path: Path) -> None:
