@@ -94,12 +94,20 @@ def instances(codec: str, module: str, names: str) -> dict[str, str]:
 def imported(module: str) -> ModuleType:
     """Import a module. Raises ImportError for any error: a library that is damaged, or lacks a library of the
     system, may raise what it likes."""
+    found = _imported.get(module)
+    if found is not None and sys.modules.get(module) is found:
+        return found
     try:
-        return import_module(module)
+        found = _imported[module] = import_module(module)
+        return found
     except ImportError:
         raise
     except Exception as error:
         raise ImportError(f"{type(error).__name__}: {error}", name=module) from error
+
+
+_imported: dict[str, ModuleType] = {}
+"""Modules that were imported whole: asking Python again takes 3 µs, which restores do for each object."""
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,11 +82,16 @@ class Target(ABC):
 
 def restorer_for(cls: type) -> Restorer | None:
     """The restorer for instances of `cls`: of its own family first, then of its bases'."""
-    for module in codec_modules(cls):
-        for restorer in getattr(module, "RESTORERS", ()):
-            if restorer.accepts(cls):
-                return restorer  # type: ignore[no-any-return]
-    return None
+    found = _by_type.get(cls)
+    if found is None:
+        every = (each for module in codec_modules(cls) for each in getattr(module, "RESTORERS", ()))
+        found = next((each for each in every if each.accepts(cls)), None)
+        if found is not None:
+            _by_type[cls] = found
+    return found
+
+
+_by_type: dict[type, Restorer] = {}
 
 
 def kind(target: Any) -> str:
