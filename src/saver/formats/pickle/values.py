@@ -16,7 +16,7 @@ from saver.tree import Node, Reference
 _PLAIN = frozenset(("int", "float", "str", "bytes", "bytearray", "complex"))
 """Values of Python that a tree cannot hold as themselves."""
 
-_DECODED = _PLAIN | {"numpy.scalar"}
+_DECODED = _PLAIN | {"numpy.scalar", "numpy.array", "numpy.dtype"}
 
 _ORDERED = Global("collections", "OrderedDict")
 
