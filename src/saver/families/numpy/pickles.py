@@ -98,7 +98,8 @@ def _from_state(state: Any) -> NDArray[Any]:
         box.fill(None)
         box[()] = item
         found[at : at + 1] = box
-    return found.reshape(shape, order="F" if fortran else "C")
+    found = found.reshape(shape)  # the list is in C order, also of an array that was not
+    return np.asfortranarray(found) if fortran else found
 
 
 class ArrayPickled(Pickled):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run
+from saver.formats.pickle.opcodes import run_whole
 from saver.pickled import Call, Global, Inert, Pairs
 
 _LIMIT = 1_000_000
@@ -17,10 +17,7 @@ _DEPTH = 1000
 
 def read(machine: Machine) -> Inert:
     """The tensors of the module that a pickle of TorchScript describes."""
-    root = run(machine)
-    if machine.at != len(machine.data):
-        raise Malformed(f"{len(machine.data) - machine.at:,} bytes follow its end")
-    tensors = _tensors(root)
+    tensors = _tensors(run_whole(machine))
     machine.calls = [call for call in machine.calls if not _is_own(call.function)]
     machine.names = {name: None for name in machine.names if not _is_own(name)}
     return Pairs(list(tensors.items()))

@@ -13,7 +13,7 @@ from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import Content
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run
+from saver.formats.pickle.opcodes import run, run_whole
 from saver.formats.pickle.opening import opened_value, value_of
 from saver.opened import Opened
 from saver.pickled import Global, Inert, NotReadError, Pairs, Storage
@@ -65,7 +65,7 @@ def open_archive(blob: Blob, archive: Archive) -> Opened:
     machine = Machine(memoryview(pickle), persistent=storages)
     is_script = archive.has("constants.pkl")
     title = "TorchScript" if is_script else "torch.save"
-    root = value_of(machine, where, f"a file of {title}", scripts.read if is_script else _whole)
+    root = value_of(machine, where, f"a file of {title}", scripts.read if is_script else run_whole)
     storages.settle(machine)
     for key, storage in storages.found.items():
         if archive.has(f"data/{key}"):
@@ -73,13 +73,6 @@ def open_archive(blob: Blob, archive: Archive) -> Opened:
             storage.data = _native(data, storage, where) if order == b"big" else data
     told = f"a zip archive of {title}, protocol {machine.protocol}"
     return opened_value(root, machine, blob, archive.mapped, blob.size, told)
-
-
-def _whole(machine: Machine) -> Inert:
-    found = run(machine)
-    if machine.at != len(machine.data):
-        raise Malformed(f"{len(machine.data) - machine.at:,} bytes follow its end")
-    return found
 
 
 def open_row(blob: Blob, content: Content, machine: Machine) -> Opened:
