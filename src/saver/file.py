@@ -231,7 +231,7 @@ def open_file(source: Source, format: str | None = None) -> Opened:
     path = path_of(source, "path")
     chosen = None if format is None else formats.named(formats.Reads, format)  # type: ignore[type-abstract]
     if path is None:
-        return _opened(read_source(source), None, chosen)
+        return _opened(read_source(source, lambda first: _known(first, chosen)), None, chosen)
     try:
         blob = mapped.open_file(path)
     except (NotFoundError, IncompatibleError) as error:  # there is no such file, or it is not one
@@ -242,6 +242,11 @@ def open_file(source: Source, format: str | None = None) -> Opened:
         chosen, path = found
         blob = mapped.open_file(path)
     return _opened(blob, _beside(path), chosen)
+
+
+def _known(first: Blob, chosen: formats.Reads | None) -> bool:
+    """Whether a file that begins so is one of another tool."""
+    return chosen is not None or formats.of_content(first) is not None
 
 
 def _beside(path: str) -> formats.Beside:

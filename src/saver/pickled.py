@@ -10,12 +10,13 @@ library names a module in `Family.pickles`, which does not import the library. I
 - `claims(call)`: what a call becomes, by its arguments; `strangers(call)`, what an instance of a class of no
   known library becomes, by its state.
 - `notes(call)`: versions of packages that a call records, by import name.
+- `WRITERS`: for codecs, by name, the pickled form of a node; raises NotReadError if it has none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 from saver.codec import Codec, Decoder
 from saver.tensors import Bytes
@@ -96,7 +97,26 @@ class Pickled(Codec):
 
 
 class NotReadError(ValueError):
-    """Why a pickled form cannot be read."""
+    """Why a pickled form cannot be read, or written."""
+
+
+class Making(Protocol):
+    """The walk that makes pickled forms of nodes."""
+
+    decoder: Decoder
+    """For nodes and batches whose codecs build nothing but data."""
+
+    def whole(self, value: Any, place: str) -> Inert:
+        """The pickled form of a value. Raises NotReadError if it, or anything in it, has none."""
+
+    def fields(self, state: Any, place: str) -> Pairs:
+        """The same for the items or attributes that a state has by name."""
+
+    def ndarray(self, array: Any) -> Inert:
+        """The pickled form of an array."""
+
+    def version(self, package: str) -> str | None:
+        """The version of a package under which the objects were saved."""
 
 
 def fields_of(value: Inert, what: str) -> dict[str, Any]:

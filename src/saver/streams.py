@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver.disk.files import can_be_path
-from saver.errors import CannotReadError, CannotWriteError
+from saver.errors import CannotReadError, CannotWriteError, IncompatibleError
 from saver.pack.read import FIRST_READ, header_size, whole_size
 from saver.storage import Blob
 
@@ -53,11 +53,12 @@ def kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def read_source(source: object) -> Blob:
+def read_source(source: object, known: Callable[[Blob], bool] = lambda first: False) -> Blob:
     """The content of a file object from its current position to its end, which is read at once.
 
     If it is not a pack, or continues beyond the end of the pack, no more is read than is needed to find that
-    out: a file object may be endless.
+    out: a file object may be endless. If it is `known` as a file of another tool by its first bytes, it is
+    read to its end.
     """
     if not isinstance(source, Readable):
         raise TypeError(f"path: {kind(source)} cannot be read from; open it for reading")
@@ -65,7 +66,13 @@ def read_source(source: object) -> Blob:
     name = given if isinstance(given, str) else f"the {type(source).__name__}"
     memory = bytearray()
     _fill(memory, source, FIRST_READ, name)
-    header = header_size(bytes(memory[:64]), _ENDLESS, name)
+    try:
+        header = header_size(bytes(memory[:64]), _ENDLESS, name)
+    except IncompatibleError:
+        if not known(Memory(bytearray(memory), name)):
+            raise
+        _fill(memory, source, _ENDLESS, name)
+        return Memory(memory, name)
     _fill(memory, source, header, name)
     if len(memory) >= header:
         _fill(memory, source, whole_size(bytes(memory[:header]), name) + 1, name)

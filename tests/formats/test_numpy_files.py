@@ -88,12 +88,62 @@ def test_texts_of_any_length_are_lost_and_several_arrays_are_too_many(tmp_path: 
         saver.export(tmp_path / "b.saver", tmp_path / "b.npy")
 
 
-def test_objects_are_refused_and_nothing_runs(tmp_path: Path) -> None:
+def objects_of(value: Any) -> bytes:
+    memory = io.BytesIO()
+    np.save(memory, value, allow_pickle=True)
+    return memory.getvalue()
+
+
+OBJECTS: list[Any] = [
+    np.array([1, "a", None, {"x": [2.5]}], object),
+    np.array([[1, 2], ["a", "b"]], object, order="F"),
+    np.array([np.arange(3), np.ones(2)], object),
+    np.array({"a dict": 1}, object),
+    np.zeros((0, 2), object),
+]
+
+
+@pytest.mark.parametrize("value", OBJECTS)
+def test_an_array_of_objects_is_read_without_running_its_pickle(value: Any) -> None:
+    found = saver.loads(objects_of(value))
+    assert (found.dtype, found.shape) == (value.dtype, value.shape)
+    assert repr(found.tolist()) == repr(value.tolist())
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return print, ("it ran",)
+
+
+def test_an_array_of_objects_that_would_run_code_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(IncompatibleError, match=r"it calls builtins\.print\('it ran'\)"):
+        saver.loads(objects_of(np.array([Runs()], object)))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pickle_of_another_value_is_no_array() -> None:
+    good = objects_of(np.array([1], object))
+    start = good.index(b"\n") + 1
+    with pytest.raises(IncompatibleError, match="where an array belongs"):
+        saver.loads(good[:start] + b"\x80\x02K\x01.")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_every_changed_byte_and_every_cut_of_such_a_file_is_an_error_or_a_value(number: int) -> None:
+    good = objects_of(OBJECTS[number])
+    for at in range(len(good)):
+        for changed in (good[:at], good[:at] + bytes([good[at] ^ 0x41]) + good[at + 1 :]):
+            try:
+                saver.loads(changed)
+            except SaverError:
+                continue
+
+
+def test_objects_within_an_archive_are_refused_and_nothing_runs(tmp_path: Path) -> None:
     objects = np.array([{}, 1], object)
-    np.save(tmp_path / "a.npy", objects, allow_pickle=True)
     np.savez(tmp_path / "a.npz", fine=np.ones(2), bad=objects)
     np.savez_compressed(tmp_path / "b.npz", np.array([(1, None)], [("a", "i4"), ("b", "O")]))
-    for name in ("a.npy", "a.npz", "b.npz"):
+    for name in ("a.npz", "b.npz"):
         with pytest.raises(IncompatibleError, match=r"objects, which is stored as a pickle; nothing in it"):
             saver.load(tmp_path / name)
 

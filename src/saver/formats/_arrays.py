@@ -161,7 +161,7 @@ def widenings(found: Sequence[Named]) -> list[Loss]:
 
 
 def _walked(chosen: Chosen) -> Arrays:
-    walk = _Walk(Side(chosen.opened))
+    walk = Walk(Side(chosen.opened))
     for part in chosen.parts:
         name = [part] if len(chosen.parts) > 1 else []
         walk.value(chosen.opened.tree(part).root, f"$.{part}", name, part)
@@ -174,12 +174,14 @@ def _walked(chosen: Chosen) -> Arrays:
     return Arrays(walk.found, walk.losses)
 
 
-class _Walk:
-    def __init__(self, side: Side) -> None:
+class Walk:
+    """One walk, which may meet so many values."""
+
+    def __init__(self, side: Side, visits: int = VISITS) -> None:
         self.found: list[Named] = []
         self.losses: list[Loss] = []
         self._side = side
-        self._visits = VISITS
+        self.visits = visits
         self._around: set[int] = set()
         self._names: set[str] = set()
         self._first: dict[tuple[str, int, tuple[int, ...]], str] = {}
@@ -246,8 +248,8 @@ class _Walk:
         self.found.append(Named(unique, place, array, tuple(name)))
 
     def _count(self) -> None:
-        self._visits -= 1
-        if self._visits < 0:
+        self.visits -= 1
+        if self.visits < 0:
             raise IncompatibleError(
                 f"{self._side.view.where}: more than {VISITS:,} values are to be written; choose some parts, "
                 "or write a Saver file"

@@ -28,9 +28,11 @@ def header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
-def parsed(start: bytes, where: str, name: str) -> tuple[np.dtype[Any], tuple[int, ...], str, int]:
+def parsed(
+    start: bytes, where: str, name: str, objects: bool = False
+) -> tuple[np.dtype[Any], tuple[int, ...], str, int]:
     """The dtype, the shape and the order (C or F) of an array whose file begins so, and the length of its
-    header. Raises IncompatibleError."""
+    header. Raises IncompatibleError, also for Python objects unless `objects` is true."""
     wide = start[6:7] in (b"\2", b"\3")
     first = 12 if wide else 10
     length = first + int.from_bytes(start[8:first], "little")
@@ -49,7 +51,7 @@ def parsed(start: bytes, where: str, name: str) -> tuple[np.dtype[Any], tuple[in
         dtype = npy.descr_to_dtype(_plain(found["descr"]))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, KeyError, IndexError) as error:
         raise IncompatibleError(f"{where}: the header of {name[:80]!r} is not one: {error!s:.200}") from None
-    if dtype.hasobject:
+    if dtype.hasobject and not objects:
         raise IncompatibleError(
             f"{where}: {name[:80]!r} is an array of Python objects, which is stored as a pickle; nothing in "
             "it was run; convert it, with NumPy, to an array of numbers or strings"

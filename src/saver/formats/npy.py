@@ -14,12 +14,18 @@ from saver.formats._npy import HEADER, MAGIC, header, parsed
 from saver.formats._opening import Arrays, size_of
 from saver.formats._writing import Later, Streamed
 from saver.formats.npz import fits
+from saver.formats.pickle.calls import kind_of
+from saver.formats.pickle.contents import content_of
+from saver.formats.pickle.machine import Machine
+from saver.formats.pickle.opcodes import run_whole
+from saver.formats.pickle.opening import opened_value, value_of
 from saver.opened import Opened
+from saver.pickled import Call
 from saver.storage import Blob, Progress
 
 
 class Npy(Reads, Writes):
-    """One NumPy array; no objects."""
+    """One NumPy array."""
 
     name = "npy"
     title = "an .npy file"
@@ -31,7 +37,9 @@ class Npy(Reads, Writes):
 
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
         """The array, by itself."""
-        dtype, shape, order, length = parsed(blob.read(0, HEADER), blob.name, "the array")
+        dtype, shape, order, length = parsed(blob.read(0, HEADER), blob.name, "the array", objects=True)
+        if dtype.hasobject:
+            return _objects(blob, length)
         if length + size_of(dtype, shape) != blob.size:
             raise IncompatibleError(
                 f"{blob.name}: it does not have the bytes that its shape needs: it was cut off, or "
@@ -60,3 +68,14 @@ class Npy(Reads, Writes):
 
 
 FORMAT = Npy()
+
+
+def _objects(blob: Blob, start: int) -> Opened:
+    """An array of Python objects: a pickle, which is read without running it."""
+    content = content_of(blob)
+    machine = Machine(content.data, start)
+    root = value_of(machine, blob.name, "an array of objects, a pickle,", run_whole)
+    made = root.function.name if type(root) is Call else ""
+    if made not in ("_reconstruct", "_frombuffer"):
+        raise IncompatibleError(f"{blob.name}: there is {kind_of(root)} where an array belongs")
+    return opened_value(root, machine, blob, content.mapped, blob.size, "an array of objects, by numpy.save")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ from saver.families.numpy.arrays import ArrayCodec
 from saver.families.numpy.codecs import ScalarCodec
 from saver.families.numpy.pickled_dtypes import dtype_of
 from saver.families.numpy.pickled_random import GENERATORS
-from saver.pickled import Call, Global, NotReadError, Pickled, sequence
-from saver.tree import Value
+from saver.pickled import Call, Global, Inert, Making, NotReadError, Pairs, Pickled, fields_of, sequence
+from saver.tree import Node, Value
 
 _LIMIT = 1 << 62
 
@@ -96,7 +98,8 @@ def _from_state(state: Any) -> NDArray[Any]:
         box.fill(None)
         box[()] = item
         found[at : at + 1] = box
-    return found.reshape(shape, order="F" if fortran else "C")
+    found = found.reshape(shape)  # the list is in C order, also of an array that was not
+    return np.asfortranarray(found) if fortran else found
 
 
 class ArrayPickled(Pickled):
@@ -168,6 +171,40 @@ READERS: dict[str, Pickled] = {
     "numpy.ma.core:_mareconstruct": MaskedPickled(),
     "numpy:dtype": DtypePickled(),
     **GENERATORS,
+}
+
+
+def _state(node: Node, making: Making, place: str) -> Inert:
+    """A `RandomState`, by the state of its bit generator."""
+    bits, has_gauss, gauss = sequence(node.state, "a random state")
+    kind, state, _ = sequence(getattr(bits, "state", None), "a bit generator")
+    held = fields_of(making.whole(state, place), "the state of a bit generator")
+    if kind != "MT19937":
+        raise NotReadError(f"a RandomState of {str(kind)[:40]} is not written")
+    held |= {"has_gauss": has_gauss, "gauss": making.whole(gauss, place)}
+    maker = Call(Global("numpy.random._pickle", "__bit_generator_ctor"), ("MT19937",))
+    call = Call(Global("numpy.random._pickle", "__randomstate_ctor"), (maker,), has_state=True)
+    call.state = Pairs(list(held.items()))
+    return call
+
+
+def written(value: Any) -> Inert:
+    """A dtype, or what its `__reduce__` gives, as the calls that make it."""
+    if isinstance(value, np.dtype):
+        reduced: Any = value.__reduce__()
+        return Call(Global("numpy", "dtype"), written(reduced[1]), state=written(reduced[2]), has_state=True)
+    if isinstance(value, type):
+        return Global(value.__module__, value.__qualname__)
+    if isinstance(value, tuple):
+        return tuple(map(written, value))
+    if isinstance(value, dict):
+        return Pairs([(key, written(item)) for key, item in value.items()])
+    return Pairs(list(value.items())) if isinstance(value, MappingProxyType) else value
+
+
+WRITERS: dict[str, Callable[[Node, Making, str], Inert]] = {
+    "numpy.RandomState": _state,
+    "numpy.dtype": lambda node, making, place: written(making.decoder(node)),
 }
 
 

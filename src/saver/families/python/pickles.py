@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from saver import trust
 from saver.codec import Encoder
 from saver.families.python.builtins import SetCodec
 from saver.families.python.columns import encode_run
@@ -16,11 +17,14 @@ from saver.pickled import (
     Call,
     Elements,
     Global,
+    Inert,
+    Making,
+    NotReadError,
     Pairs,
     Pickled,
     attributes_of,
 )
-from saver.tree import Value
+from saver.tree import Node, Value
 
 
 class PairsPickled(Pickled):
@@ -129,6 +133,20 @@ KINDS: dict[type, Callable[[Any], Pickled]] = {
     Global: lambda value: _CLASS if looks_like_class(value.name) else _FUNCTION,
 }
 """What values become that are not calls."""
+
+
+def _named(node: Node, making: Making, place: str) -> Inert:
+    """A class or function by its name, if it was reviewed."""
+    name = node.cls or ""
+    if trust.reference(name) is None:
+        raise NotReadError(f"{name[:80]!r} is not a function that was reviewed")
+    module, _, what = name.partition(":")
+    if "." in what or not module:
+        raise NotReadError(f"{name[:80]!r} is not at the top of a module")
+    return Global(module, what)
+
+
+WRITERS: dict[str, Callable[[Node, Making, str], Inert]] = {"function": _named, "class": _named}
 
 _CLASSES = frozenset((
     "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range",

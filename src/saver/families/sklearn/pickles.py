@@ -18,6 +18,7 @@ from saver.families.sklearn.pickled_trees import (
     PredictorPickled,
     TreePickled,
 )
+from saver.families.sklearn.written import WRITERS
 from saver.pickled import Call, Global, Pickled, attributes_of, sequence
 from saver.tree import Value
 
@@ -104,4 +105,4 @@ def reader(name: str) -> Pickled | None:
     return None
 
 
-__all__ = ["READERS", "home", "notes", "reader"]
+__all__ = ["READERS", "WRITERS", "home", "notes", "reader"]

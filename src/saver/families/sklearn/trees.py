@@ -161,9 +161,7 @@ class TreeCodec(BatchCodec):
         }
 
     def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:
-        from sklearn.tree._tree import NODE_DTYPE
-
-        nodes = _decode_records(state["nodes"], NODE_DTYPE, decoder)
+        nodes = _decode_records(state["nodes"], self.dtype(), decoder)
         values = decoder.array(state["values"], "F64", 1)
         counts, depths, features, outputs = columns_of(decoder.array(state["trees"], "I64", 2), 4)
         classes = decoder.array(state["classes"], "I64", 1)
@@ -179,6 +177,20 @@ class TreeCodec(BatchCodec):
             raise ValueError(f"the trees need {sum(sizes)} values, the file has {values.size}")
         return self._build(nodes, values, bounds, sizes, depths, features, classes, class_bounds)
 
+    def dtype(self) -> np.dtype[Any]:
+        """That of the nodes."""
+        from sklearn.tree._tree import NODE_DTYPE
+
+        return NODE_DTYPE  # type: ignore[no-any-return]
+
+    def made(self, features: int, classes: NDArray[np.intp], outputs: int, state: dict[str, Any]) -> Any:
+        """A tree."""
+        from sklearn.tree._tree import Tree
+
+        found = Tree(features, classes, outputs)
+        found.__setstate__(state)
+        return found
+
     def _build(
         self,
         nodes: NDArray[Any],
@@ -190,8 +202,6 @@ class TreeCodec(BatchCodec):
         classes: NDArray[Any],
         class_bounds: NDArray[Any],
     ) -> list[Any]:
-        from sklearn.tree._tree import Tree
-
         found, at = [], 0
         spans = zip(
             pairwise(bounds.tolist()),
@@ -203,18 +213,15 @@ class TreeCodec(BatchCodec):
         )
         for (start, end), (first, last), size, depth, n_features in spans:
             n_classes = np.array(classes[first:last], np.intp)
-            tree = Tree(n_features, n_classes, last - first)
             shape = (end - start, last - first, int(n_classes.max()))
-            tree.__setstate__(
-                {
-                    "max_depth": depth,
-                    "node_count": end - start,
-                    "nodes": nodes[start:end],
-                    "values": values[at : at + size].reshape(shape),
-                }
-            )
+            state = {
+                "max_depth": depth,
+                "node_count": end - start,
+                "nodes": nodes[start:end],
+                "values": values[at : at + size].reshape(shape),
+            }
             at += size
-            found.append(tree)
+            found.append(self.made(n_features, n_classes, last - first, state))
         return found
 
 
@@ -263,10 +270,7 @@ class PredictorCodec(BatchCodec):
         }
 
     def decode_batch(self, state: Any, decoder: Decoder) -> Sequence[Any]:
-        from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
-        from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
-
-        nodes = _decode_records(state["nodes"], PREDICTOR_RECORD_DTYPE, decoder)
+        nodes = _decode_records(state["nodes"], self.dtype(), decoder)
         bitsets = [decoder.array(state[f"{kind}_bitsets"], "U32", 2) for kind in ("binned", "raw")]
         counts, *bitset_counts = columns_of(decoder.array(state["trees"], "I64", 2), 3)
         if any(table.shape[1] != _BITSET_WORDS for table in bitsets):
@@ -278,8 +282,19 @@ class PredictorCodec(BatchCodec):
         )
         _check_predictors(nodes, counts, *bitset_counts)
         return [
-            TreePredictor(nodes[a:b], bitsets[0][c:d], bitsets[1][e:f])
+            self.made(nodes[a:b], bitsets[0][c:d], bitsets[1][e:f])
             for (a, b), (c, d), (e, f) in zip(
                 *(pairwise(ends.tolist()) for ends in (bounds, binned, raw)), strict=True
             )
         ]
+
+    def dtype(self) -> np.dtype[Any]:
+        """That of the nodes."""
+        from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+
+        return PREDICTOR_RECORD_DTYPE  # type: ignore[no-any-return]
+
+    def made(self, nodes: NDArray[Any], binned: NDArray[Any], raw: NDArray[Any]) -> Any:
+        from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+
+        return TreePredictor(nodes, binned, raw)

@@ -29,7 +29,7 @@ class Pickle(Reads):
 
     name = "pickle"
     title = "a pickle"
-    endings = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+    endings = (".pkl", ".pickle")
 
     def recognizes(self, blob: Blob) -> bool:
         """Whether it begins as a pickle does, compressed or not, or is an archive of `torch.save`."""

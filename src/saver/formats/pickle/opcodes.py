@@ -37,6 +37,14 @@ def run(machine: Machine) -> Inert:
     raise Malformed("it is cut off: there is no end")
 
 
+def run_whole(machine: Machine) -> Inert:
+    """The same for a pickle behind which nothing follows."""
+    found = run(machine)
+    if machine.at != len(machine.data):
+        raise Malformed(f"{len(machine.data) - machine.at:,} bytes follow its end")
+    return found
+
+
 def _number(form: str) -> Step:
     reads = struct.Struct(form)
     return lambda machine: machine.stack.append(reads.unpack(machine.take(reads.size))[0])

@@ -8,15 +8,17 @@ import numpy as np
 
 from saver import registry
 from saver.errors import IncompatibleError
+from saver.formats.pickle import scripts
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import Content
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run
+from saver.formats.pickle.opcodes import run, run_whole
 from saver.formats.pickle.opening import opened_value, value_of
 from saver.opened import Opened
 from saver.pickled import Global, Inert, NotReadError, Pairs, Storage
 from saver.storage import Blob
+from saver.tensors import Bytes
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -55,26 +57,22 @@ def open_archive(blob: Blob, archive: Archive) -> Opened:
     """The value of a zip archive of `torch.save`."""
     where, storages = blob.name, Storages()
     pickle = archive.read("data.pkl")
-    if archive.has("byteorder") and archive.read("byteorder") != b"little":
+    order = archive.read("byteorder") if archive.has("byteorder") else b"little"
+    if order not in (b"little", b"big"):
         raise IncompatibleError(
-            f"{where}: its numbers are big-endian, which Saver does not read; load it with torch.load on a "
-            "machine with PyTorch, and save the result with saver.dump"
+            f"{where}: {order[:20]!r} is not an order of bytes; copy it from its source again"
         )
     machine = Machine(memoryview(pickle), persistent=storages)
-    root = value_of(machine, where, "a file of torch.save", _whole)
+    is_script = archive.has("constants.pkl")
+    title = "TorchScript" if is_script else "torch.save"
+    root = value_of(machine, where, f"a file of {title}", scripts.read if is_script else run_whole)
     storages.settle(machine)
     for key, storage in storages.found.items():
         if archive.has(f"data/{key}"):
-            storage.data = archive.array(f"data/{key}")
-    told = f"a zip archive of torch.save, protocol {machine.protocol}"
+            data = archive.checked(f"data/{key}")
+            storage.data = _native(data, storage, where) if order == b"big" else data
+    told = f"a zip archive of {title}, protocol {machine.protocol}"
     return opened_value(root, machine, blob, archive.mapped, blob.size, told)
-
-
-def _whole(machine: Machine) -> Inert:
-    found = run(machine)
-    if machine.at != len(machine.data):
-        raise Malformed(f"{len(machine.data) - machine.at:,} bytes follow its end")
-    return found
 
 
 def open_row(blob: Blob, content: Content, machine: Machine) -> Opened:
@@ -93,20 +91,39 @@ def _in_row(machine: Machine, storages: Storages) -> Inert:
         raise Malformed("it has another version of PyTorch's format than 1001")
     facts = run(machine)
     little = dict(facts.items).get("little_endian") if type(facts) is Pairs else None
-    if little is not True:
-        raise Malformed("its numbers are not little-endian")
+    if type(little) is not bool:
+        raise Malformed("it does not say in which order the bytes of its numbers are")
     found = run(machine)
     keys = run(machine)
     if type(keys) is not list or not all(type(key) is str for key in keys) or len(set(keys)) != len(keys):
         raise Malformed("the keys of its storages are not a list of texts")
     for key in keys:
-        _read(machine, storages, key)
+        _read(machine, storages, key, little)
     if machine.at != len(machine.data):
         raise Malformed(f"{len(machine.data) - machine.at:,} bytes follow its end")
     return found
 
 
-def _read(machine: Machine, storages: Storages, key: str) -> None:
+def _native(data: Bytes, storage: Storage, where: str) -> Bytes:
+    """Numbers whose bytes lie the other way round, as this machine has them; as PyTorch does, by the type of
+    the storage. Plain bytes have no order that could be known."""
+    tensors: Any = registry.family("torch").module("pickles")
+    try:
+        dtype = tensors.dtype_of(storage.kind)
+        if storage.kind.name == "UntypedStorage" and storage.calls:
+            raise NotReadError("its bytes are big-endian, and not said to be of one type")
+        size = tensors.item_size(dtype) // (2 if dtype.startswith("complex") else 1)
+        if data.size % size:
+            raise NotReadError(f"it has {data.size:,} bytes, which are not numbers of {size}")
+    except NotReadError as error:
+        raise IncompatibleError(
+            f"{where}: the storage {storage.key[:40]!r}: {error}; load it with torch.load, if you trust its "
+            "author, and save the result with saver.dump"
+        ) from None
+    return np.ascontiguousarray(data.reshape(-1, size)[:, ::-1]).reshape(-1)
+
+
+def _read(machine: Machine, storages: Storages, key: str, little: bool) -> None:
     storage = storages.found.get(key)
     if storage is None:
         raise Malformed(f"the storage {key[:40]!r} is not used")
@@ -118,4 +135,5 @@ def _read(machine: Machine, storages: Storages, key: str) -> None:
         size = count * tensors.item_size(tensors.dtype_of(storage.kind))
     except NotReadError as error:
         raise Malformed(str(error)) from None
-    storage.data = np.frombuffer(machine.take(size), np.uint8)
+    data = np.frombuffer(machine.take(size), np.uint8)
+    storage.data = data if little else _native(data, storage, "it")
