@@ -236,10 +236,10 @@ def open_file(source: Source, format: str | None = None) -> Opened:
             raise
         chosen, path = found
         blob = mapped.open_file(path)
-    return _opened(blob, _beside(path), chosen)
+    return _opened(blob, beside_of(path), chosen)
 
 
-def _beside(path: str) -> formats.Beside:
+def beside_of(path: str) -> formats.Beside:
     """Opens files in the folder of this one, and nowhere else, whatever a file says."""
 
     def opened(name: str) -> Blob:

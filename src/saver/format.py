@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -33,6 +33,30 @@ class Loss(Said, msgspec.Struct, frozen=True):
 
     def _line(self) -> str:
         return f"{self.place}: {self.what}"
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What folders of a tool record about a model that lies in them. `ident` distinguishes it from others
+    with the same content; `model` is a name for what is at the place itself, and begins that of what is below
+    it. `time` is in seconds since 1970. `losses` are what a version has no room for."""
+
+    ident: str = ""
+    model: str = ""
+    time: float | None = None
+    author: str = ""
+    metrics: Mapping[str, float] = {}
+    labels: Mapping[str, str] = {}
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    losses: tuple[Loss, ...] = ()
+
+
+class Around(NamedTuple):
+    """What a folder says of the models below it: `records` by their places, relative to the folder, and the
+    places that were `read` for it, in which no model lies."""
+
+    records: Mapping[str, Recorded]
+    read: Sequence[str] = ()
 
 
 class Chosen(NamedTuple):
@@ -90,6 +114,11 @@ class Reads(Format):
     def first_of(self, path: str) -> str | None:
         """The file to open for a folder, or for the beginning of several files' names; None if it is not one
         of this format's."""
+        return None
+
+    def around(self, folder: str, names: Sequence[str]) -> Around | None:
+        """What this folder records of models below it; `names` are those in it. None if it is not one of this
+        format's. Raises nothing but OSError: what cannot be read is left out, and said as a loss."""
         return None
 
 
