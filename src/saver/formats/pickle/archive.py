@@ -16,6 +16,7 @@ import numpy as np
 
 from saver.errors import DamagedError, IncompatibleError, LimitExceededError
 from saver.formats._blobs import BlobFile
+from saver.formats._packing import ArrayBlob
 from saver.formats.pickle.contents import FACTOR, FLOOR, mapped_whole
 from saver.storage import Blob
 from saver.tensors import Bytes
@@ -117,14 +118,27 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """The bytes of an entry, compared with their sum."""
-        entry = self._entry(name)
-        self._charge(entry)
-        found = self.array(name).tobytes()
-        if zlib.crc32(found) != entry.CRC:
+        self._charge(self._entry(name))
+        return self.sound(name).tobytes()
+
+    def sound(self, name: str) -> Bytes:
+        """The same as `array`, compared with their sum."""
+        found = self.array(name)
+        if zlib.crc32(found.data) != self._entry(name).CRC:
             raise DamagedError(
                 f"{self._blob.name}: the bytes of {name[:80]!r} are not what was written; restore a copy"
             )
         return found
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the entries."""
+        return list(self._entries)
+
+    def inner(self, name: str) -> Archive:
+        """An archive that is an entry of this one."""
+        data = self.sound(name)
+        return Archive(ArrayBlob(data, f"{self._blob.name}: {name[:80]}"))
 
     def array(self, name: str) -> Bytes:
         """The bytes of an entry, where they are in the mapped file if they are stored as they are."""

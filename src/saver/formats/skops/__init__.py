@@ -1,0 +1,60 @@
+"""Files of skops, read without importing what they name.
+
+Format: a zip archive with `schema.json`, a tree of what `skops.io` saved, and arrays beside it. Its nodes
+become the inert values that pickles become too (`saver.pickled`), so what the families know of pickled
+estimators holds for these files, and what no family knows is refused by name.
+"""
+
+from __future__ import annotations
+
+from saver.errors import SaverError
+from saver.format import Beside, Reads
+from saver.formats._blobs import SCHEMA, ends_as_skops
+from saver.formats.pickle import archive
+from saver.formats.pickle.archive import Archive
+from saver.formats.pickle.machine import Machine
+from saver.formats.pickle.opening import opened_value, value_of
+from saver.formats.skops.nodes import Nodes
+from saver.opened import Opened
+from saver.pickled import Inert
+from saver.storage import Blob
+from saver.strict import strict_json
+
+
+class Skops(Reads):
+    """A file of `skops.io.dump`."""
+
+    name = "skops"
+    title = "a file of skops"
+    endings = (".skops",)
+
+    def recognizes(self, blob: Blob) -> bool:
+        """Whether it is a zip archive with a schema."""
+        if blob.read(0, 4) != archive.MAGIC:
+            return False
+        if ends_as_skops(blob):
+            return True
+        try:
+            return Archive(blob).has(SCHEMA)
+        except SaverError:
+            return False
+
+    def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
+        """The value as one part, or a dict with names as its parts. Nothing is imported or called.
+
+        Raises IncompatibleError, which names all that has no data form.
+        """
+        found = Archive(blob)
+        schema = strict_json(found.read(SCHEMA), f"{blob.name}: {SCHEMA}")
+        machine = Machine(found.mapped.data)
+
+        def read(machine: Machine) -> Inert:
+            return Nodes(found, machine).root(schema)
+
+        root = value_of(machine, blob.name, "a file of skops", read)
+        version = schema.get("_skops_version")
+        told = "a file of skops" + (f" {version[:40]}" if type(version) is str else "")
+        return opened_value(root, machine, blob, found.mapped, blob.size, told)
+
+
+FORMAT = Skops()
