@@ -38,10 +38,12 @@ class Loss(Said, msgspec.Struct, frozen=True):
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """What folders of a tool record about a model that lies in them. `ident` distinguishes it from others
     with the same content; `model` is a name for what is at the place itself, and begins that of what is below
-    it. `time` is in seconds since 1970. `losses` are what a version has no room for."""
+    it; `given` says that people chose it. `time` is in seconds since 1970. `losses` are what a version has no
+    room for."""
 
     ident: str = ""
     model: str = ""
+    given: bool = False
     time: float | None = None
     author: str = ""
     metrics: Mapping[str, float] = {}

@@ -125,7 +125,7 @@ class Migration:
         merged, rest, pieces = Recorded(), path, path.split("/")
         for count in range(len(pieces) + 1):
             for each in self._walk.records.get("/".join(pieces[:count]), ()):
-                rest = "/".join(pieces[count:]) if each.model else rest
+                rest = "/".join(pieces[count:]) if each.model and (each.given or not merged.given) else rest
                 merged = _merged(merged, each)
         return merged, rest
 
@@ -227,10 +227,10 @@ def _hash_of_all(digest: str, read: Sequence[Blob]) -> str:
 
 def _merged(a: Recorded, b: Recorded) -> Recorded:
     return Recorded(
-        ident=a.ident + b.ident, model=b.model or a.model, time=a.time if b.time is None else b.time,
-        author=b.author or a.author, metrics={**a.metrics, **b.metrics}, labels={**a.labels, **b.labels},
-        tags=(*a.tags, *b.tags), notes="\n\n".join(filter(None, (a.notes, b.notes))),
-        losses=(*a.losses, *b.losses),
+        ident=a.ident + b.ident, model=a.model if a.given and not b.given else b.model or a.model,
+        given=a.given or b.given, time=a.time if b.time is None else b.time, author=b.author or a.author,
+        metrics={**a.metrics, **b.metrics}, labels={**a.labels, **b.labels}, tags=(*a.tags, *b.tags),
+        notes="\n\n".join(filter(None, (a.notes, b.notes))), losses=(*a.losses, *b.losses),
     )  # fmt: skip
 
 
