@@ -81,7 +81,8 @@ def runs(tmp_path: Path) -> Path:
         model(here / "artifacts" / "model", {"w": np.full(3, at)}, run)
         write(here / "artifacts" / "plots" / "roc.svg", "<svg/>")
     about = "creation_timestamp: 1700000005000\ncurrent_stage: Production\ndescription: the best\n"
-    about += f"name: fraud-clf\nrun_id: {'b' * 32}\nsource: file:///elsewhere/mlruns/1/{'b' * 32}/artifacts/model\nversion: 1\n"
+    source = f"file:///elsewhere/mlruns/1/{'b' * 32}/artifacts/model"
+    about += f"name: fraud-clf\nrun_id: {'b' * 32}\nsource: {source}\nversion: 1\n"
     write(root / "models" / "fraud-clf" / "meta.yaml", "name: fraud-clf\ndescription: null\n")
     write(root / "models" / "fraud-clf" / "version-1" / "meta.yaml", about)
     write(root / "models" / "fraud-clf" / "aliases" / "champion", "1")
@@ -241,3 +242,75 @@ WRONG = (
 def test_other_yaml_is_refused(text: str) -> None:
     with pytest.raises(NotReadError):
         parse(text)
+
+
+def exported(value: Any, folder: Path) -> Any:
+    """A value, written as a model folder and loaded by MLflow."""
+    pyfunc = pytest.importorskip("mlflow.pyfunc")
+    saver.dump(value, folder / "m.saver")
+    found = saver.export(folder / "m.saver", folder / "m", format="mlflow")
+    assert (found.losses, found.format) == ((), "mlflow")
+    return pyfunc.load_model(str(folder / "m"))
+
+
+@pytest.mark.slow
+@pytest.mark.shows("MLflow model folders", "save", "load")
+@pytest.mark.filterwarnings("ignore")
+def test_a_pipeline_predicts_in_mlflow(tmp_path: Path) -> None:
+    pandas, pipeline = pytest.importorskip("pandas"), pytest.importorskip("sklearn.pipeline")
+    linear, scaling = (
+        pytest.importorskip("sklearn.linear_model"),
+        pytest.importorskip("sklearn.preprocessing"),
+    )
+    frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 3)), columns=["a", "b", "c"])
+    fitted = pipeline.make_pipeline(scaling.StandardScaler(), linear.LogisticRegression())
+    fitted.fit(frame, frame["a"] > 0)
+    loaded = exported(fitted, tmp_path)
+    assert np.array_equal(loaded.predict(frame), fitted.predict(frame))
+    assert loaded.metadata.get_input_schema().input_names() == ["a", "b", "c"]
+    assert np.array_equal(loaded.predict(frame[["c", "a", "b"]]), fitted.predict(frame)), "by name"
+    assert np.array_equal(saver.load(tmp_path / "m").predict(frame), fitted.predict(frame))
+    needed = (tmp_path / "m" / "requirements.txt").read_text().splitlines()
+    assert any(each.startswith("scikit-learn==") for each in needed)
+    assert parse((tmp_path / "m" / "conda.yaml").read_text())["name"] == "mlflow-env"
+    assert parse((tmp_path / "m" / "python_env.yaml").read_text())["dependencies"] == ["-r requirements.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_modules_and_boosters_predict_in_mlflow(tmp_path: Path) -> None:
+    torch, xgboost = pytest.importorskip("torch"), pytest.importorskip("xgboost")
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout())
+    expected = net.eval()(torch.from_numpy(x).float()).detach().numpy()
+    assert np.array_equal(exported({"net": net.train()}, tmp_path / "a").predict(x), expected)
+    booster = xgboost.train({}, xgboost.DMatrix(x, x[:, 0]), 3)
+    assert np.array_equal(exported(booster, tmp_path / "b").predict(x), booster.predict(xgboost.DMatrix(x)))
+
+
+def test_several_parts_and_what_does_not_predict_are_refused(tmp_path: Path) -> None:
+    saver.dump({"a": [1], "b": 2}, tmp_path / "m.saver")
+    with pytest.raises(IncompatibleError, match="2 parts"):
+        saver.export(tmp_path / "m.saver", tmp_path / "m", format="mlflow")
+    assert not (tmp_path / "m").exists()
+    saver.export(tmp_path / "m.saver", tmp_path / "m", format="mlflow", parts=["a"])
+    from saver.integrations import mlflow
+
+    with pytest.raises(IncompatibleError, match="does not predict"):
+        mlflow._load_pyfunc(str(tmp_path / "m" / "model.saver"))
+
+
+def test_what_a_file_says_of_its_packages_cannot_add_lines(tmp_path: Path) -> None:
+    from saver.file import open_file
+    from saver.formats.mlflow.writing import files
+
+    saver.dump({"a": 1}, tmp_path / "m.saver")
+    opened = open_file(tmp_path / "m.saver")
+    evil = {"x\n--index-url": "1", "numpy": "1\nevil", "-r": "1", "pandas": "2.0.1+local", "a b": "1"}
+    opened.manifest.environment["packages"] = evil
+    opened.manifest.environment["python"] = "3\n- evil"
+    found = files(opened, "a")
+    assert "evil" not in "".join(found.values())
+    assert "index-url" not in "".join(found.values())
+    assert "pandas==2.0.1" in found["requirements.txt"].splitlines()

@@ -9,13 +9,18 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from saver import format as formats
 from saver.disk import mapped
+from saver.encoding import encode_opened
 from saver.errors import IncompatibleError, SaverError, quoted
-from saver.format import Around, Beside, Reads
+from saver.file import content_of
+from saver.format import Around, Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats.mlflow.runs import MLMODEL, around, read_meta
+from saver.formats.mlflow.writing import MODEL, files
 from saver.opened import Opened
-from saver.storage import Blob
+from saver.storage import Blob, Bytes, Progress
 
 _KEYS = ("pickled_model", "model_data", "data", "model_path", "model_file", "model_uri", "python_model")
 """What flavours call the file or folder with the model."""
@@ -23,8 +28,9 @@ _KEYS = ("pickled_model", "model_data", "data", "model_path", "model_file", "mod
 _FILES = 1000
 
 
-class MLflow(Reads):
-    """A folder with an `MLmodel` file. It is known by its folder alone."""
+class MLflow(Reads, Writes):
+    """A folder with an `MLmodel` file. It is known by its folder alone. What is written holds a Saver file,
+    which `saver.integrations.mlflow` loads."""
 
     name = "mlflow"
     title = "a model folder of MLflow"
@@ -60,6 +66,21 @@ class MLflow(Reads):
         if found is None:
             raise IncompatibleError(f"{blob.name} is of no format that Saver reads")
         return found.open(blob, beside)
+
+    def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
+        """Write one part as a model for `mlflow.pyfunc`."""
+        opened = chosen.opened
+        if len(chosen.parts) != 1:
+            raise IncompatibleError(
+                f"{opened.where}: there are {len(chosen.parts)} parts in it, and a model folder of MLflow "
+                "holds one model; choose that part"
+            )
+        only = opened.only(chosen.parts)
+        document = msgspec.structs.replace(only.manifest, tensors={}, packs=(), transaction="")
+        out.add(f"/{MODEL}", content_of(document, encode_opened(only, progress), progress))
+        for name, text in files(opened, chosen.parts[0]).items():
+            out.add(f"/{name}", Bytes(text.encode()))
+        return []
 
     def around(self, folder: str, names: Sequence[str]) -> Around | None:
         """Runs, logged models and registered models."""

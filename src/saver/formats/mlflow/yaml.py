@@ -35,9 +35,8 @@ def parse(text: str) -> dict[str, Any]:
 
 class _Text:
     def __init__(self, text: str) -> None:
-        lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
-        self._lines = [line for line in lines if line != "---" and not line.lstrip().startswith("#")]
-        self._at = 0
+        self._lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+        self._at = int(self._lines[0] == "---")
 
     def whole(self) -> Any:
         found = self._block(0, 0) if self._next() is not None else {}
@@ -46,8 +45,8 @@ class _Text:
         return found
 
     def _next(self) -> int | None:
-        """The indentation of the next line that is not blank; None at the end."""
-        while self._at < len(self._lines) and not self._lines[self._at]:
+        """The indentation of the next line that is neither blank nor a comment; None at the end."""
+        while self._at < len(self._lines) and self._lines[self._at].lstrip()[:1] in ("", "#"):
             self._at += 1
         if self._at == len(self._lines):
             return None
@@ -108,7 +107,7 @@ class _Text:
             return _quoted(_folded(pieces))
         while self._at < len(self._lines) and self._lines[self._at]:
             line = self._lines[self._at]
-            if len(line) - len(line.lstrip(" ")) <= indent:
+            if len(line) - len(line.lstrip(" ")) <= indent or line.lstrip().startswith("#"):
                 break
             pieces.append(line.strip())
             self._at += 1
