@@ -148,7 +148,7 @@ CONTRACTS = {
     ),
     "saver.formats": (
         "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
-        "tensors", "tree", "encoding", "opened", "compare", "file", "format", "formats",
+        "tensors", "tree", "encoding", "environment", "opened", "compare", "file", "format", "formats",
         "registry", "codec", "pickled",
     ),
     "saver.migrating": (

@@ -146,7 +146,7 @@ def test_every_estimator_that_skops_saves_predicts_what_it_did(tmp_path: Path) -
     assert refused == SPLINES
 
 
-def test_a_file_is_imported_and_is_no_archive_of_numpy(tmp_path: Path) -> None:
+def test_a_file_is_imported_and_not_taken_for_an_archive_of_numpy(tmp_path: Path) -> None:
     skops, linear = pytest.importorskip("skops.io"), pytest.importorskip("sklearn.linear_model")
     x = np.random.default_rng(0).normal(size=(40, 3))
     model = linear.LogisticRegression().fit(x, x[:, 0] > 0)

@@ -84,7 +84,7 @@ def read_text(path: str, limit: int = _LIMIT) -> str | None:
 
 
 def read_meta(folder: str, name: str = META) -> dict[str, Any] | None:
-    """What a file of MLflow says of its folder; None if it is not there, or is none."""
+    """What a file of MLflow says of its folder; None if it is not there, or cannot be read."""
     text = read_text(os.path.join(folder, name))
     try:
         return None if text is None else parse(text)
