@@ -299,3 +299,33 @@ def test_every_byte_that_is_changed_and_every_cut_is_an_error_of_saver_or_an_obj
             refused += 1
     record_property("hostile files", tried)
     assert refused > tried * 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.shows("skops", "save")
+def test_what_is_written_loads_in_skops_and_predicts_the_same(tmp_path: Path) -> None:
+    skops, ensemble = pytest.importorskip("skops.io"), pytest.importorskip("sklearn.ensemble")
+    pipeline, scaling = pytest.importorskip("sklearn.pipeline"), pytest.importorskip("sklearn.preprocessing")
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    forest = ensemble.RandomForestClassifier(5, random_state=0)
+    fitted = pipeline.make_pipeline(scaling.StandardScaler(), forest).fit(x, x[:, 0] > 0)
+    saver.dump({"model": fitted, "n": 1}, tmp_path / "m.saver")
+    with pytest.raises(IncompatibleError, match="choose its part"):
+        saver.export(tmp_path / "m.saver", tmp_path / "m.skops")
+    found = saver.export(tmp_path / "m.saver", tmp_path / "m.skops", parts=["model"])
+    assert (found.format, found.losses) == ("skops", ())
+    trusted = skops.get_untrusted_types(file=tmp_path / "m.skops")
+    assert set(trusted) <= {"sklearn.tree._tree.Tree"}
+    judged = skops.load(tmp_path / "m.skops", trusted=trusted)
+    assert np.array_equal(judged.predict_proba(x), fitted.predict_proba(x))
+    assert np.array_equal(saver.load(tmp_path / "m.skops").predict_proba(x), fitted.predict_proba(x))
+
+
+def test_what_skops_cannot_write_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("skops.io")
+    cluster = pytest.importorskip("sklearn.cluster")
+    birch = cluster.Birch().fit(np.random.default_rng(0).normal(size=(20, 2)))
+    saver.dump(birch, tmp_path / "m.saver")
+    with pytest.raises(IncompatibleError, match="skops cannot write it"):
+        saver.export(tmp_path / "m.saver", tmp_path / "m.skops")
+    assert not (tmp_path / "m.skops").exists()

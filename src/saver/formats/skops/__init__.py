@@ -7,8 +7,10 @@ estimators holds for these files, and what no family knows is refused by name.
 
 from __future__ import annotations
 
-from saver.errors import SaverError
-from saver.format import Beside, Reads
+from collections.abc import Sequence
+
+from saver.errors import IncompatibleError, SaverError
+from saver.format import Beside, Export, Loss, Reads, WritesObjects, missing
 from saver.formats._blobs import SCHEMA, ends_as_skops
 from saver.formats.pickle import archive
 from saver.formats.pickle.archive import Archive
@@ -21,12 +23,13 @@ from saver.storage import Blob
 from saver.strict import strict_json
 
 
-class Skops(Reads):
-    """A file of `skops.io.dump`."""
+class Skops(Reads, WritesObjects):
+    """A file of `skops.io.dump`. Objects of any library are written that skops takes."""
 
     name = "skops"
     title = "a file of skops"
     endings = (".skops",)
+    extra = "skops"
 
     def recognizes(self, blob: Blob) -> bool:
         """Whether it is a zip archive with a schema."""
@@ -55,6 +58,21 @@ class Skops(Reads):
         version = schema.get("_skops_version")
         told = "a file of skops" + (f" {version[:40]}" if type(version) is str else "")
         return opened_value(root, machine, blob, found.mapped, blob.size, told)
+
+    def _exported(self, export: Export) -> Sequence[Loss]:
+        try:
+            from skops import io
+        except ImportError:
+            raise missing("skops", self.extra) from None
+        try:
+            io.dump(export.obj, export.out.path(""))
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # of skops, or of a class that it asks for its state
+            raise IncompatibleError(
+                f"{export.place}: skops cannot write it: {type(error).__name__}: {error!s:.300}"
+            ) from error
+        return []
 
 
 FORMAT = Skops()
