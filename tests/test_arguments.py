@@ -98,6 +98,19 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "progress": CALLBACKS,
             },
         ),
+        "migrate": Door(
+            saver.migrate,
+            {"folder": folder, "store": store},
+            {
+                "folder": PATHS,
+                "store": [3, None, "", "a\0b", ["a"], b"a"],
+                "names": [3, [3], {3: "a"}, {"a": "a b"}, {"a": None}],
+                "apart": FLAGS,
+                "leave": [3, [3]],
+                "dry_run": FLAGS,
+                "progress": CALLBACKS,
+            },
+        ),
         "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
         "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
         "Saver": Door(

@@ -89,6 +89,8 @@ def test_a_project_of_torch_save_moves_over_and_goes_on(tmp_path: Path) -> None:
         "net(torch.ones(1, 2)).backward()\noptimizer.step()\n"
         "state = {'model_state_dict': net.state_dict(), 'optimizer_state_dict': optimizer.state_dict()}\n"
         "torch.save({**state, 'epoch': 4, 'loss': loss}, 'net.pt')\n"
+        "import os\nos.makedirs('experiments', exist_ok=True)\n"
+        "torch.save(net.state_dict(), 'experiments/other_v1.pt')\n"
     )
     page = "\n".join(blocks("docs/migrating.md", "python"))
     assert "0 missing" not in run(old + page, tmp_path)

@@ -77,7 +77,7 @@ CONTRACTS = {
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",
-        "framework", "random_states", "fingerprint", "training_log", "pickled", "families",
+        "framework", "random_states", "fingerprint", "training_log", "pickled", "format", "families",
     ),
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
@@ -141,19 +141,24 @@ CONTRACTS = {
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
-    "saver.format": ("errors", "page", "registry", "storage", "opened"),
+    "saver.example": (),
+    "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
     "saver.exporting": (
         "arguments", "disk", "errors", "file", "format", "human", "line", "opened", "page", "storage",
         "streams",
     ),
     "saver.formats": (
         "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
-        "callers", "tensors", "tree", "encoding", "opened", "compare", "file", "format", "formats",
-        "registry", "codec", "pickled",
+        "callers", "tensors", "tree", "encoding", "environment", "opened", "compare", "file", "format",
+        "formats", "registry", "codec", "pickled",
+    ),
+    "saver.migrating": (
+        "arguments", "details", "disk", "encoding", "errors", "file", "format", "human", "line", "opened",
+        "page", "repo", "storage", "store", "times", "trust", "migrating",
     ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
-        "description", "exporting", "file", "streams", "compare", "restoring", "line",
+        "description", "exporting", "format", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
@@ -366,8 +371,8 @@ def test_the_public_names_are_these() -> None:
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
         "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
-        "VersionWarning", "describe", "diff", "dump", "dumps", "export", "load", "loads", "register",
-        "restore", "verify",
+        "VersionWarning", "describe", "diff", "dump", "dumps", "export", "load", "loads", "migrate",
+        "register", "restore", "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 27
+    assert len(saver.__all__) <= 28
     assert all(hasattr(saver, name) for name in saver.__all__)

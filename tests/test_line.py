@@ -56,12 +56,14 @@ CALLS: dict[str, Callable[[saver.Saver], object]] = {
     "restore": _of_a_file(lambda path: saver.restore(path, {"w": LARGE["w"] * 0}, progress=True)),
     "diff": _of_a_file(lambda path: saver.diff(path, path.replace("a.", "b."), progress=True)),
     "verify": _of_a_file(lambda path: saver.verify(path, progress=True)),
+    "migrate": lambda s: saver.migrate(Path(str(s.storage)).parent, f"{s.storage}-copy", progress=True),
 }
 
 
 def test_every_call_that_takes_progress_is_tried() -> None:
     methods = {f"Saver.{name}": each for name, each in inspect.getmembers(saver.Saver, inspect.isfunction)}
     functions = {name: getattr(saver, name) for name in saver.__all__ if hasattr(file, name)}
+    functions["migrate"] = saver.migrate
     taking = {
         name
         for name, each in (methods | functions).items()

@@ -32,6 +32,7 @@ from saver.errors import (
 if TYPE_CHECKING:
     from saver.exporting import export
     from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
+    from saver.migrating import migrate
     from saver.policy import Every, Keep, OnSignal
     from saver.registration import register
     from saver.repo.version import Version
@@ -64,6 +65,7 @@ __all__ = [
     "export",
     "load",
     "loads",
+    "migrate",
     "register",
     "restore",
     "verify",
@@ -79,6 +81,7 @@ _LATER = {
     "Saver": "saver.saver",
     "Version": "saver.repo.version",
     "export": "saver.exporting",
+    "migrate": "saver.migrating",
     "register": "saver.registration",
 }
 """Names whose modules are imported on first use: code that only uses one file needs no store, and the command

@@ -241,7 +241,7 @@ def open_file(source: Source, format: str | None = None) -> Opened:
             raise
         chosen, path = found
         blob = mapped.open_file(path)
-    return _opened(blob, _beside(path), chosen)
+    return _opened(blob, beside_of(path), chosen)
 
 
 def _known(first: Blob, chosen: formats.Reads | None) -> bool:
@@ -249,7 +249,7 @@ def _known(first: Blob, chosen: formats.Reads | None) -> bool:
     return chosen is not None or formats.of_content(first) is not None
 
 
-def _beside(path: str) -> formats.Beside:
+def beside_of(path: str) -> formats.Beside:
     """Opens files in the folder of this one, and nowhere else, whatever a file says."""
 
     def opened(name: str) -> Blob:

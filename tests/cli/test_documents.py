@@ -112,6 +112,7 @@ COMMANDS: Mapping[str, type[msgspec.Struct]] = {
     "export iris@1 iris.npz": documents.Exported,
     "convert iris.saver other.npz": documents.Converted,
     "import iris.saver lily --tag best": documents.Imported,
+    "migrate . other": documents.Migrated,
     "plot iris@1": documents.Runs,
     "plot iris@1 iris.saver --metric loss": documents.Runs,
 }

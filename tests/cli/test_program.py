@@ -134,7 +134,7 @@ def test_a_warning_is_one_line_that_cannot_steer_a_terminal():
     assert done.stderr == "warning: a\\x1b[2Jb\n"
 
 
-@pytest.mark.parametrize("name", ["ls", "show", "tag", "rm", "gc", "check", "export", "import"])
+@pytest.mark.parametrize("name", ["ls", "show", "tag", "rm", "gc", "check", "export", "import", "migrate"])
 def test_every_command_of_a_store_takes_its_place_and_json(name):
     output = runner().invoke(program, [name, "-h"]).stdout
     assert "--store DIR" in output

@@ -34,6 +34,7 @@ from saver.documents.differences import (
     Status,
     Value,
 )
+from saver.documents.migrations import Came, Left, Migrated, migrated
 from saver.documents.piece import Number, Piece, Whole, document, utc
 from saver.documents.runs import (
     Differing,
@@ -74,6 +75,7 @@ __all__ = [
     "Annotated",
     "Array",
     "ArrayChange",
+    "Came",
     "Checked",
     "Collected",
     "Converted",
@@ -93,10 +95,12 @@ __all__ = [
     "Finding",
     "Imported",
     "LastSave",
+    "Left",
     "ListedVersion",
     "Log",
     "Loss",
     "MetricChange",
+    "Migrated",
     "Model",
     "Models",
     "Moved",
@@ -125,6 +129,7 @@ __all__ = [
     "converted",
     "document",
     "entry",
+    "migrated",
     "utc",
     "version",
 ]
@@ -132,5 +137,6 @@ __all__ = [
 Document: TypeAlias = (
     Models | Versions | Imported | Exported | Converted | Deleted | Tags | TagMoved | Description | Difference
     | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven | Log | Annotated | Pruned
+    | Migrated
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

@@ -35,3 +35,13 @@ class BlobFile(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+SCHEMA = "schema.json"
+"""The entry of an archive of skops that describes it."""
+
+
+def ends_as_skops(blob: Blob) -> bool:
+    """Whether the last entry of a zip archive is the schema, which skops writes last."""
+    end = blob.read(max(0, blob.size - 200))
+    return SCHEMA.encode() + b"PK\5\6" in end or SCHEMA.encode() + b"PK\6\6" in end

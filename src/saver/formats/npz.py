@@ -16,7 +16,7 @@ from blake3 import blake3
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, release, widenings
-from saver.formats._blobs import BlobFile
+from saver.formats._blobs import BlobFile, ends_as_skops
 from saver.formats._npy import HEADER, header, parsed
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
 from saver.formats._writing import PIECE, spread
@@ -40,7 +40,8 @@ class Npz(Reads, Writes):
         """Whether it is a zip archive whose first entry is an array."""
         start = blob.read(0, 30)
         length = int.from_bytes(start[26:28], "little")
-        return start[:4] == b"PK\3\4" and blob.read(30, 30 + length).endswith(_ENDING.encode())
+        is_array = start[:4] == b"PK\3\4" and blob.read(30, 30 + length).endswith(_ENDING.encode())
+        return is_array and not ends_as_skops(blob)
 
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
         """The arrays as one part, a dict of them. Those that are compressed go to a temporary file."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from saver.errors import DamagedError, IncompatibleError, LimitExceededError
 from saver.formats._blobs import BlobFile
+from saver.formats._packing import ArrayBlob
 from saver.formats.pickle.contents import FACTOR, FLOOR, mapped_whole
 from saver.storage import Blob
 from saver.tensors import Bytes
@@ -121,6 +122,16 @@ class Archive:
         entry = self._entry(name)
         self._charge(entry)
         return self.checked(name).tobytes()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the entries."""
+        return list(self._entries)
+
+    def inner(self, name: str) -> Archive:
+        """An archive that is an entry of this one."""
+        data = self.checked(name)
+        return Archive(ArrayBlob(data, f"{self._blob.name}: {name[:80]}"))
 
     def array(self, name: str) -> Bytes:
         """The bytes of an entry, where they are in the mapped file if they are stored as they are."""
