@@ -10,6 +10,7 @@ FAMILY = Family(
     extra="keras",
     classes="saver.families.keras:classes.json",
     codecs="saver.families.keras.codecs",
+    files="saver.families.keras.files",
     run="saver.families.keras.run",
     change=Change(
         "problem",
