@@ -14,6 +14,7 @@ from saver.formats._blobs import BlobFile
 from saver.formats._hdf5 import BROKEN, MAGIC, DataSets, library
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
 from saver.formats._writing import PIECE, spread
+from saver.formats.keras import older
 from saver.opened import Opened
 from saver.reading.arrays import Array
 from saver.storage import Blob, Progress
@@ -32,10 +33,13 @@ class Hdf5(Reads, Writes):
         return blob.read(0, len(MAGIC)) == MAGIC
 
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
-        """The data sets as one part, a dict of arrays by their paths. Attributes are not read."""
+        """The data sets as one part, a dict of arrays by their paths; of a model of Keras, the model. Other
+        attributes are not read."""
         h5py = library()
         try:
             with h5py.File(BlobFile(blob), "r") as file, Spool(blob.name, limit_of(blob.size)) as spool:
+                if older.CONFIG in file.attrs:
+                    return older.open_model(blob)
                 return _opened(DataSets(h5py, blob.name), file, blob, spool)
         except SaverError:
             raise

@@ -11,6 +11,7 @@ FAMILY = Family(
     classes="saver.families.keras:classes.json",
     codecs="saver.families.keras.codecs",
     files="saver.families.keras.files",
+    older="saver.families.keras.older",
     run="saver.families.keras.run",
     change=Change(
         "problem",

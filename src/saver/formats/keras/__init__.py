@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats.keras import writing
+from saver.formats.keras import older, writing
 from saver.formats.keras.reading import Model, Weights, document, opened, version_of
 from saver.formats.pickle.archive import MAGIC, Archive
 from saver.opened import Opened
@@ -51,7 +51,11 @@ class Keras(Reads, Writes):
         config = document(archive.read(CONFIG), blob.name, CONFIG)
         weights = Weights(archive.checked(WEIGHTS), blob.name, blob.size)
         version = version_of(metadata.get("keras_version") if type(metadata) is dict else None)
-        found = Model(config, weights.all(), _vocabularies(archive, blob))
+        arrays, words = weights.all(), _vocabularies(archive, blob)
+        if older.older().is_older(version):
+            found = older.model_of(config, arrays, words, blob.name)
+        else:
+            found = Model(config, arrays, words)
         return opened(found, blob, archive.mapped, blob.size, version)
 
     def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:

@@ -39,7 +39,8 @@ class Model(NamedTuple):
     """What was read: the JSON of a configuration, and arrays by their paths in the file of the weights.
 
     `ordered` is None, or the arrays of layers in the order of older files, those of the model itself last;
-    `optimizer` are then those of its optimizer.
+    `optimizer` are then those of its optimizer. `older` says that the configuration was not written by this
+    major version of Keras, which has other random generators.
     """
 
     config: Any
@@ -47,6 +48,12 @@ class Model(NamedTuple):
     vocabularies: Mapping[str, list[str]]
     ordered: list[list[TensorData]] | None = None
     optimizer: tuple[TensorData, ...] = ()
+    older: bool = False
+
+
+def rate(value: float) -> TensorData:
+    """The rate of an optimizer as one of its variables."""
+    return TensorData("F32", (), np.array([value], np.float32).view(np.uint8))
 
 
 def files() -> ModuleType:
@@ -93,7 +100,7 @@ class _ModelCodec(Codec):
             encoder.refuse(f"{error}. Saver made none of it; see docs/frameworks.md for what can be loaded")
         state: dict[str, Value] = {"config": found.config, "compiled": found.compiled}
         state |= _state(obj, found.compiled, encoder)
-        state["generators"] = {} if found.seedless else None
+        state["generators"] = {} if found.seedless and not obj.older else None
         state["frozen"] = [] if found.trainable else None
         order = ("config", "compiled", "variables", "adapters", "generators", "vocabularies", "frozen",
                  "optimizers", "ordered")  # fmt: skip
@@ -211,7 +218,7 @@ class Weights:
         if "dtype" not in found.attrs:
             return False
         kind = self.h5py.h5a.open(found.id, b"dtype")
-        return kind.shape == () and kind.get_storage_size() <= 64 and found.attrs["dtype"] == _BRAIN
+        return bool(kind.shape == () and kind.get_storage_size() <= 64 and found.attrs["dtype"] == _BRAIN)
 
 
 def document(text: bytes, where: str, what: str) -> Any:

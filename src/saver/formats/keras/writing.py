@@ -137,7 +137,8 @@ def _variables(state: Mapping[str, Any]) -> Iterator[_Variable]:
 
 
 def _optimizer(settings: Any) -> Any:
-    return settings["optimizer"].get("class_name")
+    found = settings.get("optimizer")
+    return found.get("class_name") if type(found) is dict else None
 
 
 def _name(ref: Any) -> str:
