@@ -49,9 +49,12 @@ class KerasJson(Reads, Writes):
                 texts = older.Texts(weights.h5py, mapped_whole(held), held.name)
                 ordered = older.ordered_arrays(texts, file, "", arrays, held.name)
         version = version_of(config.get("keras_version") if type(config) is dict else None)
-        if ordered is not None or older.older().is_older(version):
-            config, _ = older.as_now({**config, "compile_config": None}, None, blob.name)
-        found = Model(config, arrays if ordered is None else {}, {}, ordered, older=ordered is not None)
+        if ordered is not None:
+            found = Model(older.as_now(config, None, blob.name)[0], {}, {}, ordered, older=True)
+        elif older.older().is_older(version):
+            found = older.model_of(config, arrays, {}, blob.name)
+        else:
+            found = Model(config, arrays, {})
         return opened(found, held, mapped_whole(held), blob.size + held.size, version)
 
     def base(self, path: str) -> str:

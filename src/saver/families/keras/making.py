@@ -29,6 +29,10 @@ _COMPILED = frozenset(
 )  # fmt: skip
 
 
+_SEED = "seed_generator_state"
+"""Keras' name for the position of a random generator."""
+
+
 def configuration(root: Any) -> tuple[Any, Any]:
     """The configuration of a model or layer, and how it was compiled; None if it was not."""
     with serialization_lib.ObjectSharingScope(), warnings.catch_warnings():
@@ -52,7 +56,8 @@ def made(config: Any, custom: Mapping[str, Any], charge: Callable[[int], None]) 
     if backend.backend() == "torch":  # whose modules would keep what variables are without values
         return _made(config, custom, Layer)
     for variable in waiting:
-        variable._initializer = Zeros()  # what was saved comes next
+        if variable.name != _SEED:  # which files of Keras leave as the configuration has it
+            variable._initializer = Zeros()  # what was saved comes next
         variable._deferred_initialize()
     return found
 

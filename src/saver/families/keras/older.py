@@ -43,6 +43,7 @@ _UNKNOWN = frozenset(("TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceM
 
 _ONE_KERNEL = frozenset(("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"))
 
+_AROUND = frozenset(("keras_version", "backend", "class_name", "module", "config"))
 _GONE_OPTIMIZER = frozenset(("jit_compile", "is_legacy_optimizer", "decay"))
 _OPS = "keras.src.ops."
 _REGISTERED = re.compile(r"[^\W\d]\w*>[^\W\d]\w*")
@@ -58,12 +59,7 @@ def modern(config: Any, kind: str = "") -> Any:
     if type(config) is list:
         return [modern(item, kind) for item in config]
     if type(config) is str and _REGISTERED.fullmatch(config) and (kind in _KINDS or kind == "activation"):
-        return {
-            "module": "builtins",
-            "class_name": "function",
-            "config": config,
-            "registered_name": "function",
-        }
+        return {"module": "builtins", "class_name": "function", "config": config}
     if type(config) is not dict:
         return config
     if "class_name" not in config:
@@ -91,14 +87,7 @@ def modern(config: Any, kind: str = "") -> Any:
         elif module is None:
             package, _, name = name.rpartition(">")
             module, config = package or "Custom", {"registered_name": config["class_name"], **config}
-    left = (
-        "keras_version",
-        "backend",
-        "class_name",
-        "module",
-        "config",
-        *(["build_config"] if admitted(module, name, own) else []),
-    )
+    left = _AROUND | {"build_config"} if admitted(module, name, own) else _AROUND
     rest = {key: modern(item) for key, item in config.items() if key not in left}
     found = {"module": module, "class_name": name, "config": _settings(name, own, kind), **rest}
     if "inbound_nodes" in config and type(config["inbound_nodes"]) is list:

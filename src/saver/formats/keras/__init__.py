@@ -41,8 +41,8 @@ class Keras(Reads, Writes):
         """The model as the only part."""
         archive = Archive(blob)
         for name in archive.names:
-            words = name.startswith(_ASSETS) and name.endswith((_WORDS, "/"))
-            if name not in (CONFIG, METADATA, WEIGHTS) and not words:
+            asset = name.startswith(_ASSETS) and name.endswith((_WORDS, "/"))
+            if name not in (CONFIG, METADATA, WEIGHTS) and not asset:
                 raise IncompatibleError(
                     f"{blob.name}: it holds the file {name[:80]!r}, which only a class of its author's "
                     "reads; load it with Keras, and save the model with saver.dump"

@@ -24,6 +24,9 @@ _TRAINING, _WEIGHTS, _OPTIMIZER = "training_config", "model_weights", "optimizer
 _STATE = "optimizer/vars/"
 _TOP = "top_level_model_weights"
 _HEAP = re.compile(rb"GCOL\x01\0\0\0(.{8})", re.DOTALL)
+_DENSE = re.compile("/_(query|key|value|output)_dense/")
+"""Layers in an attention, which Keras 2 kept in private attributes."""
+
 _ROOM = 256 << 20
 _NAMES = 1_000_000
 
@@ -86,14 +89,18 @@ def model_of(config: Any, arrays: dict[str, TensorData], words: dict[str, list[s
         arrays = {name: data for name, data in arrays.items() if name not in own}
         listed = older().with_rate(listed, now["optimizer"], rate)
         arrays |= {f"{_STATE}{at}": data for at, data in enumerate(listed)}
-    kept = {name: data for name, data in arrays.items() if not name.startswith("metrics/")}
+    kept = {
+        _DENSE.sub(r"/\1_dense/", name): data
+        for name, data in arrays.items()
+        if not name.startswith("metrics/")
+    }
     return Model(found, kept, words, older=True)
 
 
 def ordered_arrays(
     texts: Texts, file: Any, group: str, arrays: dict[str, TensorData], where: str
 ) -> list[list[TensorData]]:
-    """The arrays of each layer in order, those of the model itself last. `group` holds them; "" is the root."""
+    """The arrays of each layer in order, those of the model itself last, in this group; "" is the root."""
     root = file[group] if group else file
     start = f"{group}/" if group else ""
     layers = texts.texts(root, "layer_names")

@@ -214,7 +214,7 @@ def _in_config(found: Written, path: str, words: list[Any]) -> None:
     """Put words where the layer takes them from its configuration."""
     here = dict(files().places(found.config))
     layer = here.get(path.removesuffix("/_lookup_layer")) or {"config": {}}
-    if "vocabulary" not in layer["config"]:
+    if "vocabulary" not in layer["config"] or layer["config"].get("output_mode") == "tf_idf":
         raise IncompatibleError(
             f"{found.opened.where}: the words of {path!r} have no place in the configuration; write a .keras "
             "file, or, if a word has a line break, a Saver file"
