@@ -241,7 +241,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
-    "huggingface": ("transformers",), "hdf5": ("h5py",),
+    "huggingface": ("transformers",), "_hdf5": ("h5py",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 
@@ -281,7 +281,7 @@ def test_the_core_names_no_library() -> None:
 def test_a_declaration_needs_nothing_of_its_library(module: str) -> None:
     """So the policy and everything that only reads a file work where the library is not installed."""
     family = registry.family(module.rpartition(".")[2])
-    for name in (module, family.references, family.reading, family.pickles):
+    for name in (module, family.references, family.reading, family.pickles, family.files, family.older):
         if name:
             roots = {root.partition(".")[0] for root in imports_of(MODULES[name])}
             assert roots <= {*sys.stdlib_module_names, "numpy", "msgspec", "saver"}, name

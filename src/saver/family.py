@@ -135,6 +135,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `reading`: `READERS`, `TEXTS` and others, by codec: how trees are shown and compared; does not import
       the library.
     - `pickles`: how objects of the library lie in pickles (see `saver.pickled`); does not import the library.
+    - `files`: how the library's own files hold its objects, and `older`: how those of other versions did;
+      they do not import the library.
     - `run`: `FRAMEWORK`, what a training run needs.
     - `facts`: `hardware()` and `generators()`, what goes into the record of the environment.
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
@@ -167,6 +169,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     references: str = ""
     reading: str = ""
     pickles: str = ""
+    files: str = ""
+    older: str = ""
     run: str = ""
     facts: str = ""
     fingerprints: str = ""

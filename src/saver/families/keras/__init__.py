@@ -10,6 +10,8 @@ FAMILY = Family(
     extra="keras",
     classes="saver.families.keras:classes.json",
     codecs="saver.families.keras.codecs",
+    files="saver.families.keras.files",
+    older="saver.families.keras.older",
     run="saver.families.keras.run",
     change=Change(
         "problem",

@@ -15,6 +15,7 @@ from saver.codec import Codec, Decoder, Encoder
 from saver.families.keras import making
 from saver.families.keras.arrays import decoded, encoded
 from saver.families.keras.configs import Configurations, described, is_own, is_registered
+from saver.families.keras.files import TRAINABLE
 from saver.families.keras.optimizers import OptimizerCodec, OptimizerRestorer
 from saver.families.keras.state import Optimized, State, compiled, put, state_of
 from saver.families.keras.walking import saveables
@@ -55,7 +56,7 @@ class LayerCodec(Codec):
             )
         found: dict[str, Value] = {
             "config": described(config, encoder),
-            "compiled": {path: described(each, encoder) for path, each in settings.items() if each},
+            "compiled": {path: described(each, encoder) for path, each in sorted(settings.items()) if each},
         }
         for function in _functions(obj):
             encoder.check(_check_function, function)
@@ -114,22 +115,24 @@ def _encoded_state(state: State, encoder: Encoder) -> dict[str, Value]:
 
     found: dict[str, Value] = {
         "variables": {
-            path: {name: encoded(array, encoder, *_steps(path), name) for name, array in own.items()}
-            for path, own in state.variables.items()
+            path: {name: encoded(array, encoder, *_steps(path), name) for name, array in sorted(own.items())}
+            for path, own in sorted(state.variables.items())
         },
-        "adapters": {path: listed(own, *_steps(path), "adapters") for path, own in state.adapters.items()},
+        "adapters": {
+            path: listed(own, *_steps(path), "adapters") for path, own in sorted(state.adapters.items())
+        },
         "generators": {
             path: [[int(number) for number in position] for position in own]
-            for path, own in state.generators.items()
+            for path, own in sorted((state.generators or {}).items())
         },
         "vocabularies": {
             path: encoder.own(words, *_steps(path), "vocabulary")
-            for path, words in state.vocabularies.items()
+            for path, words in sorted(state.vocabularies.items())
         },
         "frozen": state.frozen,
         "optimizers": {
-            path: {"variables": listed(own.variables, *_steps(path), "optimizer"), "places": own.places}
-            for path, own in state.optimizers.items()
+            path: {"places": own.places, "variables": listed(own.variables, *_steps(path), "optimizer")}
+            for path, own in sorted(state.optimizers.items())
         },
     }
     return found
@@ -140,8 +143,8 @@ def _steps(path: str) -> list[str]:
 
 
 def _decoded_state(found: Any, decoder: Decoder) -> State:
-    frozen = found["frozen"]
-    if type(frozen) is not list or any(type(path) is not str for path in frozen):
+    frozen, generators, ordered = found["frozen"], found["generators"], found.get("ordered")
+    if frozen is not None and (type(frozen) is not list or any(type(path) is not str for path in frozen)):
         raise ValueError("the paths of frozen layers are not texts")
     return State(
         {
@@ -149,16 +152,20 @@ def _decoded_state(found: Any, decoder: Decoder) -> State:
             for path, own in found["variables"].items()
         },
         {path: [decoded(ref, decoder) for ref in own] for path, own in found["adapters"].items()},
-        {path: [_position(each) for each in own] for path, own in found["generators"].items()},
+        generators
+        if generators is None
+        else {path: [_position(each) for each in own] for path, own in generators.items()},
         {path: decoder.own(words) for path, words in found["vocabularies"].items()},
         frozen,
         {path: _optimized(each, decoder) for path, each in found["optimizers"].items()},
+        ordered if ordered is None else [[decoded(ref, decoder) for ref in own] for own in ordered],
     )
 
 
 def _optimized(found: Any, decoder: Decoder) -> Optimized:
     places = found["places"]
-    if places is not None and (type(places) is not list or any(type(place) is not int for place in places)):
+    known = places is None or places == TRAINABLE
+    if not known and (type(places) is not list or any(type(place) is not int for place in places)):
         raise ValueError("the places of the variables of an optimizer are not integers")
     return Optimized([decoded(ref, decoder) for ref in found["variables"]], places)
 
@@ -184,6 +191,8 @@ class LayerRestorer(Restorer):
         if type(node) is not Node or node.codec != LayerCodec.name:
             saved.refuse(f"{told(node)} was saved, not a layer or model of Keras; take it from `load`")
         found: Any = node.state
+        if found.get("ordered") is not None:
+            saved.refuse("its variables are in the order of an older file; take it from `load`")
         try:
             report = _report(found, target, saved)
         except (TypeError, AttributeError, KeyError) as error:

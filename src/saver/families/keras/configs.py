@@ -88,14 +88,16 @@ def _described_object(config: Any, encoder: Encoder) -> Value:
     if not set(config) <= FIELDS or "config" not in config:
         encoder.refuse("its configuration holds a dict with the key 'class_name'; rename that key")
     fields = {key: value for key, value in config.items() if key not in NAMES}
+    registered = config.get("registered_name")
     if name in VALUES or admitted(module, name, config["config"]):
         named = {"class_name": name} if module is None else {"class_name": name, "module": module}
         encoder.check(check_object, named | fields)
         return named | _fields(fields, encoder)  # type: ignore[operator]
     if name == "function":
-        found = _user_function(fields.pop("config"))
+        registered = fields.pop("config")
+        found = _user_function(registered)
     else:
-        found = _user_class(module, name, config.get("registered_name"))
+        found = _user_class(module, name, registered)
     if found is None:
         shown = config["config"] if name == "function" else name
         encoder.refuse(
@@ -103,7 +105,8 @@ def _described_object(config: Any, encoder: Encoder) -> Value:
             "reviewed nor one of yours that Keras knows; decorate yours with "
             "keras.saving.register_keras_serializable()"
         )
-    return {"class_name": encoder(found)} | _fields(fields, encoder)  # type: ignore[operator]
+    named = {"class_name": encoder(found), "registered_name": registered}
+    return named | _fields(fields, encoder)  # type: ignore[operator]
 
 
 def _scopes() -> Iterator[Mapping[str, Any]]:
@@ -183,7 +186,7 @@ class Configurations:
         return {"module": tree.get("module"), "class_name": name, "registered_name": None, **rest}
 
     def _user_object(self, tree: dict[str, Any]) -> dict[str, Any]:
-        if not set(tree) <= FIELDS - {"registered_name", "module"}:
+        if not set(tree) <= FIELDS - {"module"}:
             raise ValueError(f"an object in a configuration has the fields {sorted(tree)!r:.200}")
         check_calls(tree)
         found = self._decoder(tree["class_name"])
@@ -192,7 +195,7 @@ class Configurations:
             return {"module": "builtins", "class_name": "function", "config": key, "registered_name": key}
         if not issubclass(found, KINDS):
             raise ValueError(f"{found.__qualname__} is not a class that Keras makes from a configuration")
-        rest = {field: self.of(value) for field, value in tree.items() if field != "class_name"}
+        rest = {field: self.of(value) for field, value in tree.items() if field not in NAMES}
         return {"module": "saver", "class_name": key, "registered_name": key, **rest}
 
     def _name(self, found: Any) -> str:

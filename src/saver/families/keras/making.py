@@ -19,6 +19,8 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving import serialization_lib
 from keras.src.trainers.trainer import Trainer
 
+from saver.families.keras.plain import plain
+
 _COMPILED = frozenset(
     (
         "optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly",
@@ -27,49 +29,17 @@ _COMPILED = frozenset(
 )  # fmt: skip
 
 
+_SEED = "seed_generator_state"
+"""Keras' name for the position of a random generator."""
+
+
 def configuration(root: Any) -> tuple[Any, Any]:
     """The configuration of a model or layer, and how it was compiled; None if it was not."""
     with serialization_lib.ObjectSharingScope(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is refused anyway
         config = serialization_lib.serialize_keras_object(root)
     compiled = config.pop("compile_config", None) or None
-    return _plain(config, {}), _plain(compiled, {})
-
-
-def _plain(config: Any, shared: dict[int, int]) -> Any:
-    """A configuration without the compile settings of models within models, and with shared objects counted:
-    Keras names them by their addresses."""
-    if isinstance(config, (list, tuple)):
-        return [_plain(item, shared) for item in config]
-    if not isinstance(config, dict):
-        return config
-    named = "class_name" in config
-    found = {
-        key: _plain(item, shared) for key, item in config.items() if not (named and key == "compile_config")
-    }
-    if named and str(config.get("module")).startswith(
-        "keras.src.backend."
-    ):  # an optimizer's class of a backend
-        found["module"] = "keras.optimizers"
-    if named and _is_value(config):
-        found.pop("shared_object_id", None)
-    elif named and "shared_object_id" in config:
-        found["shared_object_id"] = shared.setdefault(config["shared_object_id"], len(shared))
-    return found
-
-
-_VALUES = (
-    "keras.constraints",
-    "keras.dtype_policies",
-    "keras.initializers",
-    "keras.quantizers",
-    "keras.regularizers",
-)
-
-
-def _is_value(config: Any) -> bool:
-    """Whether an object has no state, so that it does not matter who shares it."""
-    return config.get("module") in _VALUES or config["class_name"] in ("DTypePolicy", "FloatDTypePolicy")
+    return plain(config, {}), plain(compiled, {})
 
 
 def made(config: Any, custom: Mapping[str, Any], charge: Callable[[int], None]) -> Any:
@@ -86,7 +56,8 @@ def made(config: Any, custom: Mapping[str, Any], charge: Callable[[int], None]) 
     if backend.backend() == "torch":  # whose modules would keep what variables are without values
         return _made(config, custom, Layer)
     for variable in waiting:
-        variable._initializer = Zeros()  # what was saved comes next
+        if variable.name != _SEED:  # which files of Keras leave as the configuration has it
+            variable._initializer = Zeros()  # what was saved comes next
         variable._deferred_initialize()
     return found
 

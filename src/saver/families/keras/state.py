@@ -15,42 +15,49 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.trainers.trainer import Trainer
 from numpy.typing import NDArray
 
-from saver.families.keras import vocabularies
+from saver.families.keras import ordered, vocabularies
 from saver.families.keras.arrays import numpy_of
+from saver.families.keras.files import TRAINABLE
 from saver.families.keras.waiting import waiting
-from saver.families.keras.walking import saveables
+from saver.families.keras.walking import OTHERS, saveables
 
 Arrays = dict[str, NDArray[Any]]
 
 
 class Optimized(msgspec.Struct):
-    """The variables of an optimizer; `places` are those that it trains, by their places in the weights of the
-    model, and None if it was not built."""
+    """The variables of an optimizer; `places` are those that it trains: `TRAINABLE` for all that are
+    trainable, otherwise by their places in the weights of the model, and None if it was not built."""
 
     variables: list[NDArray[Any]]
-    places: list[int] | None
+    places: list[int] | str | None
 
 
 class State(msgspec.Struct):
     """What is in a model beside its configuration, by the paths of its layers.
 
     `adapters` are all variables of layers with LoRA, whose own files merge them; `frozen` the paths of layers
-    that are not trainable; `generators` the positions of random generators. `optimizers` are those of the
-    model itself, whose path is empty, and of models within it.
+    that are not trainable; `generators` the positions of random generators; both are None if they are as the
+    configuration makes them, which is all that Keras' own files say. `optimizers` are those of the model
+    itself, whose path is empty, and of models within it.
+
+    `ordered` is None, or the variables of the layers of a model in the order of Keras' older files, those of
+    the model itself last; then `variables` is empty.
     """
 
     variables: dict[str, Arrays]
     adapters: dict[str, list[NDArray[Any]]]
-    generators: dict[str, list[NDArray[Any]]]
+    generators: dict[str, list[NDArray[Any]]] | None
     vocabularies: dict[str, list[str] | list[int]]
-    frozen: list[str]
+    frozen: list[str] | None
     optimizers: dict[str, Optimized]
+    ordered: list[list[NDArray[Any]]] | None = None
 
 
 def state_of(root: Any) -> State:
     """The state of a model or layer now. Raises ValueError, saying what to do, if it cannot be saved."""
     synchronize(root)
-    state = State({}, {}, {}, {}, [], {})
+    frozen, generators = list[str](), dict[str, list[NDArray[Any]]]()
+    state = State({}, {}, generators, {}, frozen, {})
     for path, saveable in saveables(root):
         if not isinstance(saveable, Layer):
             continue
@@ -61,12 +68,12 @@ def state_of(root: Any) -> State:
             state.variables[path] = {name: numpy_of(value) for name, value in own.items()}
         if getattr(saveable, "lora_enabled", False):
             state.adapters[path] = [numpy_of(variable) for variable in _all(saveable)]
-        if generators := saveable._seed_generators:
-            state.generators[path] = [numpy_of(generator.state) for generator in generators]
+        if own_generators := saveable._seed_generators:
+            generators[path] = [numpy_of(generator.state) for generator in own_generators]
         if words := vocabularies.of(saveable):
             state.vocabularies[path] = words
         if not saveable.trainable:
-            state.frozen.append(path)
+            frozen.append(path)
         if (optimizer := _optimizer_of(saveable)) is not None:
             state.optimizers[path] = _optimized(optimizer, saveable)
     return state
@@ -116,6 +123,8 @@ def _optimized(optimizer: Any, model: Any) -> Optimized:
     variables = [numpy_of(variable) for variable in optimizer.variables]
     if not optimizer.built:
         return Optimized(variables, None)
+    if [*map(id, optimizer._trainable_variables)] == [*map(id, model.trainable_variables)]:
+        return Optimized(variables, TRAINABLE)
     places = {id(variable): place for place, variable in enumerate(model.weights)}
     trained = [places.get(id(variable), -1) for variable in optimizer._trainable_variables]
     if -1 in trained:
@@ -129,22 +138,30 @@ def _optimized(optimizer: Any, model: Any) -> Optimized:
 def put(root: Any, state: State) -> None:
     """Let a model or layer with the same architecture have a state. Raises ValueError if it does not fit."""
     synchronize(root)
-    named = (state.variables, state.adapters, state.generators, state.vocabularies, state.optimizers)
+    if state.ordered is not None:
+        ordered.put(root, state.ordered)
+    generators = state.generators
+    named = (state.variables, state.adapters, generators or {}, state.vocabularies, state.optimizers)
     left = set[str]().union(*named)
     found = []
-    for path, saveable in saveables(root):
+    for path, saveable in saveables(root, others=True):
+        if isinstance(saveable, OTHERS):
+            left = {each for each in left if each != path and not each.startswith(f"{path}/")}
         if not isinstance(saveable, Layer):
             continue
         found.append((path, saveable))
         left.discard(path)
-        saveable.load_own_variables(Store(state.variables.get(path, {})))
+        if state.ordered is None:
+            saveable.load_own_variables(Store(state.variables.get(path, {})))
         _assign(_all(saveable), state.adapters.get(path), path)
-        _assign_generators(saveable, state.generators.get(path, []), path)
+        if generators is not None:
+            _assign_generators(saveable, generators.get(path, []), path)
         if path in state.vocabularies:
             vocabularies.put(saveable, state.vocabularies[path])
     if left:
         raise ValueError(f"there are no layers at {', '.join(sorted(left)[:4])!r:.200}")
-    _freeze(found, set(state.frozen))
+    if state.frozen is not None:
+        _freeze(found, set(state.frozen))
     for path, saveable in found:
         optimizer = _optimizer_of(saveable)
         if path in state.optimizers and optimizer is not None:
@@ -186,10 +203,27 @@ def _freeze(layers: list[tuple[str, Any]], frozen: set[str]) -> None:
                 variable.trainable = layer._trainable
 
 
+def _trained(optimizer: Any, model: Any, arrays: list[NDArray[Any]]) -> list[Any]:
+    """What an optimizer with these variables trained: all that is trainable now, or all that was before some
+    layers were frozen."""
+    now: list[Any] = model.trainable_variables
+    able = {id(each) for _, layer in saveables(model) for each in getattr(layer, "_trainable_variables", ())}
+    before = [variable for variable in model.weights if id(variable) in able]
+    if len(before) == len(now):
+        return now
+    probe = type(optimizer).from_config(optimizer.get_config())
+    probe.build(before)
+    shapes = [tuple(variable.shape) for variable in probe.variables]
+    return before if shapes == [array.shape for array in arrays] else now
+
+
 def put_optimizer(optimizer: Any, model: Any, state: Optimized) -> None:
     """Let an optimizer of the model have a state; it is built for the variables that it trained, once."""
     weights = model.weights
-    if state.places is not None and not optimizer.built:
+    if state.places == TRAINABLE and not optimizer.built:
+        optimizer.build(_trained(optimizer, model, state.variables))
+        optimizer.built = True
+    elif isinstance(state.places, list) and not optimizer.built:
         if not all(0 <= p < len(weights) for p in state.places) or len({*state.places}) < len(state.places):
             raise ValueError("the optimizer trains variables that the model does not have")
         optimizer.build([weights[place] for place in state.places])

@@ -34,6 +34,8 @@ def of(layer: Any) -> list[Any] | None:
 def put(layer: Any, words: Any) -> None:
     """Let a lookup have these words. Raises ValueError if it does not take them."""
     text = _is_lookup(layer) and layer.vocabulary_dtype == "string"
+    if _is_lookup(layer) and not text and type(words) is list:
+        words = [int(word) if type(word) is str else word for word in words]  # a text of Keras' own files
     if (
         not _is_lookup(layer)
         or type(words) is not list

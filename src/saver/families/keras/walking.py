@@ -16,19 +16,25 @@ from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.saving.saving_lib import _walk_saveable
 from keras.src.utils import naming
 
-_OTHERS = (BaseOptimizer, Metric, Loss)
+OTHERS = (BaseOptimizer, Metric, Loss)
 """What a model holds beside layers; the optimizer is saved by itself."""
 
 _DEPTH = 200
 
 
-def saveables(root: Any) -> Iterator[tuple[str, Any]]:
-    """Every layer once, with its path, a layer before those in it: its load may make them."""
-    yield from _below(root, "", set(), 0)
+def saveables(root: Any, others: bool = False) -> Iterator[tuple[str, Any]]:
+    """Every layer once, with its path, a layer before those in it: its load may make them; and the `OTHERS`
+    that layers hold, without what is in those."""
+    for path, found in _below(root, "", set(), 0):
+        if others or not isinstance(found, OTHERS):
+            yield path, found
 
 
 def _below(saveable: Any, path: str, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
-    if id(saveable) in seen or isinstance(saveable, _OTHERS):
+    if isinstance(saveable, OTHERS):
+        yield path, saveable
+        return
+    if id(saveable) in seen:
         return
     if depth > _DEPTH:
         raise ValueError("layers are nested too deep")

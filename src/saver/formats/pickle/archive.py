@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import stat
 import struct
 import zipfile
 import zlib
@@ -63,6 +64,11 @@ class Archive:
             self._map = mapped_whole(self._blob)
         return self._map
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all entries."""
+        return tuple(self._entries)
+
     def has(self, name: str) -> bool:
         """Whether there is an entry of this name."""
         return name in self._entries
@@ -86,12 +92,14 @@ class Archive:
             name = entry.filename
             if "\\" in name or name.startswith("/") or ".." in name.split("/") or "\0" in entry.orig_filename:
                 raise self._wrong(f"an entry is called {name[:80]!r}")
+            if stat.S_ISLNK(entry.external_attr >> 16):
+                raise self._wrong(f"{name[:80]!r} is a link")
             if entry.flag_bits & ~_KNOWN_FLAGS:
                 raise self._wrong(
                     f"{name[:80]!r} has the flags {entry.flag_bits:#x}, as if it were encrypted"
                 )
             if entry.compress_type not in (_STORED, _DEFLATED):
-                raise self._wrong(f"{name[:80]!r} is compressed in a way that PyTorch does not use")
+                raise self._wrong(f"{name[:80]!r} is compressed in another way than deflate")
             if entry.compress_type == _STORED and entry.compress_size != entry.file_size:
                 raise self._wrong(f"{name[:80]!r} has two sizes")
             start = self._start(entry)
