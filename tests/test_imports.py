@@ -62,7 +62,7 @@ CONTRACTS = {
     "saver.uses": ("trust",),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
-    "saver.disk": ("errors", "storage", "disk"),
+    "saver.disk": ("errors", "forks", "storage", "disk"),
     "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
     "saver.git": (),
     "saver.environment": ("errors", "tree", "registry", "git"),
@@ -77,7 +77,7 @@ CONTRACTS = {
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",
-        "framework", "random_states", "fingerprint", "training_log", "pickled", "families",
+        "framework", "random_states", "fingerprint", "training_log", "pickled", "format", "families",
     ),
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
@@ -141,7 +141,8 @@ CONTRACTS = {
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
         "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
     ),
-    "saver.format": ("errors", "page", "registry", "storage", "opened"),
+    "saver.example": (),
+    "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
     "saver.exporting": (
         "arguments", "disk", "errors", "file", "format", "human", "line", "opened", "page", "storage",
         "streams",
@@ -153,7 +154,7 @@ CONTRACTS = {
     ),
     "saver.store": (
         "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
-        "description", "exporting", "file", "streams", "compare", "restoring", "line",
+        "description", "exporting", "format", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",

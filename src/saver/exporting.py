@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,7 +16,7 @@ from saver.disk.durable import NewFile
 from saver.disk.files import FILES
 from saver.errors import CannotWriteError, SaverError
 from saver.file import open_file
-from saver.format import Chosen, Loss, Out, Writes, by_ending, named
+from saver.format import DEFAULT, Chosen, Loading, Loss, Out, Writes, by_ending, named
 from saver.human import size
 from saver.line import Showing, shown
 from saver.opened import Opened
@@ -59,22 +59,32 @@ def export(
     *,
     format: str | None = None,
     parts: Iterable[str] | None = None,
+    trust: Iterable[str] = (),
+    classes: Mapping[str, Any] | None = None,
+    limit: int | str | None = None,
+    example: Any = None,
     progress: Showing = None,
 ) -> Exported:
     """Write what a file holds to another file, in the format of another tool. Returns what was written, with
     `losses`: all that the format cannot hold.
 
     The format is that of the ending of `target`, or `format`: see docs/formats.md. `path` is a file that
-    Saver can open, whatever wrote it. Builds no objects, so no class needs to be trusted. What is written is
-    durable and whole when this returns; a file at `target` is replaced, a folder only if it is empty.
+    Saver can open, whatever wrote it. What is written is durable and whole when this returns; a file at
+    `target` is replaced, a folder only if it is empty.
+
+    Most formats are written without building objects, so no class needs to be trusted. Those that are written
+    from an object, such as ONNX, load it: `trust`, `classes` and `limit` are those of `saver.load`. Some
+    objects are written only if it is known what they are called with: `example` is an array, a tensor, a
+    frame, a dict of them by name, or a tuple of several arguments.
 
     Raises IncompatibleError if the format can hold nothing of it, CannotWriteError if it could not be
     written, and the errors of `saver.load` for `path`.
     """
     progress = arguments.callback("progress", progress)
+    loading = Loading(arguments.loading(trust, classes, limit), limit, example)
     names = None if parts is None else arguments.texts("parts", parts)
     path_of(target, "target")
-    return export_opened(open_file(path), target, format, names, progress)
+    return export_opened(open_file(path), target, format, names, loading, progress)
 
 
 def export_opened(
@@ -82,11 +92,12 @@ def export_opened(
     target: Target,
     format: str | None = None,
     parts: Sequence[str] | None = None,
+    loading: Loading = DEFAULT,
     progress: Progress | None = None,
 ) -> Exported:
     """Write an opened version or file, as `export` does."""
     path = path_of(target, "path")
-    chosen = Chosen(opened, tuple(dict.fromkeys(opened.trees if parts is None else parts)))
+    chosen = Chosen(opened, tuple(dict.fromkeys(opened.trees if parts is None else parts)), loading)
     for part in chosen.parts:
         opened.tree(part)
     found = _format(path, format)

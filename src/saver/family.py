@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -132,6 +132,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
     - `frames`: `frame_of(columns)`, which makes a data frame.
 
+    `exports` are the formats of other tools that its objects are written in while they are live, and for each
+    the module whose `export` does it (see `saver.format.WritesObjects`).
+
     `user_codecs` are codecs that take only the user's own classes. `homes` are public modules that export
     objects which do not record their module; `misnamed` are compiled modules whose classes record another
     module than theirs: the recorded name, and the one that leads to them. `zips` is the function that writes
@@ -160,6 +163,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     facts: str = ""
     fingerprints: str = ""
     frames: str = ""
+    exports: Mapping[str, str] = {}
     homes: tuple[str, ...] = ()
     misnamed: Mapping[str, str] = {}
     change: Change = OTHERS
@@ -171,6 +175,11 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         """One of the modules above; None if the family does not have it."""
         name: str = getattr(self, what)
         return imported(name) if name else None
+
+    def exporter(self, format: str) -> Callable[[Any], Any]:
+        """The function that writes objects of the library in one of the formats of `exports`."""
+        found: Callable[[Any], Any] = imported(self.exports[format]).export
+        return found
 
     def takes_class(self, codec: str) -> bool:
         """Whether nodes of this codec name a class at all."""

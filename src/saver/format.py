@@ -3,22 +3,27 @@
 A format is a module in `formats/`, or in an installed distribution (an entry point in the group
 `saver.formats`), whose constant `FORMAT` derives from `Reads`, from `Writes`, or from both. Its library is
 imported only once it is needed.
+
+What only a live object can be written as, such as a compiled graph, derives from `WritesObjects`: the
+object is loaded under trust, and the family of its class writes it.
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from saver import registry
 from saver.errors import IncompatibleError, SaverError, quoted
+from saver.example import of_data
 from saver.opened import Opened
 from saver.page import Said
 from saver.storage import Blob, Content, Progress
+from saver.trust import Allowed
 
 Beside: TypeAlias = Callable[[str], Blob]
 """Opens another file in the folder of the first one, by its name."""
@@ -35,11 +40,24 @@ class Loss(Said, msgspec.Struct, frozen=True):
         return f"{self.place}: {self.what}"
 
 
+class Loading(NamedTuple):
+    """How an object is loaded that a format is written from: `trust` and `limit` are those of `saver.load`,
+    `example` is what the object is called with, if the caller said so."""
+
+    trust: Iterable[str] | Allowed = ()
+    limit: int | str | None = None
+    example: Any = None
+
+
+DEFAULT = Loading()
+
+
 class Chosen(NamedTuple):
     """What to write: some parts of an opened version or file."""
 
     opened: Opened
     parts: tuple[str, ...]
+    loading: Loading = DEFAULT
 
 
 class Out(ABC):
@@ -104,10 +122,74 @@ class Writes(Format):
 
     @abstractmethod
     def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
-        """Write the parts, a tensor at a time, and say what the format cannot hold. Builds no objects.
+        """Write the parts, a tensor at a time, and say what the format cannot hold. Builds no objects, unless
+        it derives from `WritesObjects`.
 
         Raises IncompatibleError, before anything is written, if nothing of them can be held.
         """
+
+
+class Export(NamedTuple):
+    """What a family writes in a format of another tool: the object, on the CPU, and where messages say that
+    it is, such as `$.model`.
+
+    `example` is what the object is called with: an array, a tensor, a frame, a dict of them by name, or a
+    tuple of several arguments. The caller gave it, or the data that the version records says its shape and
+    dtype; None if neither is the case. The file, or the files of a folder, are written to `out`.
+    """
+
+    obj: Any
+    place: str
+    example: Any
+    out: Out
+
+
+class WritesObjects(Writes):
+    """A format that is written from one live object, by the family of its class.
+
+    A family names a module for it in `exports` of its declaration. The module's `export(export: Export)`
+    writes the object, and returns the losses. It raises IncompatibleError, which says what cannot be
+    written, before anything is. A package that it cannot import is one of `extra`, the extra of Saver.
+    """
+
+    extra: ClassVar[str]
+
+    def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
+        """Load the part and let its family write it."""
+        part, opened, loading = self.part(chosen), chosen.opened, chosen.loading
+        place = f"{opened.where}: $.{part}" if opened.manifest.whole else opened.where
+        found = opened.load(loading.trust, [part], device="cpu", limit=loading.limit, progress=progress)
+        example = of_data(opened.manifest.data) if loading.example is None else loading.example
+        return self._exported(Export(found[part], place, example, out))
+
+    def part(self, chosen: Chosen) -> str:
+        """The part to write. Raises IncompatibleError unless it is the only one that was chosen."""
+        if len(chosen.parts) != 1:
+            raise IncompatibleError(
+                f"{chosen.opened.where}: {self.title} holds one object; choose its part with parts= "
+                f"(--part): {', '.join(chosen.parts[:20])}"
+            )
+        return chosen.parts[0]
+
+    def _exported(self, export: Export) -> Sequence[Loss]:
+        kind = type(export.obj)
+        known = (registry.in_use(base.__module__.partition(".")[0]) for base in kind.__mro__)
+        family = next((each for each in known if each is not None and self.name in each.exports), None)
+        told = f"{export.place}: {kind.__module__}.{kind.__qualname__} cannot be written as {self.title}"
+        if family is None:
+            able = [each for each in registry.families() if self.name in each.exports]
+            listed = ", ".join(each.distribution or each.packages[0] for each in able)
+            raise IncompatibleError(f"{told}, which is written from objects of {listed}")
+        try:
+            losses: Sequence[Loss] = family.exporter(self.name)(export)
+        except ModuleNotFoundError as error:
+            raise missing((error.name or str(error)).partition(".")[0], self.extra) from error
+        except (SaverError, OSError, MemoryError):
+            raise
+        except Exception as error:  # the library that converts it may raise what it likes
+            said = " ".join(str(error).split())[:500]
+            raise IncompatibleError(f"{told}: {type(error).__name__}: {said}") from error
+        return losses
 
 
 F = TypeVar("F", bound=Format)

@@ -234,16 +234,22 @@ class Store:
         *,
         format: str | None = None,
         parts: Iterable[str] | None = None,
+        trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None,
+        limit: int | str | None = None,
+        example: Any = None,
         progress: Showing = None,
     ) -> Exported:
         """Write a version to a file, or a folder, in the format of its ending, or in `format`; without
         either, to a Saver file, which holds everything. Returns what was written and what was lost: see
-        `saver.export`."""
+        `saver.export`. If the version records its training data, that serves as the `example`."""
         from saver.exporting import export_opened
+        from saver.format import Loading
 
         progress = arguments.callback("progress", progress)
+        loading = Loading(arguments.loading(trust, classes, limit), limit, example)
         names = None if parts is None else arguments.texts("parts", parts)
-        return export_opened(self._open(ref), path, format, names, progress)
+        return export_opened(self._open(ref), path, format, names, loading, progress)
 
 
 def _index(ident: str) -> Index:

@@ -49,3 +49,15 @@ def test_what_is_there_stays_without_force(store: saver.Saver) -> None:
     assert Path("a.npz").read_text() == "precious"
     assert run("convert", "a.saver", "a.npz", "--force").exit_code == 0
     error_of(run("convert", "nowhere.saver", "b.npz"), exit_code=3)
+
+
+def test_an_example_is_a_shape_or_a_file(store: saver.Saver) -> None:
+    """And is read before anything is written."""
+    saver.dump({"w": np.arange(9.0)}, "a.saver")
+    for given in ("1x3x8:float64", "a.saver"):
+        assert run("convert", "a.saver", "a.npz", "-f", "--trust", "x.*", "--example", given).exit_code == 0
+    assert "no such" in error_of(run("convert", "a.saver", "b.npz", "--example", "b.npy"), exit_code=3)
+    done = run("convert", "a.saver", "b.npz", "--example", "1x3:nope")
+    assert done.exit_code == 2
+    assert "'nope' is not a dtype" in done.stderr
+    assert not Path("b.npz").exists()

@@ -202,7 +202,7 @@ def test_a_forged_table_is_refused_or_read(
 
 
 def fields_of(data: bytes) -> list[tuple[int, int, int]]:
-    """Where each field begins, where its value does, and where it ends; none if it is no message."""
+    """Where each field begins, where its value does, and where it ends; none if it is not a message."""
     found, at, view = [], 0, memoryview(data)
     try:
         while at < len(data):

@@ -139,3 +139,9 @@ def test_a_range_may_be_open() -> None:
 def test_a_range_that_ends_before_it_begins_is_suggested_the_other_way_round() -> None:
     with pytest.raises(BadNameError, match=r"write iris@3\.\.7"):
         parse_range("iris@7..3")
+
+
+@pytest.mark.parametrize("sign", ["-", ":", ",", "...", "\N{EN DASH}"])
+def test_a_range_that_is_written_otherwise_is_suggested(sign: str) -> None:
+    with pytest.raises(BadNameError, match=r"a range is written iris@3\.\.7"):
+        parse_range(f"iris@3{sign}7")

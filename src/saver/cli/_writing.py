@@ -42,6 +42,32 @@ reading_option = click.option(
 parts_option = click.option(
     "-p", "--part", "parts", metavar="PART", multiple=True, help="Only this part; can be repeated."
 )
+trust_option = click.option(
+    "--trust", metavar="PATTERN", multiple=True,
+    help="Trust classes that match, such as mypackage.*, if the format needs the object; can be repeated.",
+)  # fmt: skip
+
+
+def _example(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
+    """The arguments of an example: one by itself, several as a tuple, None if there are none."""
+    from saver import load
+    from saver.example import parse
+
+    found = []
+    for text in given:
+        try:
+            zeros = parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error).removeprefix("example: ")) from None
+        found.append(load(text) if zeros is None else zeros)
+    return found[0] if len(found) == 1 else tuple(found) or None
+
+
+example_option = click.option(
+    "--example", metavar="SHAPE_OR_FILE", multiple=True, callback=_example,
+    help="What the object is called with, if the format needs it: 1x3x224x224, 1x16:int64 or a file, such as "
+    "x.npy. Repeat it for several arguments.",
+)  # fmt: skip
 
 
 def written(

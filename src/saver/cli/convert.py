@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import click
 
 from saver import documents, export
 from saver.cli._screen import print_json, screen
 from saver.cli._store import json_option
-from saver.cli._writing import force_option, format_option, parts_option, told, written
+from saver.cli._writing import (
+    example_option,
+    force_option,
+    format_option,
+    parts_option,
+    told,
+    trust_option,
+    written,
+)
 
 
 @click.command()
@@ -17,18 +26,27 @@ from saver.cli._writing import force_option, format_option, parts_option, told, 
 @click.argument("file", metavar="OUT", type=click.Path())
 @format_option
 @parts_option
+@trust_option
+@example_option
 @force_option
 @json_option
 def command(
-    source: str, file: str, format: str | None, parts: tuple[str, ...], force: bool, as_json: bool
+    source: str,
+    file: str,
+    format: str | None,
+    parts: tuple[str, ...],
+    trust: tuple[str, ...],
+    example: Any,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Write what a file holds to another file, in another format.
 
     IN is any file that Saver can open, or a folder of one of its formats; what it is shows its content.
     OUT has the format of its ending. What that format cannot hold is listed. No object is built and nothing
-    is run.
+    is run, unless the format is written from an object: then its classes must be trusted.
     """
-    write = partial(export, source, file, format=format, parts=parts or None)
+    write = partial(export, source, file, format=format, parts=parts or None, trust=trust, example=example)
     found = written(write, file, format, force, as_json)
     if as_json:
         print_json(documents.converted(source, found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import click
 
@@ -10,7 +11,15 @@ from saver import documents
 from saver.cli._completing import models_and_refs
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
-from saver.cli._writing import force_option, format_option, parts_option, told, written
+from saver.cli._writing import (
+    example_option,
+    force_option,
+    format_option,
+    parts_option,
+    told,
+    trust_option,
+    written,
+)
 
 
 @click.command()
@@ -18,6 +27,8 @@ from saver.cli._writing import force_option, format_option, parts_option, told, 
 @click.argument("file", metavar="OUT", type=click.Path())
 @format_option
 @parts_option
+@trust_option
+@example_option
 @force_option
 @store_option
 @json_option
@@ -26,6 +37,8 @@ def command(
     file: str,
     format: str | None,
     parts: tuple[str, ...],
+    trust: tuple[str, ...],
+    example: Any,
     force: bool,
     address: str,
     as_json: bool,
@@ -34,11 +47,14 @@ def command(
 
     A Saver file (.saver) holds everything that the version does; `saver.load` and `saver import` read it.
     Other formats are for other tools: docs/formats.md lists them. What they cannot hold is listed.
+    Formats that are written from an object load it, so its classes must be trusted.
     The file is written durably, or not at all.
     """
     store = existing(address)
     version = store.version(ref)
-    write = partial(store.export, str(version), file, format=format, parts=parts or None)
+    write = partial(
+        store.export, str(version), file, format=format, parts=parts or None, trust=trust, example=example
+    )
     found = written(write, file, format, force, as_json)
     if as_json:
         print_json(documents.document(documents.Exported, found, ref=str(version)))

@@ -8,7 +8,8 @@ import shutil
 import stat
 from types import TracebackType
 
-from saver.disk.files import FILES, Files, remedy
+from saver.disk.advice import remedy
+from saver.disk.files import FILES, Files
 from saver.errors import CannotWriteError, CommitUnknownError
 
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from types import TracebackType
+from typing import TypeVar
 
-from saver.disk.files import FILES, UNSUPPORTED, Files, Inside, Path, remedy
+from saver.disk.advice import advice
+from saver.disk.files import FILES, UNSUPPORTED, Files, Inside, Path
+from saver.disk.replaced import REPLACED, NotAFile, check_file, is_worth_holding
 from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.storage import Sink
 
+T = TypeVar("T")
+
 _NO_UNNAMED = UNSUPPORTED | {errno.EISDIR, errno.ENOENT}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNCERTAIN = (errno.EIO, errno.ETIMEDOUT)
 _NO_LINKS = UNSUPPORTED | {errno.EPERM}
-_IN_USE = (5, 32, 33)
-"""Errors of Windows (ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION) for a file that a
-program has open; the first also means that it is not permitted."""
 
 
 class NoHardLinks(CannotWriteError):
     """The file system cannot give a file a name only if that name is free."""
-
-
-class _NotAFile(OSError):
-    """There is something else under the name of the new file."""
 
 
 class NewFile(Sink):
@@ -52,12 +53,14 @@ class NewFile(Sink):
         self._direct: int | None = None
         self._open: list[int] = []
         self._found: os.stat_result | None = None
+        self._replaced: os.stat_result | None = None
+        self._held = -1
         self._lock = Lock()
 
     def __enter__(self) -> NewFile:
         try:
-            self._create()
-            self._reserve()
+            self._with_room(self._create)
+            self._with_room(self._reserve)
         except OSError as error:
             self._discard()
             raise self._failed(error) from error
@@ -78,6 +81,15 @@ class NewFile(Sink):
             self._file = self._files.create(self._name)
         self._open.append(self._file)
 
+    def _with_room(self, act: Callable[[], T]) -> T:
+        """What `act` returns. If the disk is full, once more after the space of replaced files is free."""
+        try:
+            return act()
+        except OSError as error:
+            if error.errno not in _FULL or not REPLACED.wait():
+                raise
+            return act()
+
     def _old(self) -> os.stat_result | None:
         """The file that this one will replace, if there is one. Raises for anything else: a rename would
         put a file in the place of a device, a named pipe or a socket, which others use."""
@@ -85,8 +97,7 @@ class NewFile(Sink):
             found = self._files.stat(self._given)  # not its real path: a link to a pipe has none
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(found.st_mode):
-            raise _NotAFile(errno.EINVAL, f"it is a {_kind(found.st_mode)}")
+        check_file(found)
         return found
 
     def _hidden(self) -> Path:
@@ -113,7 +124,7 @@ class NewFile(Sink):
         view = memoryview(data)
         try:
             while view:
-                written = self._files.write(self._file, view, offset)
+                written = self._with_room(partial(self._files.write, self._file, view, offset))
                 view = view[written:]
                 offset += written
         except OSError as error:
@@ -185,6 +196,7 @@ class NewFile(Sink):
         if self._name is None:
             self._name = self._hidden()
             self._files.link(self._file, self._name)
+        self._hold()
         try:
             self._files.replace(self._name, self._path)
         except OSError as error:
@@ -192,6 +204,15 @@ class NewFile(Sink):
                 raise
         self._name = None
         return True
+
+    def _hold(self) -> None:
+        """Hold a large file that will be replaced, so that a thread can free its space."""
+        if self._replaced is None or not is_worth_holding(self._replaced):
+            return
+        try:
+            self._held = self._files.hold(self._path)
+        except OSError:  # then the rename takes its time
+            self._held = -1
 
     def _place(self) -> bool:
         """Take the name if it is free. Returns whether it was."""
@@ -228,9 +249,9 @@ class NewFile(Sink):
         return in_place
 
     def _keep_mode(self) -> None:
-        old = self._old()
-        if old is not None:
-            self._files.set_mode(self._file, stat.S_IMODE(old.st_mode))
+        self._replaced = self._old()
+        if self._replaced is not None:
+            self._files.set_mode(self._file, stat.S_IMODE(self._replaced.st_mode))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -240,6 +261,9 @@ class NewFile(Sink):
     def _discard(self) -> None:
         self._close()
         self._remove_hidden()
+        if self._held >= 0:
+            held, self._held = self._held, -1
+            REPLACED.close(self._files, held)
 
     def _close(self) -> None:
         while self._open:
@@ -258,40 +282,17 @@ class NewFile(Sink):
         )
 
     def _failed(self, error: OSError) -> SaverError:
-        if isinstance(error, _NotAFile):
+        if isinstance(error, NotAFile):
             return CannotWriteError(
                 f"{self._shown}: {error.strerror}; nothing was changed there; name a file, or pass a file "
                 "object that is open for writing, such as sys.stdout.buffer"
             )
         folder = os.path.dirname(self._shown if isinstance(self._path, Inside) else self._path)
-        advice = {
-            errno.ENOSPC: f"it needs {self._size:,} bytes and one file: free some, or choose another folder",
-            errno.EDQUOT: f"it needs {self._size:,} bytes and one file of your quota: free some",
-            errno.ENOENT: f"create the folder {folder} first, or choose another one",
-            errno.EACCES: f"you may not write to {folder}; choose another folder",
-            errno.EPERM: f"you may not write to {folder}; choose another folder",
-            errno.EROFS: "the file system is read-only; choose another folder",
-        }.get(error.errno or 0, remedy(error) or "try again, or choose another folder")
-        if getattr(error, "winerror", None) in _IN_USE:
-            advice = f"a program has it open, or you may not write to {folder}: close it there, and try again"
         return CannotWriteError(
-            f"{self._shown}: {error.strerror or error}; nothing was changed there; {advice}"
+            f"{self._shown}: {error.strerror or error}; nothing was changed there; "
+            f"{advice(error, self._size, folder)}"
         )
 
 
 def _name_of(path: Path) -> str:
     return path if isinstance(path, str) else path.name
-
-
-def _kind(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "special file")
-
-
-_KINDS = {
-    stat.S_IFDIR: "folder",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFLNK: "symbolic link",
-}

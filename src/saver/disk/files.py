@@ -26,6 +26,7 @@ _O_FOLDER: Final = getattr(os, "O_DIRECTORY", 0) | _O_CLOEXEC
 _O_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | _O_FOLDER | _O_NOFOLLOW
 """Entering a folder needs no permission to list it, if the system distinguishes the two."""
 
+_O_PATH: Final = getattr(os, "O_PATH", 0)
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _O_TMPFILE = getattr(os, "O_TMPFILE", 0)
 _RWF_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
@@ -154,6 +155,13 @@ class Files:
         (old, within), (name, folder) = _at(source), _at(path)
         os.replace(old, name, src_dir_fd=within, dst_dir_fd=folder)
 
+    def hold(self, path: Path) -> int:
+        """Keep a file on the disk until this descriptor is closed, whatever becomes of its name."""
+        if not _O_PATH:
+            raise refused()
+        name, folder = _at(path)
+        return os.open(name, _O_PATH | _O_NOFOLLOW | _O_CLOEXEC, dir_fd=folder)
+
     def remove(self, path: Path) -> None:
         """Remove a name."""
         name, folder = _at(path)
@@ -262,20 +270,6 @@ class _Listing:
     ) -> None:
         self._found.close()
         _close(self._folder)
-
-
-def remedy(error: OSError) -> str:
-    """What to do about an error that would occur with any other folder or file, too; "" for other errors."""
-    return _REMEDIES.get(error.errno or 0, "")
-
-
-_REMEDIES: Final = {
-    errno.EMFILE: "this process has too many files open: close some, or raise its limit (ulimit -n)",
-    errno.ENFILE: "the system has too many files open: close programs, or raise its limit",
-    errno.ENOMEM: "free some memory, and try again",
-    errno.EFBIG: "it is larger than files may be: raise the limit (ulimit -f), or choose another file system",
-    errno.EIO: "check the disk, and try again",
-}
 
 
 def refused() -> OSError:

@@ -21,6 +21,7 @@ METRIC_LIMIT = 200
 _SEGMENT = re.compile(r"\w[\w.+-]*")
 _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,99}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,11}")
+_RANGE_OTHERWISE = re.compile(r"([1-9][0-9]{0,11})(?:[-\u2013:,]|\.{3})([1-9][0-9]{0,11})")
 _RANGE = re.compile(r"([1-9][0-9]{0,11})?\.\.([1-9][0-9]{0,11})?")
 _STEP = re.compile(r"0|[1-9][0-9]{0,14}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -109,6 +110,9 @@ def parse_range(text: str) -> Range | None:
     model, _, rest = text.partition("@")
     match = _RANGE.fullmatch(rest)
     if match is None or rest == "..":
+        otherwise = _RANGE_OTHERWISE.fullmatch(rest)
+        if otherwise is not None:
+            raise BadNameError(f"{text[:200]!r}: a range is written {model}@{otherwise[1]}..{otherwise[2]}")
         return None
     check_model(model)
     found = Range(model, int(match[1] or 1), int(match[2] or 10**12))

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
+from saver.disk.advice import remedy
 from saver.disk.durable import NewFile, NoHardLinks
-from saver.disk.files import FILES, Files, Inside, remedy
+from saver.disk.files import FILES, Files, Inside
 from saver.disk.mapped import cannot_read, kind_of, open_file
 from saver.errors import (
     CannotReadError,

@@ -194,6 +194,9 @@ class FaultyFiles(Files, Faults):
         operation = Operation("replace", self._real(path), self._real(source))
         self._do(operation, lambda: self._files.replace(source, path))
 
+    def hold(self, path: Path) -> int:
+        return self._run(f"hold {self._real(path)}", lambda: self._files.hold(path), self.close)
+
     def remove(self, path: Path) -> None:
         self._do(Operation("remove", self._real(path)), lambda: self._files.remove(path))
 
