@@ -42,7 +42,10 @@ class Written(NamedTuple):
 
 def predictions(model: Any, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """What a model makes of its inputs, in order."""
-    found = model(inputs[0] if len(inputs) == 1 else inputs, training=False)
+    given: Any = inputs[0] if len(inputs) == 1 else inputs
+    if type(getattr(model, "_inputs_struct", None)) is dict:
+        given = dict(zip(sorted(model._inputs_struct), inputs, strict=True))
+    found = model(given, training=False)
     return [keras.ops.convert_to_numpy(each).astype("f4") for each in keras.tree.flatten(found)]
 
 

@@ -11,6 +11,10 @@ FAMILY = Family(
     classes="saver.families.keras:classes.json",
     codecs="saver.families.keras.codecs",
     run="saver.families.keras.run",
+    exports={
+        "savedmodel": "saver.families.keras.savedmodel",
+        "tflite": "saver.families.keras.tflite",
+    },
     change=Change(
         "problem",
         "warning",

@@ -58,7 +58,7 @@ class Calls:
                 found = given
             elif key == "initial_state" and given and class_of(entry) in STATEFUL:
                 more = given
-            elif value is not None and value is not False:
+            elif not _is_nothing(value):
                 raise Refused(f"it is called with {key}, which TensorFlow.js does not do")
         return [[*self.tensor(each), {}] for each in [*found, *more]]
 
@@ -160,6 +160,11 @@ def histories(value: Any) -> list[Any]:
         items = value.values() if type(value) is dict else value
         return [history for each in items for history in histories(each)]
     return []
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether an argument is None or False, or holds nothing else."""
+    return value is None or value is False or (type(value) is list and all(map(_is_nothing, value)))
 
 
 def _is_call(call: Any) -> bool:
