@@ -237,7 +237,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
-    "huggingface": ("transformers",), "hdf5": ("h5py",),
+    "huggingface": ("transformers",), "hdf5": ("h5py",), "keras": ("tensorflow",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 

@@ -57,6 +57,7 @@ def close(name: str, found: list[NDArray[Any]], expected: list[NDArray[Any]]) ->
 
 
 def written(name: str, place: Path, made: Callable[[], Built]) -> Written:
+    keras.utils.clear_session()  # so that Keras counts the names of layers anew
     keras.utils.set_random_seed(1)
     model, inputs = made()
     saver.dump(model, place / "a.saver")
@@ -315,6 +316,45 @@ def test_whatever_the_topology_says_keras_makes_a_model_or_it_is_refused(
             assert isinstance(found, (keras.Model, dict))
     record_property("hostile files", count)
     assert count > 500
+
+
+@pytest.mark.slow
+def test_whatever_a_configuration_says_it_is_written_or_refused(tmp_path: Path) -> None:
+    """Each value in it is replaced by others, one at a time."""
+    L = keras.layers
+    x, words = keras.Input((5, 3)), keras.Input((5,), dtype="int32")
+    inner = sequential(L.Dropout(0.5), L.Bidirectional(L.LSTM(2)), shape=(5, 3))
+    y = L.Dense(2)(inner(x)) + L.GRU(2, reset_after=False)(L.Embedding(9, 3, mask_zero=True)(words))
+    saver.dump(keras.Model([x, words], y), tmp_path / "a.saver")
+    saver.export(tmp_path / "a.saver", tmp_path / "a.json")
+    saver.export(tmp_path / "a.saver", tmp_path / "out", format="tfjs")
+    document, count = json.loads((tmp_path / "a.json").read_text()), 0
+    (part,) = document["parts"]
+    for place in places(document["parts"][part]["tree"]["state"]["config"]):
+        for other in (None, "x", [[1]]):
+            changed = json.loads(json.dumps(document))
+            at = changed["parts"][part]["tree"]["state"]["config"]
+            for step in place[:-1]:
+                at = at[step]
+            at[place[-1]] = other
+            (tmp_path / "b.json").write_text(json.dumps(changed))
+            target = tmp_path / "again"
+            try:
+                saver.export(tmp_path / "b.json", target, format="tfjs")
+                shutil.rmtree(target)
+            except SaverError:
+                assert not target.exists()
+            count += 1
+    assert count > 800
+
+
+def test_weights_that_are_shared_do_not_grow_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saver.dump(sequential(keras.layers.Dense(2)), tmp_path / "a.saver")
+    monkeypatch.setattr("saver.formats.tfjs.weights.BYTES", 0)
+    with pytest.raises(IncompatibleError, match="more than 0 times its size"):
+        saver.export(tmp_path / "a.saver", tmp_path / "out", format="tfjs")
 
 
 def places(value: Any) -> list[list[Any]]:

@@ -12,7 +12,6 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from saver.families.keras import inference
 from saver.format import Export, Loss
-from saver.storage import Bytes
 
 
 def export(export: Export) -> Sequence[Loss]:
@@ -27,7 +26,8 @@ def export(export: Export) -> Sequence[Loss]:
     except ConverterError:
         data = _converted(export, inference.fixed(inputs))
         losses.append(Loss(export.place, "it takes one row at a time"))
-    export.out.add("", Bytes(data))
+    with open(export.out.path(""), "wb") as file:
+        file.write(data)
     return losses
 
 

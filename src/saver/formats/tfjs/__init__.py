@@ -11,7 +11,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of, numpy_dtype, widenings
 from saver.formats._opening import Tree, dict_of, opened_parts, opened_value, tree_of
@@ -88,13 +88,19 @@ class TensorFlowJs(Reads, Writes):
             raise IncompatibleError(
                 f"{opened.where}: {self.title} is one model of Keras; choose the part that is one"
             )
-        state: Any = root.state
         arrays = dict[str, dict[str, Named]]()
         for each in arrays_of(chosen).found:
             if len(each.steps) == 3 and each.steps[0] == "variables" and numpy_dtype(each.array) is not None:
                 arrays.setdefault(each.steps[1], {})[each.steps[2]] = each
-        topology = Topology(arrays, opened.where)
-        config = anywhere(topology.of, state["config"], part)
+        topology, state = Topology(arrays, opened.where), root.state
+        try:
+            config = anywhere(topology.of, state["config"], part)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            if isinstance(error, SaverError):
+                raise
+            raise IncompatibleError(
+                f"{opened.where}: the configuration of its model is not one that Keras writes: {error!r:.200}"
+            ) from None
         manifest = weights.write(opened, topology.weights, out, progress)
         version = opened.manifest.environment.get("packages", {}).get("keras", "3")
         document = {

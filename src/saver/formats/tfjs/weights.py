@@ -12,7 +12,7 @@ import numpy as np
 
 from saver.errors import IncompatibleError
 from saver.format import Beside, Out
-from saver.formats._arrays import Named, numpy_dtype, read_numpy, release
+from saver.formats._arrays import BYTES, Named, numpy_dtype, read_numpy, release
 from saver.formats._opening import AXES, Spool, hashed, limit_of
 from saver.formats._writing import spread
 from saver.opened import Opened
@@ -41,6 +41,11 @@ def write(opened: Opened, weights: Sequence[Weight], out: Out, progress: Progres
     """Write the files of the weights, all as float32, and return the manifest that describes them."""
     shapes = [each.array.array.shape for each in weights]
     total = sum(4 * math.prod(shape) for shape in shapes)
+    if total > BYTES * (opened.size + opened.tensors.size):
+        raise IncompatibleError(
+            f"{opened.where}: its weights would take {total:,} bytes, more than {BYTES} times its size: those "
+            "of layers that several places share are written at each of them"
+        )
     count = -(-total // SHARD)
     report = spread(progress, (each.array.array.length for each in weights))
     names = [f"group1-shard{number}of{count}.bin" for number in range(1, count + 1)]
