@@ -241,7 +241,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
-    "huggingface": ("transformers",), "_hdf5": ("h5py",),
+    "huggingface": ("transformers",), "_hdf5": ("h5py",), "keras": ("tensorflow",),
 }  # fmt: skip
 """Libraries that others are built upon."""
 

@@ -144,7 +144,7 @@ class _Local(Out):
             file = self._stack.enter_context(NewFile(f"{self._shown}{name}", content.size))
             content.write(file)
             self._ready[name] = file
-        self.bytes += content.size
+            self.bytes += content.size
 
     def path(self, name: str) -> str:
         if name.startswith("/"):
@@ -181,7 +181,7 @@ class _Local(Out):
             FILES.sync_folder(os.path.dirname(self._path))
         for file in self._ready.values():
             if isinstance(file, Beside):
-                self.bytes += os.path.getsize(file.hidden) if file is not self._folder else 0
+                self.bytes += file.size
             file.commit()
 
 

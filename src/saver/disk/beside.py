@@ -60,6 +60,14 @@ class Beside:
         with self._files.list(self._path) as entries:
             return next(iter(entries), None) is None
 
+    @property
+    def size(self) -> int:
+        """Bytes that were written so far."""
+        walked = os.walk(self.hidden) if self._is_folder else [("", (), (self.hidden,))]
+        return sum(
+            os.path.getsize(os.path.join(folder, name)) for folder, _, names in walked for name in names
+        )
+
     def commit(self) -> None:
         """Make everything durable, and give it its name."""
         try:

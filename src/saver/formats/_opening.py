@@ -19,6 +19,7 @@ from saver.opened import Opened
 from saver.pack import PackedTensors
 from saver.repo import manifest as manifests
 from saver.repo.manifest import SOLE, Manifest, Part
+from saver.stack import anywhere
 from saver.storage import Blob
 from saver.tensors import ITEM_SIZE, TENSOR_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
 from saver.tree import EXACT_INTEGER, Node, Tensor, Value, reserved, to_json
@@ -62,6 +63,22 @@ def opened_value(
 ) -> Opened:
     """A value as the only part; otherwise as `opened_dict`."""
     return opened_parts({SOLE: Tree(root, {}, packages)}, infos, blobs, where, size, digest, whole=False)
+
+
+def tree_of(value: Any, where: str) -> Value:
+    """Decoded JSON as a tree of dicts and lists. Raises IncompatibleError if it is nested too deep."""
+    try:
+        return anywhere(_tree_of, value)  # type: ignore[no-any-return]
+    except RecursionError:
+        raise IncompatibleError(f"{where}: JSON nested too deep") from None
+
+
+def _tree_of(value: Any) -> Value:
+    if type(value) is list:
+        return Node("list", state=[_tree_of(item) for item in value])
+    if type(value) is not dict:
+        return value  # type: ignore[no-any-return]
+    return dict_of({key: _tree_of(item) for key, item in value.items()})
 
 
 class Tree(NamedTuple):

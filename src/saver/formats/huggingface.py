@@ -15,14 +15,14 @@ from blake3 import blake3
 from saver.errors import IncompatibleError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of
-from saver.formats._opening import Tree, dict_of, opened_parts
+from saver.formats._opening import Tree, dict_of, opened_parts, tree_of
 from saver.formats.safetensors import content, fits, tensors_of
 from saver.opened import Opened
 from saver.pack.read import read_header
 from saver.storage import Blob, Bytes, Progress
 from saver.strict import strict_json
 from saver.tensors import TensorInfo
-from saver.tree import Node, Reference, Value, reserved
+from saver.tree import Node, Reference, Value
 
 SHARD = 5_000_000_000
 """Bytes of tensors in a file, as in transformers; a tensor is never cut."""
@@ -72,7 +72,7 @@ class HuggingFace(Reads, Writes):
             infos, values, package = infos | found, values | own, max(needs, package)
             blobs[shard.name] = shard
         text = beside(_CONFIG).read()
-        config = _tree(strict_json(text, _CONFIG))
+        config = tree_of(strict_json(text, _CONFIG), _CONFIG)
         parts = {"config": Tree(config, {}, ()), "model": Tree(dict_of(values), {}, (package,))}
         size = len(text) + blob.size + sum(each.size for each in blobs.values())
         return opened_parts(parts, infos, blobs, blob.name, size, blake3(blob.read(0, 1 << 20)).hexdigest())
@@ -135,18 +135,6 @@ def _shards(blob: Blob) -> dict[str, set[str]]:
     if len(found) > SHARDS:
         raise IncompatibleError(f"{blob.name}: it names {len(found):,} files, more than {SHARDS:,}")
     return found
-
-
-def _tree(value: Any) -> Value:
-    """Decoded JSON as a tree of dicts and lists."""
-    if type(value) is list:
-        return Node("list", state=[_tree(item) for item in value])
-    if type(value) is not dict:
-        return value  # type: ignore[no-any-return]
-    items = [_tree(item) for item in value.values()]
-    plain = not any(map(reserved, value))
-    state = dict(zip(value, items, strict=True)) if plain else [list(value), items]
-    return Node("dict", state=state)
 
 
 def _config(opened: Opened, part: str) -> dict[str, Any]:

@@ -13,6 +13,10 @@ FAMILY = Family(
     files="saver.families.keras.files",
     older="saver.families.keras.older",
     run="saver.families.keras.run",
+    exports={
+        "savedmodel": "saver.families.keras.savedmodel",
+        "tflite": "saver.families.keras.tflite",
+    },
     change=Change(
         "problem",
         "warning",

@@ -131,11 +131,6 @@ class Archive:
         self._charge(entry)
         return self.checked(name).tobytes()
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the entries."""
-        return list(self._entries)
-
     def inner(self, name: str) -> Archive:
         """An archive that is an entry of this one."""
         data = self.checked(name)
