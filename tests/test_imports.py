@@ -59,7 +59,7 @@ CONTRACTS = {
     "saver.configuration": ("errors",),
     "saver.allowing": (),
     "saver.trust": ("allowing", "configuration", "errors", "tree", "family", "registry"),
-    "saver.uses": ("trust",),
+    "saver.uses": ("trust", "registry"),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
     "saver.disk": ("errors", "forks", "memory", "storage", "disk"),
@@ -67,7 +67,7 @@ CONTRACTS = {
     "saver.git": (),
     "saver.environment": ("errors", "tree", "registry", "git"),
     "saver.codec": (
-        "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "codec",
+        "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "uses", "codec",
     ),
     "saver.defaults": ("registry",),
     "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "registry", "defaults"),

@@ -128,7 +128,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
     - `codecs`: `CODECS`, and `RESTORERS` for restoring in place.
     - `checks`: `CHECKS` and `CLAIMS`, by class (`module:qualname`): functions of an instance of that class,
-      or of one that derives from it, which its codec calls in `check` and in `claim`.
+      or of one that derives from it, which its codec calls in `check` and in `claim`. `CALLABLES`, likewise:
+      functions that return which kinds of function (see `saver.uses`) each attribute of it may hold.
     - `references`: `REFERENCES`, the functions and classes that files may hold as values, by name; and
       `INSTANCES`, its enums, named tuples and dataclasses whose instances they may hold, with their codecs;
       does not import the library.
@@ -200,6 +201,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     def admits(self, codec: str, name: str) -> bool:
         """Whether a codec builds the class with this name. Does not import the library."""
         return self.classes != "" and name in _classes(self.classes).get(codec, ())
+
+    def lists(self, name: str) -> bool:
+        """Whether any codec builds the class with this name."""
+        return self.classes != "" and any(name in names for names in _classes(self.classes).values())
 
     def listed(self, codec: str) -> frozenset[str]:
         """The classes that it lists for a codec."""

@@ -10,20 +10,24 @@ Each function that files may name was reviewed, and its review says what kind it
   themselves
 
 Where one is used, its kind is checked: where a unary numeric function belongs, no other callable is
-accepted. Functions that the user trusts by name, besides the reviewed ones, may be used anywhere.
+accepted. Functions that the user trusts by name, besides the reviewed ones, may be used anywhere. One in a
+list, a dict or another container counts as one in the attribute that holds the container: libraries call
+those, too (`frame[name]` calls a name that is a function).
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from saver import trust
+from saver import registry, trust
 
 CACHED = type(lru_cache(len))
 """The class of functions that keep their results."""
@@ -35,8 +39,13 @@ _CALLABLES = (
     *_GETTERS,
 )  # fmt: skip
 
+_CONTAINERS = (list, tuple, set, frozenset, dict)
+
 _others: set[type] = set()
 """Classes whose instances are known to be neither functions nor classes: nearly all classes."""
+
+_leaves: set[type] = set()
+"""Those of them that are not containers either."""
 
 
 def is_callable_value(value: Any) -> bool:
@@ -47,13 +56,28 @@ def is_callable_value(value: Any) -> bool:
     found = issubclass(kind, _CALLABLES)
     if not found and not trust.is_ufunc(kind):
         _others.add(kind)
+        if not issubclass(kind, (*_CONTAINERS, np.ndarray)):
+            _leaves.add(kind)
         return False
     return True
 
 
 def are_plain(values: Iterable[Any]) -> bool:
-    """Whether all values are known to be neither functions nor classes. Quick; False if in doubt."""
-    return _others.issuperset(map(type, values))
+    """Whether all values are known to be and to hold neither functions nor classes. Quick; False if in
+    doubt."""
+    return _leaves.issuperset(map(type, values))
+
+
+def is_listed(cls: type) -> bool:
+    """Whether a class was reviewed, so that it loads without trust, and it is known which of its attributes
+    hold functions."""
+    if cls not in _listed:
+        family = registry.in_use(cls.__module__.partition(".")[0])
+        _listed[cls] = family is not None and any(map(family.lists, trust.names_of(cls)))
+    return _listed[cls]
+
+
+_listed: dict[type, bool] = {}
 
 
 def may_be(value: Any, kinds: Iterable[str]) -> bool:
@@ -96,18 +120,82 @@ def kinds_of(value: Any) -> frozenset[str] | None:
     return next((review.kinds for review in reviews if review is not None), None)
 
 
-def check(attributes: Mapping[str, Any], allowed: Mapping[str, frozenset[str]], closed: bool) -> None:
+_Passed: TypeAlias = dict[tuple[int, frozenset[str] | None], Any]
+"""The containers that were looked at, by their `id` and the kinds of function that they may hold."""
+
+_passed: ContextVar[_Passed | None] = ContextVar("passed", default=None)
+
+
+@contextmanager
+def looking_once() -> Iterator[None]:
+    """Within, `check` looks at each container once, however many objects hold it. What it looks at must stay
+    as it is meanwhile."""
+    token = _passed.set({})
+    try:
+        yield
+    finally:
+        _passed.reset(token)
+
+
+def check(
+    attributes: Mapping[str, Any],
+    allowed: Mapping[str, frozenset[str]],
+    closed: bool,
+    open_to: frozenset[str] = frozenset(),
+) -> None:
     """Raise ValueError if an attribute of an object holds a function or class that may not be used there.
 
-    `allowed` has the kinds for each attribute by name. With `closed`, no other attribute may hold one.
+    `allowed` has the kinds for each attribute by name. With `closed`, no other attribute may hold one, and
+    those in containers are looked at, too, but for the attributes that are `open_to` any in theirs.
     """
+    passed = _passed.get()
+    passed = {} if passed is None else passed
     for name, value in attributes.items():
-        if is_callable_value(value):
-            kinds = allowed.get(name)
-            if kinds is None and closed and kinds_of(_named(value)) is not None:
-                raise ValueError(f"{name!r} cannot be a function or a class, but it is {_shown(value)}")
-            if kinds is not None and not may_be(value, kinds):
-                raise ValueError(f"{name!r} may be {' or '.join(sorted(kinds))}, but it is {_shown(value)}")
+        if type(value) in _leaves:
+            continue
+        kinds = allowed.get(name)
+        if closed and name not in open_to:
+            for each in _within(value, passed, kinds):
+                _check_one(name, each, kinds, closed)
+        elif is_callable_value(value):
+            _check_one(name, value, kinds, closed)
+
+
+def _check_one(name: str, value: Any, kinds: frozenset[str] | None, closed: bool) -> None:
+    if kinds is None and closed and kinds_of(_named(value)) is not None:
+        raise ValueError(f"{name!r} cannot be a function or a class, but it is {_shown(value)}")
+    if kinds is not None and not may_be(value, kinds):
+        raise ValueError(f"{name!r} may be {' or '.join(sorted(kinds))}, but it is {_shown(value)}")
+
+
+def _within(value: Any, passed: _Passed, kinds: frozenset[str] | None) -> Iterator[Any]:
+    """The value, if it is a function or a class, and those in containers, unless they have `passed`."""
+    stack = [value]
+    while stack:
+        found = stack.pop()
+        kind = type(found)
+        if kind in _leaves:
+            continue
+        if is_callable_value(found):
+            yield found
+        elif isinstance(found, (*_CONTAINERS, np.ndarray)) and (id(found), kinds) not in passed:
+            passed[id(found), kinds] = found  # held, so that no other gets its `id`
+            for items in _items(found):
+                if not _leaves.issuperset(map(type, items)):
+                    stack.extend(items)
+
+
+def _items(container: Any) -> Iterator[Iterable[Any]]:
+    """What is in a container, whatever its class makes of that."""
+    if isinstance(container, dict):
+        yield list(dict.keys(container))
+        yield list(dict.values(container))
+    elif isinstance(container, np.ndarray):
+        if container.dtype.hasobject and container.dtype.names is None:
+            yield np.ndarray.ravel(container).tolist()
+    else:
+        base = next(base for base in _CONTAINERS if isinstance(container, base))
+        yield list(base.__iter__(container))
 
 
 def _named(value: Any) -> Any:

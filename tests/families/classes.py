@@ -27,6 +27,15 @@ ROOT = Path(__file__).parents[2]
 _NNX = ("flax.nnx.nn", "flax.nnx.rnglib", "flax.nnx.training")
 _TORCH_MODULES = ("torch.nn.modules", "torch.optim.swa_utils")
 
+_ARCHITECTURES = (
+    "albert", "bart", "beit", "bert", "bloom", "camembert", "clip", "convnext", "deberta_v2",
+    "deit", "dinov2", "distilbert", "electra", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo",
+    "gpt_neox", "hubert", "llama", "longformer", "marian", "mbart", "mistral", "mixtral",
+    "modernbert", "mpnet", "mt5", "opt", "pegasus", "phi", "qwen2", "qwen3", "resnet", "roberta",
+    "segformer", "swin", "t5", "vit", "whisper", "xlm_roberta", "xlnet",
+)  # fmt: skip
+"""The models of Transformers that load without trust."""
+
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "equinox": {"equinox.module": ("equinox.nn",)},
     "flax": {
@@ -49,6 +58,15 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "statsmodels.space": ("statsmodels.tsa.statespace",),
     },
     "torchmetrics": {"torch.Module": ("torchmetrics",)},
+    "transformers": {
+        "torch.Module": (
+            "transformers.activations",
+            "transformers.modeling_layers",
+            "transformers.pytorch_utils",
+            *(f"transformers.models.{name}.modeling_{name}" for name in _ARCHITECTURES),
+        ),
+        "transformers.object": ("transformers",),
+    },
     "xgboost": {"xgboost.estimator": ("xgboost.sklearn",)},
     "torch": {
         "torch.GradScaler": ("torch.amp", "torch.cpu.amp", "torch.cuda.amp"),
@@ -71,9 +89,33 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
             "text.ter", "video.vmaf", "wrappers.feature_share",
         )
     ),
+    "transformers": tuple(
+        f"transformers.{name}"
+        for name in (
+            "feature_extraction_utils:FeatureExtractionMixin",
+            "generation.watermarking:BayesianDetectorConfig",
+            "image_processing_base:ImageProcessingMixin",
+            "image_processing_utils:BaseImageProcessor",
+            "models.bark.generation_configuration_bark:BarkCoarseGenerationConfig",
+            "models.bark.generation_configuration_bark:BarkFineGenerationConfig",
+            "models.bark.generation_configuration_bark:BarkGenerationConfig",
+            "models.bark.generation_configuration_bark:BarkSemanticGenerationConfig",
+            "models.diffusion_gemma.generation_diffusion_gemma:DiffusionGemmaGenerationConfig",
+            "tokenization_python:ExtensionsTrie", "tokenization_python:PythonBackend",
+            "video_processing_utils:BaseVideoProcessor",
+            "video_processing_utils:VideoProcessorMixin",
+            "models.bert.tokenization_bert_legacy:", "models.cpm.tokenization_cpm_fast:",
+            *(f"models.{name}.tokenization_{name}:" for name in (
+                "bert_japanese", "bertweet", "biogpt", "blenderbot_small", "clvp", "cpm",
+                "cpmant", "dia", "fastspeech2_conformer", "flaubert", "fsmt", "gpt_neox_japanese",
+                "m2m_100", "marian", "mgp_str", "myt5", "phobert", "prophetnet", "roc_bert",
+                "roformer", "speech_to_text", "tapas", "vits", "wav2vec2_phoneme", "xlm",
+            )),
+        )
+    ),
 }  # fmt: skip
-"""How the names of classes begin that a review left out: those that fetch networks, run other libraries, or
-have no data form."""
+"""How the names of classes begin that a review left out: those that fetch networks, run other libraries, have
+no data form, or stand for others that derive from them."""
 
 _HELPERS = frozenset(
     (
@@ -109,6 +151,11 @@ def order(version: str) -> tuple[int, ...]:
     return tuple(int(step) for step in version.split(".") if step.isdecimal())
 
 
+_APART = ("convert_", "modeling_", "modular_")
+"""How the modules of Transformers begin that are imported only where a place names them: what converts files,
+models, and what others are generated from."""
+
+
 def _helps(module: str) -> bool:
     return not _HELPERS.isdisjoint(module.split("."))
 
@@ -132,7 +179,8 @@ def modules(places: Iterable[str]) -> Iterator[Any]:
         found = _imported(place)
         yield found
         for info in pkgutil.walk_packages(getattr(found, "__path__", ()), f"{place}.", lambda name: None):
-            if not _helps(info.name) and (module := _imported(info.name)):
+            apart = info.name.rpartition(".")[2].startswith(_APART)
+            if not apart and not _helps(info.name) and (module := _imported(info.name)):
                 yield module
 
 

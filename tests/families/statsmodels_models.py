@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from sklearn.datasets import load_diabetes
+from statsmodels.discrete.truncated_model import TruncatedLFNegativeBinomialP, TruncatedLFPoisson
+from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.regression.quantile_regression import QuantReg
 from statsmodels.tsa.ar_model import AutoReg, ar_select_order
 from statsmodels.tsa.ardl import ARDL
@@ -96,7 +98,46 @@ SERIES: dict[str, Callable[[], Any]] = {
 }
 """Models of time series."""
 
+
+def _zeros() -> Any:
+    return np.where(np.arange(120) % 3, _counts(), 0)
+
+
+def _inflated(name: str, **settings: Any) -> Any:
+    return getattr(sm, name)(_zeros(), data()[0], **settings).fit(disp=0, maxiter=20)
+
+
+def _ordered(kind: str) -> Any:
+    return OrderedModel(np.minimum(_counts(), 3), data()[0][:, 1:], distr=kind).fit(disp=0, maxiter=20)
+
+
+def _truncated(cls: Any) -> Any:
+    return cls(np.maximum(_counts(), 1), data()[0]).fit(disp=0, maxiter=20)
+
+
+COUNTS: dict[str, Callable[[], Any]] = {
+    "ZeroInflatedPoisson": lambda: _inflated("ZeroInflatedPoisson"),
+    "ZeroInflatedPoisson probit": lambda: _inflated("ZeroInflatedPoisson", inflation="probit"),
+    "ZeroInflatedNegativeBinomialP": lambda: _inflated("ZeroInflatedNegativeBinomialP"),
+    "ZeroInflatedGeneralizedPoisson": lambda: _inflated("ZeroInflatedGeneralizedPoisson"),
+    "TruncatedLFPoisson": lambda: _truncated(TruncatedLFPoisson),
+    "TruncatedLFNegativeBinomialP": lambda: _truncated(TruncatedLFNegativeBinomialP),
+    "OrderedModel logit": lambda: _ordered("logit"),
+    "OrderedModel probit": lambda: _ordered("probit"),
+}
+"""Models of counts with too many zeros or none, and of ordered classes."""
+
+REGIMES: dict[str, Callable[[], Any]] = {
+    "MarkovRegression": lambda: sm.tsa.MarkovRegression(series(), k_regimes=2).fit(disp=0),
+    "MarkovRegression of variances": lambda: sm.tsa.MarkovRegression(
+        np.diff(series()), k_regimes=2, switching_variance=True
+    ).fit(disp=0),
+    "MarkovAutoregression": lambda: sm.tsa.MarkovAutoregression(series(), k_regimes=2, order=1).fit(disp=0),
+}
+"""Models that switch between regimes."""
+
 FITTED: dict[str, Callable[[], Any]] = {
+    **COUNTS, **REGIMES,
     "OLS": lambda: sm.OLS(data()[1], data()[0]).fit(),
     "OLS of frames": lambda: sm.OLS(data(True)[1], data(True)[0]).fit(),
     "robust errors": lambda: sm.OLS(data()[1], data()[0]).fit(cov_type="HC3"),

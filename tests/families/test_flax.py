@@ -235,6 +235,36 @@ def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path):
     assert same(nnx.state(here), before)
 
 
+@pytest.mark.parametrize("given", [lambda net: net, nnx.state], ids=["module", "state"])
+def test_names_say_where_variables_go(given, tmp_path):
+    store, trained = saver.Saver(tmp_path), nnx.Dict(body=nnx.Linear(3, 4, rngs=nnx.Rngs(1)))
+    here = nnx.Dict(net=nnx.Dict(body=nnx.Linear(3, 4, rngs=rngs())), head=nnx.Linear(4, 2, rngs=rngs()))
+    head = jax.tree.map(jnp.copy, nnx.state(here["head"]))
+    store.save("net", {"model": given(trained)})
+    with pytest.raises(saver.DoesNotFitError, match="head"):
+        store.restore("net", into={"model": here}, names={"": "net."})
+    kernel = here["net"]["body"].kernel
+    report = store.restore("net", into={"model": here}, names={"": "net."}, strict=False).parts["model"]
+    assert set(report.matched) == {"net.body.kernel", "net.body.bias"}
+    assert set(report.missing) == {"head.kernel", "head.bias"}
+    assert same(nnx.state(here["net"]), nnx.state(trained))
+    assert same(nnx.state(here["head"]), head)
+    assert here["net"]["body"].kernel is kernel, "variables stay the same objects"
+
+
+def test_names_leave_out_and_never_give_two_the_same_name(tmp_path):
+    store, here = saver.Saver(tmp_path), nnx.Dict(c=nnx.Param(jnp.zeros(2)))
+    store.save("net", {"model": nnx.Dict(a=nnx.Param(jnp.ones(2)), b=nnx.Param(jnp.ones(2)))})
+    with pytest.raises(saver.DoesNotFitError, match="to both"):
+        store.restore("net", into={"model": here}, names={"a": "c", "b": "c"})
+    with pytest.raises(saver.DoesNotFitError, match="`names` has 'd'"):
+        store.restore("net", into={"model": here}, names={"a": "c", "b": None, "d": "e"})
+    assert here.c[...].sum() == 0
+    report = store.restore("net", into={"model": here}, names={"a": "c", "b": None})
+    assert report.parts["model"].left_out == ("b",)
+    assert here.c[...].sum() == 2
+
+
 def test_a_transfer_converts_and_a_run_does_not(tmp_path):
     from saver.file import open_file
     from saver.restoring import restore

@@ -173,3 +173,58 @@ def test_a_result_that_is_loaded_takes_up_new_data() -> None:
     more = small.series(frames=True)[-6:]
     more.index = more.index + 6
     assert found.extend(more).forecast(4).tolist() == made.extend(more).forecast(4).tolist()
+
+
+@pytest.mark.parametrize("kind", [*small.COUNTS, *small.REGIMES])
+def test_a_model_that_is_loaded_is_fitted_to_the_same(kind: str) -> None:
+    made = small.FITTED[kind]()
+    found = saver.loads(saver.dumps(made))
+    assert (
+        found.model.fit(disp=0, maxiter=9).params.tolist()
+        == made.model.fit(disp=0, maxiter=9).params.tolist()
+    )
+
+
+@pytest.mark.parametrize("kind", small.COUNTS)
+def test_another_distribution_is_refused(kind: str) -> None:
+    made = small.FITTED[kind]()
+    own = vars(made.model)
+    names = [name for name in ("distribution", "model_dist", "_hessian_inflate") if name in own]
+    for name in names:
+        before, own[name] = own[name], len
+        with pytest.raises(CannotSaveError, match=name):
+            saver.dumps(made)
+        own[name] = before
+    assert names or kind.startswith("OrderedModel")
+
+
+@pytest.mark.shows("statsmodels", "hostile files tried")
+@pytest.mark.parametrize("kind", small.REGIMES)
+@pytest.mark.parametrize(
+    ("name", "value"), [("order", -5), ("order", "1"), ("k_regimes", None), ("order", True)]
+)
+def test_an_order_of_which_the_compiled_filter_would_read_elsewhere_is_refused(
+    kind: str, name: str, value: Any, record_property: Any
+) -> None:
+    saved, tried = StoredObject(small.FITTED[kind]()), 0
+    for node in saved.nodes():
+        if "regime_switching" in str(node.get("class")) and name in (node["state"].get("attributes") or {}):
+            before = node["state"]["attributes"][name]
+            node["state"]["attributes"][name] = value
+            if str(node["class"]).endswith(("Regression", "Autoregression", "SmootherResults")):
+                with pytest.raises(IncompatibleError, match="regimes or the order"):
+                    load(saved, ())
+                tried += 1
+            node["state"]["attributes"][name] = before
+    assert tried == 2, "the model, and what its smoother gave"
+    record_property("hostile files", tried)
+
+
+def test_an_inflation_that_statsmodels_does_not_have_is_refused() -> None:
+    saved = StoredObject(small.FITTED["ZeroInflatedPoisson"]())
+    node: Any = next(
+        each for each in saved.nodes() if str(each.get("class")).endswith("count_model:ZeroInflatedPoisson")
+    )
+    node["state"]["attributes"]["infl"] = "gradient"
+    with pytest.raises(IncompatibleError, match="inflation"):
+        load(saved, ())

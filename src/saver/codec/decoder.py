@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saver import trust
+from saver import trust, uses
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
@@ -254,14 +254,15 @@ class Decoder(TensorReader):
     def _check(self) -> None:
         """Have codecs check their objects, now that everything is built."""
         unchecked, self._unchecked = self._unchecked, []
-        for step in ("claim", "check"):
-            for node, codec, obj in unchecked:
-                try:
-                    getattr(codec, step)(obj)
-                except (SaverError, MemoryError):
-                    raise
-                except Exception as error:
-                    raise self._not_understood(node, error) from error
+        with uses.looking_once():
+            for step in ("claim", "check"):
+                for node, codec, obj in unchecked:
+                    try:
+                        getattr(codec, step)(obj)
+                    except (SaverError, MemoryError):
+                        raise
+                    except Exception as error:
+                        raise self._not_understood(node, error) from error
 
     def own(self, value: Value) -> Any:
         """The object that `value` describes; a copy if it is an array that others may refer to. For code

@@ -55,9 +55,9 @@ def codec_for(cls: type) -> Codec | None:
     return found
 
 
-def rules_of(cls: type, kind: str) -> tuple[Callable[[Any], None], ...]:
+def rules_of(cls: type, kind: str) -> tuple[Callable[[Any], Any], ...]:
     """What the families of a class and of its bases add to what its codec does in `check` (their `CHECKS`) or
-    in `claim` (their `CLAIMS`)."""
+    in `claim` (their `CLAIMS`), or to the functions that instances may hold (their `CALLABLES`)."""
     found = _rules.get((cls, kind))
     if found is None:
         names = {f"{base.__module__}:{base.__qualname__}" for base in cls.__mro__}
@@ -68,7 +68,7 @@ def rules_of(cls: type, kind: str) -> tuple[Callable[[Any], None], ...]:
     return found
 
 
-_rules: dict[tuple[type, str], tuple[Callable[[Any], None], ...]] = {}
+_rules: dict[tuple[type, str], tuple[Callable[[Any], Any], ...]] = {}
 
 
 def anew_of(cls: type) -> frozenset[str]:

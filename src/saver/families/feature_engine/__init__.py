@@ -9,6 +9,7 @@ FAMILY = Family(
     packages=("feature_engine",),
     distribution="feature-engine",
     classes="saver.families.feature_engine:classes.json",
+    checks="saver.families.feature_engine.checks",
     change=Change(
         "warning",
         "warning",

@@ -11,10 +11,10 @@ from flax.training.train_state import TrainState
 
 from saver import trust
 from saver.codec import Decoder, door
-from saver.families.flax.nnx import left_out
+from saver.families.flax.walking import by_path, is_variable, items_here, items_saved
 from saver.families.jax.arrays import form_of, is_key, saved_form
 from saver.families.python.classes import declared
-from saver.families.python.restoring import items, told
+from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import kind
 from saver.tree import Node, Value
@@ -27,7 +27,7 @@ class ModuleRestorer(Restorer):
     """Modules, optimizers, random streams and metrics, from ones of the same structure or from a state.
 
     Variables stay the objects that they are. A run also sets the other attributes; a transfer only arrays.
-    An optimizer keeps its own `tx`.
+    An optimizer keeps its own `tx`. With `names`, variables go by their paths (`layers.0.kernel`) alone.
     """
 
     def accepts(self, cls: type) -> bool:
@@ -40,7 +40,10 @@ class ModuleRestorer(Restorer):
         if saved.exact and saved.class_name(node) != trust.own_name(type(target)):
             saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
         walk = _Walk(saved)
-        walk.pair(node, target, "")
+        if saved.naming.given:
+            walk.by_name(node, target)
+        else:
+            walk.pair(node, target, "")
         for each, _ in walk.settings:
             saved.want(each)
 
@@ -68,12 +71,39 @@ class _Walk:
         self._unexpected: list[str] = []
         self._mismatched: list[Mismatch] = []
         self._converted: list[Conversion] = []
+        self._left_out: list[str] = []
 
     def report(self, target: Any) -> PartReport:
         return PartReport(
             kind(target), tuple(self._matched), tuple(self._missing), tuple(self._unexpected),
-            tuple(self._mismatched), tuple(self._converted),
+            tuple(self._mismatched), tuple(self._converted), tuple(self._left_out),
         )  # fmt: skip
+
+    def by_name(self, node: Node, target: Any) -> None:
+        """Pair each variable that was saved with the one that has the name the caller gives it."""
+        here = dict(by_path(target, items_here, lambda item: isinstance(item, nnx.Variable)))
+        found: dict[str, Value] = {}
+        old_names: dict[str, str] = {}
+        for old, value in by_path(node, self._followed, is_variable):
+            new = self._saved.naming(old)
+            if new is None:
+                self._left_out.append(old)
+            elif new in found:
+                self._saved.refuse(
+                    f"`names` gives {new!r} to both {old_names[new]!r} and {old!r}; leave one out with None"
+                )
+            else:
+                found[new], old_names[new] = value, old
+        for path, live in here.items():
+            if path in found:
+                self._variable(found[path], live, path)
+            else:
+                self._missing.append(path)
+        self._unexpected += [old for new, old in old_names.items() if new not in here]
+
+    def _followed(self, node: Any) -> Mapping[Any, Any] | None:
+        found = items_saved(node, self._saved)
+        return None if found is None else {name: self._saved.follow(item) for name, item in found.items()}
 
     def pair(self, value: Value, live: Any, path: str) -> bool:
         """Whether a live object stays, and gets what was saved in its place. What is not filled itself is
@@ -82,7 +112,7 @@ class _Walk:
         if isinstance(live, nnx.Variable):
             self._variable(node, live, path)
             return True
-        here, found = _items_here(live), _items(node, self._saved)
+        here, found = items_here(live), items_saved(node, self._saved)
         if here is None or found is None or type(node) is not Node:
             return False
         if isinstance(live, nnx.Pytree):  # of a list, a state has numbers
@@ -184,53 +214,6 @@ def _dtype(value: Any) -> Any:
 
 def _has_arrays(value: Any) -> bool:
     return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
-
-
-def _items_here(live: Any) -> Mapping[Any, Any] | None:
-    """What a live object holds, by name, key or position; None if it is filled as a whole."""
-    if isinstance(live, nnx.Pytree):
-        out = left_out(type(live))
-        return {name: item for name, item in vars(live).items() if name not in out}
-    if isinstance(live, nnx.State):
-        return dict(live.raw_mapping)
-    if isinstance(live, dict):
-        return live
-    names = getattr(type(live), "_fields", None)
-    if isinstance(live, tuple) and names is not None:
-        return dict(zip(names, tuple(live), strict=True))
-    return dict(enumerate(live)) if isinstance(live, (tuple, list)) else None
-
-
-def _items(node: Value, saved: Saved) -> dict[Any, Value] | None:
-    """The same of a saved one."""
-    if type(node) is not Node:
-        return None
-    state: Any = node.state
-    if node.codec == "flax.module":
-        return dict(state["attributes"])
-    if node.codec == "flax.state":
-        return _items(saved.follow(state), saved)
-    if node.codec == "optax.state":
-        return dict(state[1])
-    if node.codec == "namedtuple":
-        return dict(state) if type(state) is dict else None
-    if node.codec in ("tuple", "list") and type(state) is list:
-        return dict(enumerate(state))
-    found = items(node, saved)
-    if found is None and node.codec == "dict":
-        keys = [_key(key, saved) for key in state[0]]
-        found = dict(zip(keys, state[1], strict=True)) if None not in keys else None
-    return found
-
-
-def _key(value: Value, saved: Saved) -> Any:
-    """A key of plain values; None for others."""
-    node = saved.follow(value)
-    if type(node) is not Node:
-        return node
-    if node.codec != "tuple" or type(node.state) is not list:
-        return None
-    return None if any(isinstance(each, Node) for each in node.state) else tuple(node.state)
 
 
 class TrainStateRestorer(Restorer):

@@ -9,6 +9,7 @@ FAMILY = Family(
     packages=("imblearn",),
     distribution="imbalanced-learn",
     classes="saver.families.imblearn:classes.json",
+    checks="saver.families.imblearn.checks",
     change=Change(
         "warning",
         "warning",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from saver import uses
+from saver.codec import rules_of
 
 _ELEMENTWISE = frozenset(("elementwise", "array", "check"))
 _DISTANCE = frozenset(("distance", "pairwise"))
@@ -48,6 +49,14 @@ ALLOWED: dict[str, frozenset[str]] = {
 }  # fmt: skip
 """Attribute → the kinds of function or class that it may hold."""
 
+_OPTIONS = frozenset(
+    (
+        "best_params_", "cv_results_", "inv_kw_args", "kw_args", "metric_params", "param_distributions",
+        "param_grid", "params", "_metric_kwargs",
+    )
+)  # fmt: skip
+"""Attributes with options for functions, or with what to set in estimators, which is checked there."""
+
 _ROWS = frozenset(("kernel", "distance", "combining"))
 _BY_ROWS = frozenset(("KernelPCA", "KernelRidge", "Nystroem", "PairwiseKernel"))
 """Their kernel is called with two rows and returns a number, which NumPy checks."""
@@ -63,6 +72,8 @@ def check(obj: Any) -> None:
         return
     cls = type(obj)
     allowed = ALLOWED
+    for of_the_library in rules_of(cls, "CALLABLES"):
+        allowed = {**allowed, **of_the_library(obj)}
     if any(base.__name__ in _BY_ROWS and base.__module__.startswith("sklearn.") for base in cls.__mro__):
-        allowed = {**ALLOWED, "kernel": _ROWS, "metric": _ROWS}
-    uses.check(own, allowed, cls.__module__.partition(".")[0] == "sklearn")
+        allowed = {**allowed, "kernel": _ROWS, "metric": _ROWS}
+    uses.check(own, allowed, uses.is_listed(cls), _OPTIONS)

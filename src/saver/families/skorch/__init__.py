@@ -11,6 +11,7 @@ FAMILY = Family(
     packages=("skorch",),
     classes="saver.families.skorch:classes.json",
     codecs="saver.families.skorch.codecs",
+    checks="saver.families.skorch.checks",
     references="saver.families.skorch.references",
     # networks list their own modules and optimizers beside those of their class
     data=frozenset(("_criteria", "_modules", "_optimizers", "cuda_dependent_attributes_", "prefixes_")),

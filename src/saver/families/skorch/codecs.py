@@ -51,6 +51,12 @@ _NAMED: dict[str, Any] = {
 own needs trust, as a value."""
 
 
+_HELD = dict.fromkeys(
+    ("X_indexing", "X_indexing_", "target_extractor", "y_indexing", "y_indexing_"), frozenset(("internal",))
+)
+"""Which attributes of callbacks hold functions, and of what kind."""
+
+
 def _by_name(obj: Any) -> dict[str, str]:
     """The attributes that are one of these, and which."""
     own = own_dict(obj)
@@ -97,7 +103,7 @@ class ObjectCodec(Codec):
         return obj
 
     def check(self, obj: Any) -> None:
-        uses.check(own_dict(obj), {}, False)
+        uses.check(own_dict(obj), _HELD, uses.is_listed(type(obj)))
 
 
 class NetCodec(EstimatorCodec):

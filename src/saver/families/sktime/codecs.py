@@ -1,17 +1,14 @@
 """Estimators of sktime and what they hold, by their attributes.
 
 There are too many of them to review each, and some call functions, open files or fetch networks when they
-are used, as they say. So all need trust.
+are used, as they say, and which attributes hold functions is not known. So all need trust.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from sktime.base import BaseObject
 
-from saver import uses
-from saver.codec import Codec, own_dict
+from saver.codec import Codec
 from saver.families.python.attributes import AttributesCodec
 
 
@@ -32,9 +29,6 @@ class ObjectCodec(AttributesCodec):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseObject) or super().accepts(cls)
-
-    def check(self, obj: Any) -> None:
-        uses.check(own_dict(obj), {}, False)
 
 
 CODECS: tuple[Codec, ...] = (ObjectCodec(),)

@@ -27,8 +27,12 @@ from statsmodels.tsa.ar_model import AROrderSelectionResults
 from statsmodels.tsa.arima.params import SARIMAXParams
 from statsmodels.tsa.arima.specification import SARIMAXSpecification
 from statsmodels.tsa.deterministic import DeterministicProcess, DeterministicTerm
-from statsmodels.tsa.exponential_smoothing import _ets_smooth
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+from statsmodels.tsa.regime_switching.markov_switching import (
+    HamiltonFilterResults,
+    MarkovSwitching,
+    MarkovSwitchingParams,
+)
 from statsmodels.tsa.seasonal import DecomposeResult
 from statsmodels.tsa.statespace.representation import FrozenRepresentation
 from statsmodels.tsa.vector_ar.var_model import VARProcess
@@ -36,13 +40,14 @@ from statsmodels.tsa.vector_ar.vecm import VECMResults
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, own_dict
-from saver.families.statsmodels import statespace
+from saver.families.statsmodels import anew, statespace
 from saver.tree import Node, Value
 
 _BASES = (
     Model, Results, ResultsWrapper, ModelData, Family, Link, VarianceFunction, Power, BinomialVariance,
     NegativeBinomialVariance, RobustNorm, DeterministicProcess, DeterministicTerm, FrozenRepresentation,
     SARIMAXParams, SARIMAXSpecification, VARProcess, VECMResults, DecomposeResult, AROrderSelectionResults,
+    MarkovSwitchingParams, HamiltonFilterResults,
 )  # fmt: skip
 
 _FORMULA = frozenset(("formula", "model_spec", "design_info", "restore_model_spec"))
@@ -58,10 +63,24 @@ _SCRATCH = "_tmp_like_exog"
 _DATA = frozenset(("_cache", "variance", "link", "links", "safe_links", "valid", "data_attr"))
 """What instances hold though their class has a value for it."""
 
-_SMOOTHER = "_smoothing_func"
-"""The compiled function of an ETS model, which its kinds of trend and season decide."""
+ALLOWED: dict[str, frozenset[str]] = {
+    "dtype": frozenset(("type",)),
+    **dict.fromkeys(
+        (
+            "_results_class",
+            "_results_wrapper",
+            "result_class",
+            "result_class_reg",
+            "result_class_reg_wrapper",
+            "result_class_wrapper",
+            "results_class",
+        ),
+        frozenset(("internal",)),
+    ),
+}
+"""Which attributes hold classes, and of what kind: those that results are made of."""
 
-_APART = frozenset(("__doc__", _COVARIANCE, _SETTINGS, _SCRATCH, _SMOOTHER, "_summary_cache"))
+_APART = frozenset(("__doc__", _COVARIANCE, _SETTINGS, _SCRATCH, "_summary_cache"))
 """The first is what a wrapper takes from the class of what it wraps."""
 
 
@@ -80,7 +99,8 @@ class ObjectCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = own_dict(obj)
-        state: dict[str, Value] = {"attributes": encoder.attributes(obj, _APART, _DATA)}
+        apart = anew.of(obj)
+        state: dict[str, Value] = {"attributes": encoder.attributes(obj, _APART.union(apart), _DATA)}
         if own.get(_COVARIANCE) is not None:
             state["covariance"] = encoder(own[_COVARIANCE], _COVARIANCE)
         if type(own.get(_SETTINGS)) is dict:
@@ -110,10 +130,7 @@ class ObjectCodec(Codec):
             own["__doc__"] = type(own.get("_results")).__doc__
         elif isinstance(obj, GLM) and isinstance(exog := own_dict(obj).get("exog"), np.ndarray):
             own_dict(obj)[_SCRATCH] = np.zeros_like(exog, dtype=np.float64)
-        elif isinstance(obj, ETSModel):
-            own = own_dict(obj)
-            kinds = ("mul" if own.get(name) == "mul" else "add" for name in ("trend", "seasonal"))
-            own[_SMOOTHER] = getattr(_ets_smooth, f"_ets_smooth_{'_'.join(kinds)}")
+        own_dict(obj).update(anew.of(obj))
 
     def check(self, obj: Any) -> None:
         own = own_dict(obj)
@@ -130,8 +147,16 @@ class ObjectCodec(Codec):
             raise ValueError("what a wrapper wraps is not a result")
         if isinstance(obj, ETSModel):
             _check_smoothing(obj)
-            own = {name: value for name, value in own.items() if name != _SMOOTHER}
-        uses.check(own, {}, False)
+        elif isinstance(obj, (MarkovSwitching, HamiltonFilterResults)):
+            _check_regimes(own)
+        uses.check(anew.check(obj), ALLOWED, uses.is_listed(type(obj)))
+
+
+def _check_regimes(own: Any) -> None:
+    """Raise ValueError unless the compiled filter, which derives all other sizes, finds periods where it
+    looks for them."""
+    if type(own.get("k_regimes")) is not int or type(own.get("order")) is not int or own["order"] < 0:
+        raise ValueError("the number of regimes or the order of a model is not a number of things")
 
 
 def _check_smoothing(obj: Any) -> None:

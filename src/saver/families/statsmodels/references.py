@@ -9,6 +9,24 @@ REFERENCES: dict[str, Reference] = {
         "statsmodels.tsa.ardl.model", "internal", "makes a result of what a model has fitted",
         "ARDLResults ARDLResultsWrapper UECMResults UECMResultsWrapper",
     ),
+    **reviewed(
+        "statsmodels.discrete.count_model", "internal", "makes a result of what a model has fitted",
+        " ".join(
+            f"{start}ZeroInflated{kind}Results{end}"
+            for start in ("", "L1")
+            for kind in ("GeneralizedPoisson", "NegativeBinomial", "Poisson")
+            for end in ("", "Wrapper")
+        ),
+    ),
+    **reviewed(
+        "statsmodels.discrete.truncated_model", "internal", "makes a result of what a model has fitted",
+        "L1TruncatedLFGenericResults L1TruncatedLFGenericResultsWrapper TruncatedLFGenericResultsWrapper"
+        " TruncatedLFPoissonResults TruncatedNegativeBinomialResults",
+    ),
+    **reviewed(
+        "statsmodels.miscmodels.ordinal_model", "internal", "makes a result of what a model has fitted",
+        "OrderedResults",
+    ),
 }  # fmt: skip
 
 INSTANCES: dict[str, str] = {

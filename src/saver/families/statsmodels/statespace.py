@@ -106,7 +106,11 @@ class SpaceCodec(Codec):
             _check_representation(own_dict(obj))
         own = own_dict(obj)
         made = {name for name in _MAKES if own.get(name) in _CLASSES.values()}
-        uses.check({name: own[name] for name in own.keys() - _COMPILED - _MAPS - made}, {}, False)
+        own = {name: own[name] for name in own.keys() - _COMPILED - _MAPS - made}
+        uses.check(own, _TYPE, uses.is_listed(type(obj)))
+
+
+_TYPE = {"dtype": frozenset(("type",))}
 
 
 def _size(own: dict[str, Any], name: str) -> int:

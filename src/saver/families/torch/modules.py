@@ -130,9 +130,13 @@ _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": froze
 
 
 def _check_uses(module: Any) -> None:
-    own = vars(module)
+    apart = not_stored(module)
+    own = {name: value for name, value in vars(module).items() if name not in apart}
     if not uses.are_plain(own.values()):
-        uses.check(own, _ALLOWED, type(module).__module__.partition(".")[0] == "torch")
+        cls, allowed = type(module), _ALLOWED
+        for of_the_library in rules_of(cls, "CALLABLES"):
+            allowed = {**allowed, **of_the_library(module)}
+        uses.check(own, allowed, uses.is_listed(cls))
 
 
 def check(module: Any) -> None:

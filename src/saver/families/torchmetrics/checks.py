@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -16,5 +16,21 @@ def wrap_methods(obj: Any) -> None:
     own["compute"] = cls._wrap_compute(obj, compute)
 
 
+_OF_METRICS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("_reductions", "distributed_available_fn"), frozenset(("internal",))),
+    **dict.fromkeys(("aggregation", "metric_func"), frozenset(("array", "combining", "distance", "loss"))),
+    **dict.fromkeys(("normalizer", "tokenizer"), frozenset(("text",))),
+    "op": frozenset(("combining", "elementwise", "array")),
+}
+
+
+def of_a_metric(obj: Any) -> Mapping[str, frozenset[str]]:
+    """What joins its states, and what it counts with."""
+    return _OF_METRICS
+
+
+CALLABLES: dict[str, Callable[[Any], Mapping[str, frozenset[str]]]] = {
+    "torchmetrics.metric:Metric": of_a_metric
+}
 CHECKS: dict[str, Callable[[Any], None]] = {}
 CLAIMS: dict[str, Callable[[Any], None]] = {"torchmetrics.metric:Metric": wrap_methods}

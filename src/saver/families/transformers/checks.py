@@ -6,7 +6,7 @@ model is made of it; and a model with `_use_kernels` does so when it is put into
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from saver.codec import shown
@@ -55,5 +55,15 @@ def remember_outputs(obj: Any) -> None:
 
 _MODEL = "transformers.modeling_utils:PreTrainedModel"
 
+
+def of_an_activation(obj: Any) -> Mapping[str, frozenset[str]]:
+    """The function that it is."""
+    return {"act": frozenset(("activation",))}
+
+
+CALLABLES: dict[str, Callable[[Any], Mapping[str, frozenset[str]]]] = {
+    f"transformers.activations:{name}": of_an_activation
+    for name in ("GELUActivation", "GELUTanh", "MishActivation")
+}
 CHECKS: dict[str, Callable[[Any], None]] = {_MODEL: check_model}
 CLAIMS: dict[str, Callable[[Any], None]] = {_MODEL: remember_outputs}
