@@ -13,6 +13,7 @@ import pytest
 
 import saver
 from saver.errors import IncompatibleError
+from saver.formats.mlflow.runs import around
 from saver.formats.mlflow.yaml import NotReadError, parse
 from saver.storages.memory import MemoryStorage
 
@@ -218,6 +219,11 @@ def test_what_a_registry_names_is_looked_for_below_alone(runs: Path) -> None:
         store = saver.Saver(MemoryStorage())
         saver.migrate(runs, store)
         assert store.models() == ["fraud/model"]
+    (runs.parent / "r" / "artifacts").mkdir(parents=True)
+    write(runs / "models" / "fraud-clf" / "version-1" / "meta.yaml", "source: a/../r/artifacts\nversion: 1\n")
+    found = around(str(runs), sorted(os.listdir(runs)))
+    assert found is not None
+    assert not found.records
 
 
 @pytest.mark.slow
