@@ -13,6 +13,7 @@ import pytest
 
 import saver
 from saver.errors import IncompatibleError
+from saver.formats.mlflow.runs import around
 from saver.formats.mlflow.yaml import NotReadError, parse
 from saver.storages.memory import MemoryStorage
 
@@ -114,6 +115,30 @@ def test_runs_come_with_what_they_recorded(above: bool, runs: Path) -> None:
     assert not saver.migrate(runs.parent if above else runs, store).came
 
 
+def test_the_logged_models_of_mlflow_3_come_with_their_runs(runs: Path) -> None:
+    here = runs / "1" / "models" / "m-7"
+    about = "artifact_location: file:///elsewhere/mlruns/1/models/m-7/artifacts\n"
+    about += "creation_timestamp: 1600000000000\n"
+    write(here / "meta.yaml", f"{about}model_id: m-7\nname: net\nsource_run_id: {'a' * 32}\nstatus: 2\n")
+    write(here / "params" / "depth", "3")
+    write(here / "metrics" / "f1", f"1690000000000 0.75 0 {'a' * 32}\n")
+    write(here / "tags" / "mlflow.modelVersions", '[{"name": "fraud-clf", "version": 2}]')
+    model(here / "artifacts", {"w": np.full(3, 7)})
+    place = "storage_location: file:///elsewhere/mlruns/1/models/m-7/artifacts\nsource: models:/m-7\n"
+    for version in (2, 3):
+        at = runs / "models" / "fraud-clf" / f"version-{version}" / "meta.yaml"
+        write(at, f"name: fraud-clf\n{place}version: {version}\n")
+    store = saver.Saver(MemoryStorage())
+    found = saver.migrate(runs, store)
+    logged = next(each for each in store.versions("fraud-clf") if "mlflow.model" in each.labels)
+    assert (logged.labels["mlflow.model"], logged.labels["mlflow.version"]) == ("m-7", "2")
+    assert (logged.labels["param.depth"], logged.labels["param.C"]) == ("3", "1.0")
+    assert (logged.labels["mlflow.run"], logged.metrics["f1"]) == ("a" * 32, 0.75)
+    assert logged.metrics["auc"] == pytest.approx(0.1)
+    assert store.load(logged)["w"][0] == 7
+    assert "it is fraud-clf version-3 too" in str(found)
+
+
 def test_a_run_or_the_folder_of_its_artifacts_can_be_given_alone(runs: Path) -> None:
     for folder, name in (
         (runs / "1" / ("a" * 32), "fraud/model"),
@@ -194,6 +219,11 @@ def test_what_a_registry_names_is_looked_for_below_alone(runs: Path) -> None:
         store = saver.Saver(MemoryStorage())
         saver.migrate(runs, store)
         assert store.models() == ["fraud/model"]
+    (runs.parent / "r" / "artifacts").mkdir(parents=True)
+    write(runs / "models" / "fraud-clf" / "version-1" / "meta.yaml", "source: a/../r/artifacts\nversion: 1\n")
+    found = around(str(runs), sorted(os.listdir(runs)))
+    assert found is not None
+    assert not found.records
 
 
 @pytest.mark.slow

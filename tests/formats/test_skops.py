@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import saver
-from saver.errors import IncompatibleError, LimitExceededError, SaverError, UntrustedError
+from saver.errors import DamagedError, IncompatibleError, LimitExceededError, SaverError, UntrustedError
 from saver.file import open_file
 from saver.storages.memory import MemoryStorage
 
@@ -223,6 +223,14 @@ def test_what_is_forged_is_refused(name: str, tmp_path: Path) -> None:
 def test_own_classes_take_trust(tmp_path: Path) -> None:
     (tmp_path / "a.skops").write_bytes(schema(node("ObjectNode", "mine.models.Net", content=None)))
     with pytest.raises(UntrustedError, match=r"mine\.models\.Net"):
+        saver.load(tmp_path / "a.skops")
+
+
+def test_a_changed_number_is_damage(tmp_path: Path) -> None:
+    data = schema(node("NdArrayNode", ARRAY, type="numpy", file="a.npy"), a_npy=npy(np.full(9, 7.0)))
+    at = data.index(np.float64(7.0).tobytes())
+    (tmp_path / "a.skops").write_bytes(data[:at] + b"\1" + data[at + 1 :])
+    with pytest.raises(DamagedError, match=r"a\.npy"):
         saver.load(tmp_path / "a.skops")
 
 

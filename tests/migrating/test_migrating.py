@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from saver.errors import CannotWriteError, LimitExceededError, NotFoundError
 from saver.migrating import Migrated, walking
 from saver.migrating.naming import Naming, ending_of
 from saver.storages.memory import MemoryStorage
+
+JOBLIB = Path(__file__).parents[1] / "formats" / "pickles" / "joblib"
 
 
 class Evil:
@@ -303,6 +306,20 @@ def test_compressed_files_come_too(tmp_path: Path) -> None:
     store = saver.Saver(MemoryStorage())
     saver.migrate(tmp_path, store)
     assert np.array_equal(store.load("a")["w"], np.arange(9.0))
+
+
+def test_files_that_belong_to_another_one_come_with_it(tmp_path: Path) -> None:
+    """Whichever was written first: the arrays of an old joblib, the data of a checkpoint."""
+    (tmp_path / "in").mkdir()
+    for path in JOBLIB.glob("joblib_0.9.2_pickle_py35_np19.pkl*"):
+        shutil.copy(path, tmp_path / "in" / path.name)
+    saver.dump({"w": np.arange(9.0)}, tmp_path / "a.saver")
+    saver.export(tmp_path / "a.saver", tmp_path / "in" / "net.index")
+    for path in (tmp_path / "in").iterdir():
+        old(path, 2e9 if path.suffix in (".index", ".pkl") else 1e9)
+    found = saver.migrate(tmp_path / "in", MemoryStorage())
+    assert [each.path for each in found.came] == ["joblib_0.9.2_pickle_py35_np19.pkl", "net.index"]
+    assert not found.left
 
 
 def test_progress_rises_to_all_bytes(folder: Path) -> None:

@@ -117,7 +117,11 @@ class Migration:
             )
             for each, model, (record, _) in zip(found, settled(named), records, strict=True)
         ]  # fmt: skip
-        return sorted(plans, key=lambda plan: (plan.time, in_order(plan.found.path)))
+        names = {each.path for each in found}
+        return sorted(
+            plans,
+            key=lambda plan: (_is_beside(plan.found.path, names), plan.time, in_order(plan.found.path)),
+        )
 
     def _record(self, path: str) -> tuple[Recorded, str]:
         """What all folders around a path record of it, the nearest last; and the rest of the path below the
@@ -201,6 +205,12 @@ class Migration:
         self._came.append(came)
         name = came.version
         self._known |= {(digest, plan.model): name, (digest, f"/{_label(found.path)}"): name}
+
+
+def _is_beside(path: str, names: set[str]) -> bool:
+    """Whether a file has the name of another one and more, as `a.pkl_01.npy` beside `a.pkl`: it may be a part
+    of that, which opening that shows."""
+    return any(path[:end] in names for end in range(path.rfind("/") + 2, len(path)))
 
 
 class _StoreError(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.errors import SaverError
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.machine import NAME_LIMIT, Machine
@@ -45,7 +46,7 @@ class Nodes:
         try:
             return self._value(schema)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            if isinstance(error, Malformed):
+            if isinstance(error, (Malformed, SaverError)):
                 raise
             raise Malformed(f"a node lacks what it needs: {type(error).__name__}: {error!s:.200}") from None
 
