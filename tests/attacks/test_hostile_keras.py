@@ -208,7 +208,7 @@ def test_settings_that_reach_further_are_refused(name: str, tmp_path: Path) -> N
                                   b'{"class_name": 1, "config": {}}',
                                   b'{"class_name": "Sequential", "config": ' + b'{"config": ' * 2000 + b"1"
                                   + b"}" * 2001], ids=range(10))  # fmt: skip
-def test_configurations_that_are_none_are_refused(text: bytes, tmp_path: Path) -> None:
+def test_invalid_configurations_are_refused(text: bytes, tmp_path: Path) -> None:
     with pytest.raises(SaverError):
         asks(archive(tmp_path / "a.keras", entries(config_json=text)))
     with pytest.raises(SaverError):
@@ -325,8 +325,8 @@ OLDER: dict[str, Callable[[Any], Any]] = {
     "a layer that is a link": lambda file: file.__setitem__("model_weights/b", h5py.SoftLink("/")),
     "a variable that is missing": lambda file: file["model_weights/a"].attrs.create("weight_names", [b"c"]),
     "no weights": lambda file: file.__delitem__("model_weights"),
-    "settings that are none": lambda file: file.attrs.create("training_config", np.bytes_(b"[")),
-    "an optimizer that is none": lambda file: file.attrs.create(
+    "invalid settings": lambda file: file.attrs.create("training_config", np.bytes_(b"[")),
+    "an invalid optimizer": lambda file: file.attrs.create(
         "training_config", np.bytes_(b'{"optimizer_config": {"class_name": [], "config": 3}}')
     ),
     "a configuration of numbers": lambda file: file.attrs.create("model_config", 3),
