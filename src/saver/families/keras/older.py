@@ -71,12 +71,18 @@ def modern(config: Any, kind: str = "") -> Any:
         return own.get("name")
     if type(name) is not str or type(own) is not dict or (name in VALUES and module is None):
         return config
-    if name == "TFOpLambda" and own.get("function") in _OPERATIONS:
-        operation = {"module": "keras.src.ops.numpy", "class_name": _OPERATIONS[own["function"]]}
-        kept = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
-        return {**operation, "config": {"name": own.get("name")}, **kept}
     if name == "MeanMetricWrapper" and type(own.get("fn")) is str:
         return own["name"] if own.get("name") in ("accuracy", "acc", "crossentropy", "ce") else own["fn"]
+    return _object(config, name, own, kind)
+
+
+def _object(config: dict[str, Any], name: str, own: dict[str, Any], kind: str) -> dict[str, Any]:
+    """An object with these settings."""
+    module = config.get("module")
+    if name == "TFOpLambda" and own.get("function") in _OPERATIONS:
+        operation = {"module": "keras.src.ops.numpy", "class_name": _OPERATIONS[own["function"]]}
+        kept = {key: item for key, item in config.items() if key in ("name", "inbound_nodes")}
+        return {**operation, "config": {"name": own.get("name")}, **kept}
     if not admitted(module, name, own):
         short = name.removeprefix("Custom>") if kind == "optimizer" else name
         home = _home(short, kind, operation="inbound_nodes" in config and "trainable" not in own)
@@ -147,18 +153,22 @@ def _settings(name: str, own: dict[str, Any], kind: str) -> dict[str, Any]:
     if name == "BatchNormalization" and type(found.get("axis")) is list and len(found["axis"]) == 1:
         (found["axis"],) = found["axis"]
     if name in _MODELS and type(found.get("layers")) is list:
-        layers = [each for each in found["layers"] if type(each) is dict]
-        operations = {each.get("name") for each in layers if str(each.get("module")).startswith(_OPS)}
-        shift = {each.get("name"): _begins_at(each) for each in layers}
-        for layer in layers:
-            if type(layer.get("inbound_nodes")) is list:
-                layer["inbound_nodes"] = [
-                    _call(node, shift, layer.get("name") in operations) for node in layer["inbound_nodes"]
-                ]
-        if "output_layers" in found:
-            found["output_layers"] = _shifted(found["output_layers"], shift)
-        _begin(layers, found["layers"], own["layers"])
+        _connect(found, own["layers"])
     return found
+
+
+def _connect(found: dict[str, Any], own: list[Any]) -> None:
+    """Say anew what the layers of a model were called with; `own` are their settings as they were."""
+    layers = [each for each in found["layers"] if type(each) is dict]
+    operations = {each.get("name") for each in layers if str(each.get("module")).startswith(_OPS)}
+    shift = {each.get("name"): _begins_at(each) for each in layers}
+    for layer in layers:
+        if type(layer.get("inbound_nodes")) is list:
+            operation = layer.get("name") in operations
+            layer["inbound_nodes"] = [_call(node, shift, operation) for node in layer["inbound_nodes"]]
+    if "output_layers" in found:
+        found["output_layers"] = _shifted(found["output_layers"], shift)
+    _begin(layers, found["layers"], own)
 
 
 def _begins_at(layer: dict[str, Any]) -> int:
@@ -211,7 +221,7 @@ def _is_tensor(value: Any, shift: dict[Any, int]) -> bool:
 
 def _tensor(value: Any, shift: dict[Any, int]) -> dict[str, Any]:
     if not _is_tensor(value, shift):
-        raise ValueError(f"a layer is called with {value!r:.80}, which is no tensor of its model")
+        raise ValueError(f"a layer is called with {value!r:.80}, which is not a tensor of its model")
     history = [value[0], value[1] - shift[value[0]], value[2]]
     config = {"shape": [], "dtype": "float32", "keras_history": history}
     return {"class_name": "__keras_tensor__", "config": config}

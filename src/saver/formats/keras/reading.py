@@ -94,12 +94,12 @@ class _ModelCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         try:
             found = anywhere(files().read, obj.config)
+            state = _state(obj, found.compiled, encoder)
         except RecursionError:
             encoder.refuse("its configuration is nested too deeply")
         except (ValueError, TypeError, AttributeError) as error:
             encoder.refuse(f"{error}. Saver made none of it; see docs/frameworks.md for what can be loaded")
-        state: dict[str, Value] = {"config": found.config, "compiled": found.compiled}
-        state |= _state(obj, found.compiled, encoder)
+        state |= {"config": found.config, "compiled": found.compiled}
         state["generators"] = {} if found.seedless and not obj.older else None
         state["frozen"] = [] if found.trainable else None
         order = ("config", "compiled", "variables", "adapters", "generators", "vocabularies", "frozen",

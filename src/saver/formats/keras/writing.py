@@ -197,7 +197,7 @@ def _add(file: Any, each: _Variable, opened: Opened) -> None:
 
 
 def _assets(found: Written) -> Iterator[tuple[str, str]]:
-    """The files of words, as Keras reads them: each line is a word, and empty ones at the end are none."""
+    """The files of words, as Keras reads them: each line is a word, empty ones at the end left out."""
     for path, words in found.words.items():
         text = "\n".join(map(str, words))
         if text.splitlines() != list(map(str, words)) or not words or words[-1] == "":
