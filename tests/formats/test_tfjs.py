@@ -131,6 +131,7 @@ def test_only_what_cannot_be_held_is_lost(all_written: dict[str, Written]) -> No
             "$.model.ünï cödé: its name is written as 'n__c_d_'",
             "$.model._hidden: its name is written as 'hidden'",
             "$.model.toString: its name is written as 'toString_1'",
+            "$.model.a b: its name is written as 'a_b'",
         ],
         "several_inputs_and_outputs": [
             "$.model: the names of its inputs and outputs: they are lists, by name"
