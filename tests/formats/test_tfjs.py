@@ -186,7 +186,7 @@ def broadcast() -> Any:
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a layer that is not there": (lambda L: sequential(L.GroupNormalization(2)), "no GroupNormalization"),
     "attention": (lambda L: masked_attention(L), "no MultiHeadAttention"),
-    "reset_after": (lambda L: sequential(L.GRU(2), shape=(5, 3)), "reset_after of a GRU is True, not False"),
+    "reset_after": (lambda L: sequential(L.GRU(2), shape=(5, 3)), "reset_after of GRU is True, not False"),
     "hard_sigmoid": (lambda L: sequential(L.Dense(2, "hard_sigmoid")), "the activation hard_sigmoid"),
     "causal": (lambda L: sequential(L.Conv1D(2, 3, padding="causal"), shape=(5, 3)), "padding"),
     "groups": (lambda L: sequential(L.Conv2D(4, 1, groups=2), shape=(5, 5, 2)), "groups"),
@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "another axis": (lambda L: sequential(L.BatchNormalization(1), shape=(5, 5, 2)), "axis"),
     "keepdims": (lambda L: sequential(L.GlobalMaxPooling1D(keepdims=True), shape=(5, 3)), "keepdims"),
     "the slope of ReLU": (lambda L: sequential(L.ReLU(negative_slope=0.1)), "negative_slope"),
-    "ELU": (lambda L: sequential(L.ELU(0.5)), "the alpha of a ELU"),
+    "ELU": (lambda L: sequential(L.ELU(0.5)), "the alpha of ELU"),
     "rms": (lambda L: sequential(L.RMSNormalization()), "no RMSNormalization"),
     "integers": (lambda L: sequential(L.Flatten(dtype="int32")), "dtype is 'int32'"),
     "texts": (lambda L: keras.Sequential([keras.Input((2,), dtype="string"), L.Identity()]), "string"),
