@@ -242,7 +242,7 @@ def test_all_that_is_refused_is_listed(tmp_path: Path) -> None:
     assert all(each in str(caught.value) for each in (".unit: ", ".hard: ", ".groups: "))
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("tests of tfjs")
 class Own(keras.layers.Layer):  # type: ignore[misc, name-defined]
     """A layer of a user."""
 
