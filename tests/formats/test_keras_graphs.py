@@ -134,8 +134,8 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(format: str, tmp_pat
     saver.dump(parts, tmp_path / "a.saver")
     trust = [f"{Own.__module__}.Own"]
     for chosen, allowed, said in (
-        ("layer", (), "a Dense is not a model; put it in a keras.Sequential"),
-        ("own", trust, "a Own does not say what its inputs are; pass some"),
+        ("layer", (), "Dense is not a model; put it in a keras.Sequential"),
+        ("own", trust, "Own does not say what its inputs are; pass some"),
         ("plain", (), f"cannot be written as {TITLES[format]}, which is written from objects of keras"),
         (None, trust, "holds one object; choose its part"),
     ):

@@ -131,6 +131,7 @@ def test_only_what_cannot_be_held_is_lost(all_written: dict[str, Written]) -> No
             "$.model.ünï cödé: its name is written as 'n__c_d_'",
             "$.model._hidden: its name is written as 'hidden'",
             "$.model.toString: its name is written as 'toString_1'",
+            "$.model.a b: its name is written as 'a_b'",
         ],
         "several_inputs_and_outputs": [
             "$.model: the names of its inputs and outputs: they are lists, by name"
@@ -185,7 +186,7 @@ def broadcast() -> Any:
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a layer that is not there": (lambda L: sequential(L.GroupNormalization(2)), "no GroupNormalization"),
     "attention": (lambda L: masked_attention(L), "no MultiHeadAttention"),
-    "reset_after": (lambda L: sequential(L.GRU(2), shape=(5, 3)), "reset_after of a GRU is True, not False"),
+    "reset_after": (lambda L: sequential(L.GRU(2), shape=(5, 3)), "reset_after of GRU is True, not False"),
     "hard_sigmoid": (lambda L: sequential(L.Dense(2, "hard_sigmoid")), "the activation hard_sigmoid"),
     "causal": (lambda L: sequential(L.Conv1D(2, 3, padding="causal"), shape=(5, 3)), "padding"),
     "groups": (lambda L: sequential(L.Conv2D(4, 1, groups=2), shape=(5, 5, 2)), "groups"),
@@ -194,7 +195,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "another axis": (lambda L: sequential(L.BatchNormalization(1), shape=(5, 5, 2)), "axis"),
     "keepdims": (lambda L: sequential(L.GlobalMaxPooling1D(keepdims=True), shape=(5, 3)), "keepdims"),
     "the slope of ReLU": (lambda L: sequential(L.ReLU(negative_slope=0.1)), "negative_slope"),
-    "ELU": (lambda L: sequential(L.ELU(0.5)), "the alpha of a ELU"),
+    "ELU": (lambda L: sequential(L.ELU(0.5)), "the alpha of ELU"),
     "rms": (lambda L: sequential(L.RMSNormalization()), "no RMSNormalization"),
     "integers": (lambda L: sequential(L.Flatten(dtype="int32")), "dtype is 'int32'"),
     "texts": (lambda L: keras.Sequential([keras.Input((2,), dtype="string"), L.Identity()]), "string"),
@@ -241,7 +242,7 @@ def test_all_that_is_refused_is_listed(tmp_path: Path) -> None:
     assert all(each in str(caught.value) for each in (".unit: ", ".hard: ", ".groups: "))
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("tests of tfjs")
 class Own(keras.layers.Layer):  # type: ignore[misc, name-defined]
     """A layer of a user."""
 

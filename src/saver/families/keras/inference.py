@@ -24,13 +24,13 @@ def inputs_of(export: Export) -> list[Any]:
     model = export.obj
     if not isinstance(model, keras.Model):
         raise IncompatibleError(
-            f"{export.place}: a {type(model).__name__} is not a model; put it in a keras.Sequential"
+            f"{export.place}: {type(model).__name__} is not a model; put it in a keras.Sequential"
         )
     if isinstance(model, (keras.Sequential, Functional)) and model.built:
         return list(get_input_signature(model))
     if export.example is None:
         raise IncompatibleError(
-            f"{export.place}: a {type(model).__name__} does not say what its inputs are; pass some, as in "
+            f"{export.place}: {type(model).__name__} does not say what its inputs are; pass some, as in "
             "example=np.zeros((1, 224, 224, 3), np.float32) (--example 1x224x224x3)"
         )
     example = export.example if isinstance(export.example, tuple) else (export.example,)

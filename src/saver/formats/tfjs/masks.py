@@ -85,7 +85,7 @@ def _reason(entry: Any) -> str:
     if is_model(entry):
         return "a mask reaches this model from outside"
     if kind in STOPS or (inner is not None and inner["config"].get("return_sequences")):
-        return f"a mask reaches it, with which a {kind} does something else in TensorFlow.js"
+        return f"a mask reaches it, with which {kind} does something else in TensorFlow.js"
     return ""
 
 

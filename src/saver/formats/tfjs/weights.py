@@ -44,7 +44,7 @@ def write(opened: Opened, weights: Sequence[Weight], out: Out, progress: Progres
     if total > BYTES * (opened.size + opened.tensors.size):
         raise IncompatibleError(
             f"{opened.where}: its weights would take {total:,} bytes, more than {BYTES} times its size: "
-            "those of layers that several places share are written at each of them"
+            "layers that several places share are written at each of them"
         )
     count = -(-total // SHARD)
     report = spread(progress, (each.array.array.length for each in weights))

@@ -168,7 +168,7 @@ class Topology:
         elif kind == "TimeDistributed":
             each = inner(config, "layer")
             if not is_model(each) and class_of(each) not in LAYERS:
-                raise Refused(f"its layer is a {class_of(each)}")
+                raise Refused(f"its layer is {class_of(each)}")
             own = self._named(each["config"]["name"], here) if is_model(each) else each["config"]["name"]
             made["layer"] = self._layer(each, own, scope, here.below(own, "layer"), depth + 1)
         elif kind == "BatchNormalization" and not is_last_axis(entry):
@@ -192,7 +192,7 @@ class Topology:
         for field, value in config.items():
             of_training = kind_of(field)
             if field in layer.only and value not in layer.only[field]:
-                raise Refused(f"the {field} of a {kind} is {value!r:.40}, not {layer.only[field][0]!r}")
+                raise Refused(f"the {field} of {kind} is {value!r:.40}, not {layer.only[field][0]!r}")
             if of_training:
                 made[field] = self._training(of_training, value, here)
             elif field in ("activation", "recurrent_activation"):
@@ -200,7 +200,7 @@ class Topology:
             elif field in layer.fields:
                 made[layer.renamed.get(field, field)] = plain(value, field)
             elif not (field in IGNORED or field in layer.only or value is None or value is False):
-                raise Refused(f"a {kind} has no {field} there, which is {value!r:.40}")
+                raise Refused(f"{kind} has no {field} there, which is {value!r:.40}")
         path = f"{here.path}/{layer.inner}" if layer.inner else here.path
         self._weigh(layer.names(config), scope, path, here)
         return made
@@ -208,7 +208,9 @@ class Topology:
     def _weigh(self, names: Sequence[str], scope: str, path: str, here: Here) -> None:
         arrays = self._arrays.get(path, {})
         if sorted(arrays) != sorted(map(str, range(len(names)))):
-            raise Refused(f"it has {len(arrays)} variables, and should have {len(names)}: it was not built")
+            raise Refused(
+                f"it has {len(arrays)} variables, and should have {len(names)}: build it, or do not share it"
+            )
         self.left.discard(path)
         for number, name in enumerate(names):
             each = arrays[str(number)]
