@@ -85,6 +85,26 @@ class Files:
         name, folder = _at(path)
         os.mkdir(name, dir_fd=folder)
 
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder."""
+        name, folder = _at(path)
+        os.rmdir(name, dir_fd=folder)
+
+    def open_existing(self, path: Path) -> int:
+        """Open a file that is there, for reading and writing."""
+        name, folder = _at(path)
+        return os.open(name, os.O_RDWR | _O_CLOEXEC | _O_BINARY, dir_fd=folder)
+
+    def lock(self, file: int) -> bool:
+        """Hold a file or folder until it is closed, or the process ends. Returns whether nobody else does."""
+        if _flock is None:
+            raise refused()
+        try:
+            _flock(file)
+        except BlockingIOError:
+            return False
+        return True
+
     def create(self, path: Path) -> int:
         """Create a file, open for writing. Raises FileExistsError if the name is taken."""
         name, folder = _at(path)
@@ -199,6 +219,18 @@ class Files:
         if isinstance(file, Inside):
             return os.stat(file.name, dir_fd=file.folder, follow_symlinks=False)
         return os.stat(file)
+
+
+def _locking() -> Callable[[int], object] | None:
+    """`flock`, which a killed process lets go, without waiting."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    return lambda file: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_flock: Final = _locking()
 
 
 def _full_sync() -> Callable[[int], object] | None:
