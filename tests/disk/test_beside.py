@@ -89,8 +89,8 @@ def test_only_what_may_be_replaced_is(tmp_path: Path) -> None:
 
 
 OPERATIONS = (
-    "make_folder", "create", "open_existing", "sync", "replace", "remove_folder", "list", "stat", "open", "lock",
-    "remove", "set_mode",
+    "make_folder", "create", "open_existing", "sync", "replace", "remove_folder", "list", "stat", "open",
+    "lock", "remove", "set_mode",
 )  # fmt: skip
 
 
