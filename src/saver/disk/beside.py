@@ -9,7 +9,8 @@ import stat
 from contextlib import suppress
 from types import TracebackType
 
-from saver.disk.files import FILES, Files, remedy
+from saver.disk.files import FILES, Files
+from saver.disk.remedies import remedy
 from saver.errors import CannotWriteError, CommitUnknownError
 
 _ENDING = ".export.part"
@@ -21,7 +22,7 @@ class Beside:
 
     Leaving the `with` block without `commit` removes it. A killed process leaves the hidden folder behind,
     under a name that ends in `.export.part`; the next one for the same path removes it. It knows that
-    nobody writes there any more, since whoever does holds a lock on the hidden folder. A file that is at
+    nobody writes there any more, since a writer holds a lock on the hidden folder. A file that is at
     `path` is replaced, and passes on its mode; a folder is replaced only if it is empty. Failures raise
     CannotWriteError, and what was at `path` is untouched; if it is unknown whether the new one is in place
     for good, CommitUnknownError.

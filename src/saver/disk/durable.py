@@ -9,7 +9,8 @@ from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 
-from saver.disk.files import FILES, UNSUPPORTED, Files, Inside, Path, remedy
+from saver.disk.files import FILES, UNSUPPORTED, Files, Inside, Path
+from saver.disk.remedies import remedy
 from saver.errors import CannotWriteError, CommitUnknownError, SaverError
 from saver.storage import Sink
 

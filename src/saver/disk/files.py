@@ -18,6 +18,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from saver.disk.locks import locked
+
 _O_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _O_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
@@ -97,13 +99,7 @@ class Files:
 
     def lock(self, file: int) -> bool:
         """Hold a file or folder until it is closed, or the process ends. Returns whether nobody else does."""
-        if _flock is None:
-            raise refused()
-        try:
-            _flock(file)
-        except BlockingIOError:
-            return False
-        return True
+        return locked(file)
 
     def create(self, path: Path) -> int:
         """Create a file, open for writing. Raises FileExistsError if the name is taken."""
@@ -221,18 +217,6 @@ class Files:
         return os.stat(file)
 
 
-def _locking() -> Callable[[int], object] | None:
-    """`flock`, which a killed process lets go, without waiting."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    return lambda file: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-_flock: Final = _locking()
-
-
 def _full_sync() -> Callable[[int], object] | None:
     """The call that reaches the disk where `fsync` ends in the disk's own cache: macOS (fsync(2) there)."""
     try:
@@ -294,20 +278,6 @@ class _Listing:
     ) -> None:
         self._found.close()
         _close(self._folder)
-
-
-def remedy(error: OSError) -> str:
-    """What to do about an error that would occur with any other folder or file, too; "" for other errors."""
-    return _REMEDIES.get(error.errno or 0, "")
-
-
-_REMEDIES: Final = {
-    errno.EMFILE: "this process has too many files open: close some, or raise its limit (ulimit -n)",
-    errno.ENFILE: "the system has too many files open: close programs, or raise its limit",
-    errno.ENOMEM: "free some memory, and try again",
-    errno.EFBIG: "it is larger than files may be: raise the limit (ulimit -f), or choose another file system",
-    errno.EIO: "check the disk, and try again",
-}
 
 
 def refused() -> OSError:

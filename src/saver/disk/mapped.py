@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.disk.files import FILES, Files, Path, remedy
+from saver.disk.files import FILES, Files, Path
+from saver.disk.remedies import remedy
 from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.storage import ALIGNMENT, Blob
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
 from saver.disk.durable import NewFile, NoHardLinks
-from saver.disk.files import FILES, Files, Inside, remedy
+from saver.disk.files import FILES, Files, Inside
 from saver.disk.mapped import cannot_read, kind_of, open_file
+from saver.disk.remedies import remedy
 from saver.errors import (
     CannotReadError,
     CannotWriteError,
