@@ -121,9 +121,12 @@ class Making(Protocol):
 
 def fields_of(value: Inert, what: str) -> dict[str, Any]:
     """The items of a dict whose keys are all strings. Raises NotReadError for anything else."""
-    if type(value) is not Pairs or not all(type(key) is str for key, _ in value.items):
-        raise NotReadError(f"{what} is not a dict with names")
-    return dict(value.items)
+    found = {}
+    for key, item in value.items if type(value) is Pairs else [(None, None)]:
+        if type(key) is not str:
+            raise NotReadError(f"{what} is not a dict with names")
+        found[key] = item
+    return found
 
 
 def attributes_of(call: Call) -> dict[str, Any]:

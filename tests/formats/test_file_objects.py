@@ -106,7 +106,7 @@ class Endless(io.RawIOBase):
 
 
 @pytest.mark.parametrize("first", [b"", b"no file", struct.pack("<Q", 1 << 61)])
-def test_of_what_is_no_file_little_is_read(first: bytes) -> None:
+def test_little_is_read_of_other_bytes(first: bytes) -> None:
     with pytest.raises(saver.SaverError):
         saver.load(Endless(first))
 

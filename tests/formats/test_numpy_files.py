@@ -121,7 +121,7 @@ def test_an_array_of_objects_that_would_run_code_is_refused(capsys: pytest.Captu
     assert capsys.readouterr().out == ""
 
 
-def test_a_pickle_of_another_value_is_no_array() -> None:
+def test_a_pickle_of_another_value_is_refused() -> None:
     good = objects_of(np.array([1], object))
     start = good.index(b"\n") + 1
     with pytest.raises(IncompatibleError, match="where an array belongs"):

@@ -18,6 +18,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from saver.disk.locks import locked
+
 _O_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _O_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
@@ -85,6 +87,20 @@ class Files:
         """Create a folder. Raises FileExistsError if the name is taken."""
         name, folder = _at(path)
         os.mkdir(name, dir_fd=folder)
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder."""
+        name, folder = _at(path)
+        os.rmdir(name, dir_fd=folder)
+
+    def open_existing(self, path: Path) -> int:
+        """Open a file that is there, for reading and writing."""
+        name, folder = _at(path)
+        return os.open(name, os.O_RDWR | _O_CLOEXEC | _O_BINARY, dir_fd=folder)
+
+    def lock(self, file: int) -> bool:
+        """Hold a file or folder until it is closed, or the process ends. Returns whether nobody else does."""
+        return locked(file)
 
     def create(self, path: Path) -> int:
         """Create a file, open for writing. Raises FileExistsError if the name is taken."""

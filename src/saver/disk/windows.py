@@ -56,8 +56,14 @@ class WindowsFiles(Files):
     def make_folder(self, path: Path) -> None:
         os.mkdir(self._path(path))
 
+    def remove_folder(self, path: Path) -> None:
+        os.rmdir(self._path(path))
+
     def create(self, path: Path) -> int:
         return super().create(self._path(path))
+
+    def open_existing(self, path: Path) -> int:
+        return super().open_existing(self._path(path))
 
     def create_unnamed(self, folder: Path) -> int:
         raise refused()

@@ -28,7 +28,7 @@ from saver.tree import Node
 
 _ALIGNMENT = 16
 _WARNING = (
-    "a file of joblib is a pickle, which is run when it is loaded: whoever gets it must trust you, and it "
+    "a file of joblib is a pickle, which is run when it is loaded: its readers must trust you, and it "
     "opens under this version of scikit-learn alone; a Saver file needs neither"
 )
 

@@ -67,6 +67,8 @@ class TreePickled(TreeCodec):
 
 def nodes_of(nodes: NDArray[Any]) -> NDArray[Any]:
     """Nodes with the fields of today. Missing values went nowhere before 1.3."""
+    if nodes.dtype == NODE and nodes.ndim == 1:
+        return nodes
     names = nodes.dtype.names or ()
     if (
         nodes.ndim != 1
@@ -74,8 +76,6 @@ def nodes_of(nodes: NDArray[Any]) -> NDArray[Any]:
         or not set(names) <= set(NODE.names or ())
     ):
         raise NotReadError(f"the nodes of a tree have the fields {', '.join(names)[:200]}")
-    if nodes.dtype == NODE:
-        return nodes
     found = np.zeros(len(nodes), NODE)
     for name in names:
         found[name] = nodes[name]

@@ -19,6 +19,7 @@ FLOOR, FACTOR = 64 << 20, 16
 """How many bytes texts may take that occur again: at least, and times the size of a larger pickle."""
 
 _LONG = 512
+_WRITTEN = frozenset((str, bytes, int))
 
 
 class Machine:
@@ -58,6 +59,12 @@ class Machine:
     def number(self, size: int) -> int:
         """The next bytes as a number without a sign."""
         return int.from_bytes(self.take(size), "little")
+
+    def octet(self) -> int:
+        """The next byte. Raises IndexError at the end."""
+        found = self.data[self.at]
+        self.at += 1
+        return found
 
     def line(self) -> bytes:
         """The bytes up to the end of the line."""
@@ -145,9 +152,11 @@ class Machine:
 
     def again(self, value: Any) -> None:
         """Push a value that was there before. Texts are written anew each time that they occur."""
-        size = length(value)
-        if size > _LONG:
-            self._room -= size
+        kind = type(value)
+        if kind in _WRITTEN and (kind is int or len(value) > _LONG):
+            size = length(value)
+            if size > _LONG:
+                self._room -= size
             if self._room < 0:
                 raise Malformed("long texts occur so often that together they exceed what its size warrants")
         self.stack.append(value)

@@ -55,7 +55,16 @@ def _constant(value: Any) -> Step:
 
 
 def _sized(step: Callable[[Machine, int], None], size: int) -> Step:
+    if size == 1:
+        return lambda machine: step(machine, machine.octet())
     return lambda machine: step(machine, machine.number(size))
+
+
+def _get(machine: Machine) -> None:
+    """For a number of the memo in one byte: the most frequent opcode of all."""
+    value = machine.memo[machine.data[machine.at]]
+    machine.at += 1
+    machine.again(value)
 
 
 def _signed(step: Callable[[Machine, int], None]) -> Step:
@@ -109,7 +118,7 @@ _M = Machine
 _STEPS: dict[str, Step] = {
     "(": _M.mark, "0": _M.pop, "1": _M.to_mark, "2": lambda m: m.again(m.stack[-1]),
     "F": _M.decimal, "I": _M.integer, "L": _M.integer,
-    "J": _number("<i"), "K": _number("<B"), "M": _number("<H"), "G": _number(">d"),
+    "J": _number("<i"), "K": lambda m: m.stack.append(m.octet()), "M": _number("<H"), "G": _number(">d"),
     "N": _constant(None), "\x88": _constant(True), "\x89": _constant(False),
     "\x8a": _sized(_M.long, 1), "\x8b": _signed(_M.long),
     "S": _M.quoted, "T": _signed(_M.old_text), "U": _sized(_M.old_text, 1), "V": _M.escaped,
@@ -126,7 +135,7 @@ _STEPS: dict[str, Step] = {
     "\x91": _made(lambda items: Elements(items, True)),
     "p": _keyed(_M.put), "q": _sized(_M.put, 1), "r": _sized(_M.put, 4),
     "\x94": lambda m: m.put(len(m.memo)),
-    "g": _keyed(_M.get), "h": _sized(_M.get, 1), "j": _sized(_M.get, 4),
+    "g": _keyed(_M.get), "h": _get, "j": _sized(_M.get, 4),
     "c": _M.named_in_lines, "\x93": _popped(lambda m, names: m.name(*names), 2),
     "R": _M.reduce, "b": _M.build, "i": _M.old_instance, "o": _M.old_object,
     "\x81": _M.new, "\x92": _M.new_with_names,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ _PLUMBING = frozenset((
 """What pickles name to make containers, or hold as classes; harmless as values."""
 
 
+@lru_cache(4096)
 def home(value: Global) -> str:
     """The name, `module:name`, under which a class or function is found today."""
     name = f"{value.module}:{value.name}"
