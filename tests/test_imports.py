@@ -29,7 +29,7 @@ FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
     "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
     "onnx", "torchmetrics", "statsmodels", "peft", "skorch", "sktime",
-    "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops",
+    "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops", "skl2onnx", "onnxscript",
 }  # fmt: skip
 """Packages that a user may not have."""
 
@@ -242,8 +242,9 @@ BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
     "huggingface": ("transformers",), "_hdf5": ("h5py",), "keras": ("tensorflow",),
+    "sklearn": ("skl2onnx",), "torch": ("onnx", "onnxscript"),
 }  # fmt: skip
-"""Libraries that others are built upon."""
+"""Libraries that others are built upon, or are exported with."""
 
 
 def test_a_library_is_imported_in_its_own_family_integration_and_format_alone() -> None:

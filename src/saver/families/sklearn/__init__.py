@@ -19,6 +19,7 @@ FAMILY = Family(
     references="saver.families.sklearn.references",
     reading="saver.families.sklearn.reading",
     pickles="saver.families.sklearn.pickles",
+    exports={"onnx": "saver.families.sklearn.onnx"},
     change=Change(
         "warning",
         "warning",

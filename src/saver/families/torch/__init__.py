@@ -14,6 +14,7 @@ FAMILY = Family(
     references="saver.families.torch.references",
     reading="saver.families.torch.reading",
     pickles="saver.families.torch.pickles",
+    exports={"onnx": "saver.families.torch.onnx"},
     run="saver.families.torch.run",
     facts="saver.families.torch.facts",
     fingerprints="saver.families.torch.fingerprints",

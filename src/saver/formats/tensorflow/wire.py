@@ -1,4 +1,4 @@
-"""Protocol buffers, as far as checkpoints need them: the fields of a message, without a schema.
+"""Protocol buffers, as far as formats need them: the fields of a message, without a schema.
 
 Encoding: https://protobuf.dev/programming-guides/encoding
 """
@@ -6,6 +6,7 @@ Encoding: https://protobuf.dev/programming-guides/encoding
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,28 +31,44 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
             return found & 0xFFFFFFFFFFFFFFFF, at
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field, in order: an unsigned int, or bytes."""
-    at = 0
-    while at < len(data):
+class Field(NamedTuple):
+    """A field in the bytes of a message: its number and kind, where it begins, and where its value lies."""
+
+    number: int
+    kind: int
+    begin: int
+    start: int
+    end: int
+
+
+def spans(data: memoryview, at: int, end: int) -> Iterator[Field]:
+    """Each field between two places, in order."""
+    while at < end:
+        begin = at
         tag, at = varint(data, at)
-        kind = tag & 7
+        start, kind = at, tag & 7
         if kind == 0:
-            value: Value
-            value, at = varint(data, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, at = varint(data, at)
+            _, at = varint(data, at)
+        elif kind == 2:
+            length, start = varint(data, at)
+            at = start + length
         elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
+            at += 8 if kind == 1 else 4
         else:
             raise Malformed(f"a field of the unknown kind {kind}")
-        if length > len(data) - at:
+        if at > end:
             raise Malformed("a field is cut off")
-        piece = data[at : at + length]
-        at += length
-        yield tag >> 3, piece if kind == 2 else int.from_bytes(piece, "little")
+        yield Field(tag >> 3, kind, begin, start, at)
+
+
+def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
+    """Number and value of each field, in order: an unsigned int, or bytes."""
+    for number, kind, _, start, end in spans(data, 0, len(data)):
+        if kind == 0:
+            yield number, varint(data, start)[0]
+        else:
+            piece = data[start:end]
+            yield number, piece if kind == 2 else int.from_bytes(piece, "little")
 
 
 def message(data: Value) -> memoryview:
