@@ -59,7 +59,7 @@ def _by_numbers(state: State) -> None:
             "a OneHotEncoder of some columns is a ColumnTransformer today; fit it again as one"
         )
     ends = array_of(state["feature_indices_"])
-    if ends.ndim != 1 or ends.dtype.kind != "i" or not (np.diff(ends) >= 0).all() or ends[-1] > 1 << 24:
+    if ends.ndim != 1 or ends.dtype.kind != "i" or not (np.diff(ends) >= 0).all() or ends[-1] > 1 << 20:
         raise NotReadError("a OneHotEncoder does not say where its columns begin")
     if is_array(state.get("active_features_")) and state.get("n_values") in ("auto", None):
         active = array_of(state["active_features_"])
@@ -146,6 +146,9 @@ def nearest_imputer(state: State, then: Version) -> None:
         _precomputed(state)
 
 
+_MOST_DEGREES, _MOST_FEATURES = 1000, 1 << 20
+
+
 def polynomials(state: State, then: Version) -> None:
     """How many it makes was computed from powers, which are computed now."""
     rename(state, n_input_features_="n_features_in_", _n_input_features="n_features_in_")
@@ -154,12 +157,16 @@ def polynomials(state: State, then: Version) -> None:
         return
     degree = state.get("degree")
     low, high = (0, degree) if type(degree) is int else sequence(degree, "the degrees")
+    features = count_of(state, "n_features_in_")
+    if type(high) is not int or not 0 <= high <= _MOST_DEGREES or features > _MOST_FEATURES:
+        raise NotReadError("the degrees of polynomials are not those of a fitted object")
     state.setdefault("_min_degree", low)
     state.setdefault("_max_degree", high)
-    features = count_of(state, "n_features_in_")
-    most = min(high, features) if state.get("interaction_only") is True else high
-    ways = math.comb if state.get("interaction_only") is True else lambda n, k: math.comb(n + k - 1, k)
-    found = sum(ways(features, size) for size in range(1, most + 1)) + (state.get("include_bias") is True)
+    if state.get("interaction_only") is True:
+        found = sum(math.comb(features, size) for size in range(1, min(high, features) + 1))
+    else:
+        found = math.comb(features + high, high) - 1
+    found += state.get("include_bias") is True
     state.setdefault("_n_out_full", found)
 
 
