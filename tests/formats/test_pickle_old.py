@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import saver
-from formats.pickles import make
+from formats.pickles import make, parameters
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -92,6 +92,10 @@ def _same(found: Any, expected: Any, tolerance: float) -> bool:
 def _wrong(title: str, version: str, model: Any, told: dict[str, Any]) -> list[str]:
     """The methods that answer otherwise, of those that today's class has."""
     data, wrong = make.INPUTS[told["input"]], []
+    try:
+        repr(model.get_params())
+    except AttributeError as error:
+        wrong.append(f"get_params: {error!r}")
     for method, expected in told["answers"].items():
         if any(re.fullmatch(form, title) and method == name and _number(version) < since
                for form, name, since in OTHERWISE):  # fmt: skip
@@ -133,6 +137,14 @@ def test_every_estimator_of_an_old_version_answers_as_it_did(version: str) -> No
             wrong[title] = found
     assert wrong == {}
     assert len(_titles(version)) > 380
+
+
+@pytest.mark.slow
+def test_the_table_of_new_parameters_is_what_its_script_writes() -> None:
+    """A newer scikit-learn may have more of them: then `parameters.py` is to be run."""
+    if _number(sklearn.__version__) < (1, 9):
+        pytest.skip("the table has what scikit-learn 1.9 added")
+    assert parameters.text() == parameters.TABLE.read_text()
 
 
 @pytest.mark.parametrize(

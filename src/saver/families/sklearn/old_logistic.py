@@ -15,9 +15,13 @@ _PARAMETERS = (
 )  # fmt: skip
 
 
+_DEFAULTS: State = {"C": 1.0, "l1_ratio": 0.0, "warm_start": False}
+"""For those that searched for the best C."""
+
+
 def logistic(state: State, then: Version) -> None:
     """The ratio of penalties says what `penalty` did. Of two classes, none is multinomial since 1.8."""
-    if state.get("l1_ratio", 0.0) is None:
+    if state.get("l1_ratio") is None:
         state["l1_ratio"] = 1.0 if state.get("penalty") == "l1" else 0.0
     if then < (1, 8) and _classes(state) == 2 and state.get("multi_class") == "multinomial":
         raise NotReadError(
@@ -37,7 +41,7 @@ def one_against_rest(name: str, state: State) -> tuple[str, State]:
     if coef.ndim != 2 or len(coef) != classes:
         raise NotReadError("a logistic regression does not have coefficients for each class")
     home = "sklearn.linear_model._logistic:LogisticRegression"
-    parameters = {key: state[key] for key in _PARAMETERS if key in state} | {"C": state.get("C", 1.0)}
+    parameters = _DEFAULTS | {key: state[key] for key in _PARAMETERS if key in state}
     binaries = [
         made(home, parameters | {
             "coef_": np.ascontiguousarray(coef[at : at + 1]), "classes_": np.array([0, 1]),

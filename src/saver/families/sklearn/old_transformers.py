@@ -32,6 +32,20 @@ def words(state: State, then: Version) -> None:
         state.setdefault("n_features_in_", len(array_of(state["idf_"])))
 
 
+def vectorizer(state: State, then: Version) -> None:
+    """Weights had their parameters in the object within, until 1.1."""
+    weights = state.get("_tfidf")
+    if type(weights) is Call:
+        own = attributes_of(weights)
+        for name in ("norm", "use_idf", "smooth_idf", "sublinear_tf"):
+            if name in own:
+                state.setdefault(name, own[name])
+
+
+def embedding(state: State, then: Version) -> None:
+    rename(state, n_iter="max_iter")  # since 1.5
+
+
 def encoder(state: State, then: Version) -> None:
     """Categories that occur rarely are new in 1.1; dropped ones in 0.21."""
     rename(state, sparse="sparse_output")
@@ -77,7 +91,10 @@ def ordinals(state: State, then: Version) -> None:
 
 
 def imputer(state: State, then: Version) -> None:
-    """The types of what it was fitted to, and of what it fills in."""
+    """The types of what it was fitted to, and of what it fills in. Before 0.20 it was called Imputer."""
+    if state.pop("axis", 0) != 0:
+        raise NotReadError("an imputer of rows has no successor")
+    state.setdefault("fill_value", None)
     if "statistics_" not in state:
         return
     statistics = array_of(state["statistics_"])
@@ -248,6 +265,8 @@ def analysis(state: State, then: Version) -> None:
 
 CHANGES: dict[str, Callable[[State, Version], None]] = {
     "TfidfTransformer": words,
+    "TfidfVectorizer": vectorizer,
+    "TSNE": embedding,
     "OneHotEncoder": encoder,
     "OrdinalEncoder": ordinals,
     "SimpleImputer": imputer,
