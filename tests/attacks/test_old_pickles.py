@@ -113,7 +113,7 @@ FORGED = {
     "no columns": Forged(
         "sklearn.preprocessing._encoders", "OneHotEncoder", feature_indices_=np.array([], int)
     ),
-    "trees that are none": Forged(
+    "numbers in place of trees": Forged(
         "sklearn.ensemble._iforest", "IsolationForest", estimators_=[1, 2], offset_=0.5
     ),
     "many classes": Forged(
