@@ -28,6 +28,8 @@ def home(name: str) -> str:
         module = f"numpy._core{module[len('numpy.core') :]}"
     if module == "numpy._core._multiarray_umath" or (module, what) == ("numpy._core.numeric", "_reconstruct"):
         module = "numpy._core.multiarray" if what in ("_reconstruct", "scalar") else "numpy"
+    if module == "numpy._core.fromnumeric":
+        module = "numpy"
     return f"{module}:{_RENAMED.get(what, what) if module == 'numpy' else what}"
 
 
@@ -128,9 +130,8 @@ class MaskedPickled(Pickled):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         _, axes, kind, fortran, data, mask, fill = sequence(obj.state, "the state of a masked array")
-        dtype, shape = dtype_of(kind), shape_of(axes)
-        found = laid_out(data, dtype, shape, bool(fortran))
-        hidden = laid_out(mask, np.dtype(bool), shape, bool(fortran))
+        found = _from_state([0, axes, kind, fortran, data])
+        hidden = laid_out(mask, np.dtype(bool), found.shape, bool(fortran))
         return {
             "data": encoder(found, "data"),
             "mask": encoder(hidden, "mask"),
@@ -164,11 +165,28 @@ class DtypePickled(Pickled):
         return encode_dtype(dtype_of(obj), encoder)
 
 
+class UfuncPickled(Pickled):
+    """Ufuncs, which NumPy before 1.20 pickled as a call with a module and a name."""
+
+    name = "function"
+    shared = False
+
+    def class_of(self, obj: Any) -> str:
+        module, name = (*obj.args, None, None)[:2]
+        if type(module) is not str or type(name) is not str:
+            raise NotReadError("a ufunc has no name")
+        return home(f"{module}:{name}")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return None
+
+
 _ARRAY, _SUBCLASS = ArrayPickled(), SubclassPickled()
 READERS: dict[str, Pickled] = {
     "numpy._core.numeric:_frombuffer": _ARRAY,
     "numpy._core.multiarray:scalar": ScalarPickled(),
     "numpy.ma.core:_mareconstruct": MaskedPickled(),
+    "numpy._core:_ufunc_reconstruct": UfuncPickled(),
     "numpy:dtype": DtypePickled(),
     **GENERATORS,
 }

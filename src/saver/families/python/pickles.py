@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from saver import trust
+from saver import registry, trust
 from saver.codec import Encoder
 from saver.families.python.builtins import SetCodec
 from saver.families.python.columns import encode_run
@@ -61,7 +61,10 @@ class FunctionPickled(Pickled):
     shared = False
 
     def class_of(self, obj: Any) -> str:
-        return f"{obj.module}:{obj.name}"
+        name, root = f"{obj.module}:{obj.name}", obj.module.partition(".")[0]
+        module = registry.family(root).module("pickles") if registry.is_own(root) else None
+        found: str = getattr(module, "home", str)(name)
+        return found
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return None

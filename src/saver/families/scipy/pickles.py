@@ -71,8 +71,30 @@ class SparsePickled(Pickled):
         }
 
 
+class SplinePickled(Pickled):
+    """Splines: knots, coefficients, a degree."""
+
+    name = "scipy.BSpline"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = attributes_of(obj)
+        degree, axis = own.get("k"), own.get("axis", 0)
+        if type(degree) is not int or type(axis) is not int:
+            raise NotReadError("a spline has no degree")
+        return {
+            "t": encoder.own(array_of(own.get("t", own.get("_t"))), "t"),
+            "c": encoder(own.get("c", own.get("_c")), "c"),
+            "k": degree,
+            "extrapolate": encoder(own.get("extrapolate"), "extrapolate"),
+            "axis": axis,
+        }
+
+
 _SPARSE = SparsePickled()
-READERS: dict[str, Pickled] = {}
+_SPLINE = SplinePickled()
+READERS: dict[str, Pickled] = {
+    "scipy.interpolate._bsplines:BSpline": _SPLINE, "scipy.interpolate.interpolate:BSpline": _SPLINE,
+}  # fmt: skip
 
 
 def claims(call: Call) -> Pickled | None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from functools import cache
+from importlib import resources
 from typing import Any
-
-import numpy as np
 
 from saver import registry
 from saver.families.numpy.pickles import array_of
+from saver.families.sklearn import old_ensembles, old_estimators, old_losses, old_transformers
+from saver.families.sklearn.old_logistic import one_against_rest
+from saver.families.sklearn.old_values import State, Version, is_array, rename
 from saver.families.sklearn.pickled_trees import FRACTIONS
-from saver.pickled import Call, NotReadError, Pairs, attributes_of
+from saver.families.sklearn.references import REFERENCES
+from saver.pickled import Call, Pairs
 
 _MOVED = {
     "sklearn.neighbors.dist_metrics:newObj": "sklearn.metrics._dist_metrics:newObj",
     "sklearn.neighbors._dist_metrics:newObj": "sklearn.metrics._dist_metrics:newObj",
     "sklearn.neighbors.kd_tree:newObj": "sklearn.neighbors._kd_tree:newObj",
     "sklearn.neighbors.ball_tree:newObj": "sklearn.neighbors._ball_tree:newObj",
+    "sklearn.preprocessing.imputation:Imputer": "sklearn.impute._base:SimpleImputer",
+    "sklearn.preprocessing._imputation:Imputer": "sklearn.impute._base:SimpleImputer",
+    "sklearn.cluster.birch:_CFNode": "sklearn.cluster._birch:_CFNode",
+    "sklearn.cluster.birch:_CFSubcluster": "sklearn.cluster._birch:_CFSubcluster",
+    "sklearn.covariance.graph_lasso_:GraphLasso": "sklearn.covariance._graph_lasso:GraphicalLasso",
+    "sklearn.covariance.graph_lasso_:GraphLassoCV": "sklearn.covariance._graph_lasso:GraphicalLassoCV",
+    **old_losses.MOVED,
 }
 _CODECS = ("sklearn.estimator", "sklearn.object", "sklearn.loss")
 
@@ -41,10 +53,10 @@ def home(name: str) -> str:
 
 @cache
 def _listed() -> dict[str, list[str]]:
-    """The classes of today, by their bare names."""
+    """The classes and functions of today, by their bare names."""
     found: dict[str, list[str]] = {}
     family = registry.family("sklearn")
-    for name in sorted({name for codec in _CODECS for name in family.listed(codec)}):
+    for name in sorted({name for codec in _CODECS for name in family.listed(codec)} | REFERENCES.keys()):
         found.setdefault(name.partition(":")[2], []).append(name)
     return found
 
@@ -59,50 +71,75 @@ def version_of(call: Call) -> str | None:
     return None
 
 
-def migrated(name: str, version: str | None, state: dict[str, Any]) -> dict[str, Any]:
+def current(name: str, version: str | None, state: State) -> tuple[str, State]:
+    """The class of today that answers as this object did, and its attributes."""
+    found = migrated(name, version, state)
+    if name.partition(":")[2].startswith("LogisticRegression") and _version(version) < (1, 8):
+        return one_against_rest(name, found)
+    return name, found
+
+
+def _version(text: str | None) -> Version:
+    return tuple(map(int, re.findall(r"\d{1,4}", text)[:2])) if text else (99,)
+
+
+def migrated(name: str, version: str | None, state: State) -> State:
     """The attributes as the class of today has them. Estimators without a version are of 0.17 or older; other
     objects record none, and are changed by what they hold."""
     cls = name.partition(":")[2]
-    then = tuple(map(int, re.findall(r"\d{1,4}", version)[:2])) if version else (99,)
+    then = _version(version)
     found = dict(state)
     if cls in _CHANGES:
-        _CHANGES[cls](found)
-    if then < (1, 7):
+        _CHANGES[cls](found, then)
+    if then < (1, 7) and cls not in _KEEP_BASE:
         _renamed_estimator(found)
-    if then < (1, 3):
+    if then < (1, 4):
         _old_trees(cls, found)
-    if then < (1, 2) and "n_features_" in found:
-        found.setdefault("n_features_in_", found.pop("n_features_"))
+    if then < (1, 2) and "support_" not in found:
+        rename(found, n_features_="n_features_in_")
     if then < (1, 0):
         _add_counts(found)
-    for added, classes, value in _ADDED:
-        if classes.fullmatch(cls) and then < (1, 9):
-            found.setdefault(added, value)
-    if cls.startswith("LogisticRegression") and then < (1, 8):
-        _check_multinomial(found)
+    if version:
+        _values(cls, found)
+        for parameter, value in _parameters().get(cls, {}).items():
+            found.setdefault(parameter, value)
     return found
 
 
-_TREES = re.compile("(DecisionTree|ExtraTree)(Classifier|Regressor)")
-_FORESTS = re.compile("(RandomForest|ExtraTrees)(Classifier|Regressor)|RandomTreesEmbedding")
-_ADDED: tuple[tuple[str, re.Pattern[str], Any], ...] = (
-    ("ccp_alpha", re.compile(f"{_TREES.pattern}|{_FORESTS.pattern}|GradientBoosting.*"), 0.0),
-    ("monotonic_cst", re.compile(f"{_TREES.pattern}|{_FORESTS.pattern}"), None),
-    ("max_samples", _FORESTS, None),
-    ("verbose", re.compile("Pipeline|FeatureUnion|ColumnTransformer"), False),
-    ("transform_input", re.compile("Pipeline"), None),
-    ("clip", re.compile("MinMaxScaler|MaxAbsScaler"), False),
-    ("positive", re.compile("LinearRegression|Ridge|RidgeClassifier"), False),
-    ("tol", re.compile("LinearRegression"), 1e-6),
-    ("break_ties", re.compile("SVC|NuSVC"), False),
-    ("ensemble", re.compile("CalibratedClassifierCV"), True),
-    ("force_alpha", re.compile(".*NB"), True),
-    ("max_fun", re.compile("MLP.*"), 15000),
+_KEEP_BASE = frozenset(("GaussianProcessClassifier",))
+
+
+@cache
+def _parameters() -> dict[str, dict[str, Any]]:
+    """Parameters that newer versions added, by class, and the values that mean what was before."""
+    text = resources.files(__package__).joinpath("parameters.json").read_text()
+    found: dict[str, dict[str, Any]] = json.loads(text)
+    return found
+
+
+_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}
+_LOSSES = {"log": "log_loss", "squared_loss": "squared_error", "absolute_loss": "absolute_error"}
+_VALUES: tuple[tuple[str, re.Pattern[str], dict[str, str]], ...] = (
+    ("criterion", re.compile(".*(Tree|Trees|Forest)Regressor|GradientBoosting.*"), _CRITERIA),
+    ("loss", re.compile("SGD.*|RANSAC.*"), _LOSSES),
+    (
+        "max_features",
+        re.compile("(RandomForest|ExtraTrees|ExtraTree|DecisionTree)Classifier"),
+        {"auto": "sqrt"},
+    ),
+    ("algorithm", re.compile("KMeans|BisectingKMeans"), {"auto": "lloyd", "full": "lloyd"}),
 )
-"""Attributes that newer versions read: for which classes, and the value that means what was before."""
+"""Parameters whose values have other names: for which classes, and the names."""
 
 
-def _renamed_estimator(state: dict[str, Any]) -> None:
+def _values(cls: str, state: State) -> None:
+    for parameter, classes, names in _VALUES:
+        value = state.get(parameter)
+        if type(value) is str and value in names and classes.fullmatch(cls):
+            state[parameter] = names[value]
+
+
+def _renamed_estimator(state: State) -> None:
     """`base_estimator` became `estimator`, in 1.2 to 1.7."""
     for ending in ("", "_"):
         old = state.pop(f"base_estimator{ending}", "deprecated")
@@ -110,103 +147,48 @@ def _renamed_estimator(state: dict[str, Any]) -> None:
             state.setdefault(f"estimator{ending}", old)
 
 
-def _old_trees(cls: str, state: dict[str, Any]) -> None:
-    """Trees of classifiers counted samples before 1.3; now they hold fractions."""
+_TREES = re.compile("(DecisionTree|ExtraTree)(Classifier|Regressor)")
+
+
+def _old_trees(cls: str, state: State) -> None:
+    """Trees of classifiers counted samples before 1.4; now they hold fractions."""
     tree = state.get("tree_")
+    if _TREES.fullmatch(cls) and tree is None:
+        for name in [name for name in state if name.endswith("_")]:  # before 0.19, before it was fitted
+            del state[name]
     if cls in ("DecisionTreeClassifier", "ExtraTreeClassifier") and type(tree) is Call:
         tree.marks.add(FRACTIONS)
 
 
-_LAST_AXIS = ("coef_", "theta_", "feature_log_prob_", "shape_fit_", "_fit_X", "cluster_centers_")
+_LAST_AXIS = (
+    "coef_", "theta_", "feature_log_prob_", "_fit_X", "cluster_centers_", "components_", "means_",
+    "mean_", "scale_", "centroids_", "location_", "X_train_", "feature_importances_", "precision_",
+    "center_", "lambdas_", "scores_", "variances_", "quantiles_", "max_abs_", "X_", "xbar_",
+)  # fmt: skip
+"""Arrays whose last axis has a place for each feature."""
 
 
-def _add_counts(state: dict[str, Any]) -> None:
+def _add_counts(state: State) -> None:
     """How many features, and samples to search, an estimator was fitted to; 0.24 began to record it."""
     for name in _LAST_AXIS:
         value = state.get(name)
-        if "n_features_in_" in state or value is None:
-            continue
-        if name == "shape_fit_" and type(value) is tuple:
-            state["n_features_in_"] = value[-1]
-        elif _is_array(value) and array_of(value).ndim:
+        if "n_features_in_" not in state and is_array(value) and array_of(value).ndim:
             state["n_features_in_"] = array_of(value).shape[-1]
+    if type(state.get("n_features")) is int and "estimators_" in state:
+        state.setdefault("n_features_in_", state["n_features"])
+    if is_array(state.get("support_")) and "ranking_" in state:
+        state["n_features_in_"] = len(array_of(state["support_"]))
     weights = state.get("coefs_")
     if type(weights) is list and weights and "n_features_in_" not in state:
         state["n_features_in_"] = array_of(weights[0]).shape[0]
     points = state.get("_fit_X")
-    if points is not None and _is_array(points):
+    if points is not None and is_array(points):
         state.setdefault("n_samples_fit_", len(array_of(points)))
 
 
-def _is_array(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return True
-    return type(value) is Call and value.function.name in ("_reconstruct", "_frombuffer")
-
-
-def _check_multinomial(state: dict[str, Any]) -> None:
-    """Logistic regression of several classes is multinomial since 1.8; others would predict otherwise."""
-    how, classes = state.get("multi_class", "auto"), state.get("classes_")
-    several = classes is not None and len(array_of(classes)) > 2
-    binary = how in ("ovr", "warn") or (how == "auto" and state.get("solver") == "liblinear")
-    if several and binary:
-        raise NotReadError(
-            "a logistic regression of several classes, one against the rest, predicts otherwise under "
-            "scikit-learn of today; fit it again in a OneVsRestClassifier"
-        )
-
-
-def _weights(state: dict[str, Any]) -> None:
-    """Of words: a diagonal matrix until 1.3, an array now."""
-    matrix = state.pop("_idf_diag", None)
-    if type(matrix) is Call and "idf_" not in state:
-        state["idf_"] = np.ascontiguousarray(array_of(attributes_of(matrix).get("data")).ravel())
-
-
-def _calibrated(state: dict[str, Any]) -> None:
-    """One calibrated classifier of several."""
-    renamed = {"estimator": "base_estimator", "calibrators": "calibrators_", "classes": "classes_"}
-    for new, old in renamed.items():
-        value = state.pop(old, None)
-        if value is not None and state.get(new) is None:
-            state[new] = value
-    state.pop("label_encoder_", None)
-
-
-def _support(state: dict[str, Any]) -> None:
-    """Support-vector machines: what is computed from private attributes since 0.23."""
-    for old, new in (("n_support_", "_n_support"), ("probA_", "_probA"), ("probB_", "_probB")):
-        if old in state:
-            state.setdefault(new, state.pop(old))
-    state.pop("_impl", None)  # an attribute of the class since 0.20
-
-
-def _no_longer_real(state: dict[str, Any]) -> None:
-    """AdaBoost by probabilities was removed in 1.6; the models would predict otherwise."""
-    if state.get("algorithm") == "SAMME.R" and "estimators_" in state:
-        raise NotReadError(
-            "AdaBoost with the algorithm SAMME.R, which was removed, predicts otherwise under "
-            "scikit-learn of today; fit it again"
-        )
-
-
-def _variances(state: dict[str, Any]) -> None:
-    if "sigma_" in state:
-        state.setdefault("var_", state.pop("sigma_"))
-
-
-def _without_loss(state: dict[str, Any]) -> None:
-    """Fitting makes its loss anew; the classes of older ones are gone."""
-    for name in ("loss_function", "loss_function_"):
-        state.pop(name, None)
-
-
-_CHANGES: dict[str, Any] = {
-    "TfidfTransformer": _weights,
-    "_CalibratedClassifier": _calibrated,
-    **dict.fromkeys(("SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"), _support),
-    "GaussianNB": _variances,
-    "AdaBoostClassifier": _no_longer_real,
-    **dict.fromkeys(("SGDClassifier", "SGDRegressor", "Perceptron"), _without_loss),
+_CHANGES: dict[str, Callable[[State, Version], None]] = {
+    **old_estimators.CHANGES,
+    **old_transformers.CHANGES,
+    **old_ensembles.CHANGES,
 }
-"""Changes of one class, which show in its attributes."""
+"""Changes of one class, by its name."""

@@ -148,6 +148,10 @@ class DistancePickled(Pickled):
         if type(kind) is not Global:
             raise NotReadError("a distance has no class")
         p, vec, mat, *function = sequence(obj.state, "the state of a distance")
+        if (
+            kind.name.startswith("Minkowski") and array_of(vec).size == 1
+        ):  # a place without weights, before 1.1
+            vec = np.zeros(0)
         return [_sized(kind.name), encoder(float(p)), encoder(vec), encoder(mat), *map(encoder, function)]
 
 

@@ -12,6 +12,8 @@ from saver.codec import Codec, Encoder
 from saver.families.python.pickled_stdlib import encode_pairs
 from saver.families.sklearn import migrations
 from saver.families.sklearn.migrations import home, version_of
+from saver.families.sklearn.old_estimators import INTERPOLATION
+from saver.families.sklearn.pickled_birch import BirchNodePickled, SubclusterPickled
 from saver.families.sklearn.pickled_trees import (
     DistancePickled,
     NeighborsPickled,
@@ -19,7 +21,7 @@ from saver.families.sklearn.pickled_trees import (
     TreePickled,
 )
 from saver.families.sklearn.written import WRITERS
-from saver.pickled import Call, Global, Pickled, attributes_of, sequence
+from saver.pickled import Call, Global, NotReadError, Pickled, attributes_of, sequence
 from saver.tree import Value
 
 
@@ -40,10 +42,13 @@ class EstimatorPickled(_Named):
     name = "sklearn.estimator"
     early = True
 
+    def class_of(self, obj: Any) -> str:
+        return migrations.current(super().class_of(obj), version_of(obj), attributes_of(obj))[0]
+
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         state = attributes_of(obj)
         state.pop("_sklearn_version", None)
-        return encoder.fields(migrations.migrated(self.class_of(obj), version_of(obj), state))
+        return encoder.fields(migrations.current(super().class_of(obj), version_of(obj), state)[1])
 
 
 class ListedPickled(EstimatorPickled):
@@ -60,6 +65,29 @@ class BunchPickled(Pickled):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return encode_pairs(obj.pairs, encoder)
+
+
+class WarningDictPickled(Pickled):
+    """Dicts that warn of some of their keys, in 0.19 to 0.20 and 1.0 to 1.1."""
+
+    name = "dict"
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encode_pairs(obj.pairs, encoder)
+
+
+class RemainderPickled(Pickled):
+    """Columns that fall to the remainder, in 1.5 and 1.6."""
+
+    name = "sklearn.remainder"
+    early = True
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        state = attributes_of(obj)
+        columns = sequence(state.get("data"), "the remaining columns")
+        options = (state.get("future_dtype"), False, False)
+        return [[encoder(column, "data", at) for at, column in enumerate(columns)], *map(encoder, options)]
 
 
 class LossPickled(_Named):
@@ -82,14 +110,58 @@ _ESTIMATOR, _LISTED, _LOSS = EstimatorPickled(), ListedPickled(), LossPickled()
 _BY_CODEC: dict[str, Pickled] = {
     "sklearn.estimator": _ESTIMATOR, "sklearn.object": _LISTED, "sklearn.loss": _LOSS,
 }  # fmt: skip
+
+
+class InterpolationPickled(Pickled):
+    """The linear interpolation of an isotonic regression, as SciPy's codec takes it."""
+
+    name = "scipy.interp1d"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        state = attributes_of(obj)
+        return {
+            "kind": "linear", "x": encoder(state.get("x"), "x"), "y": encoder(state.get("y"), "y"), "axis": 0,
+            "copy": True, "bounds_error": state.get("bounds_error") is True,
+            "fill_value": encoder(float("nan"), "fill_value"),
+        }  # fmt: skip
+
+
+class TripletPickled(_Named):
+    """What an iterative imputer keeps of each step: a named tuple."""
+
+    name = "namedtuple"
+    _fields = ("feat_idx", "neighbor_feat_idx", "estimator")
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if len(obj.args) != len(self._fields):
+            raise NotReadError("a step of an iterative imputer lacks parts")
+        return {name: encoder(item, name) for name, item in zip(self._fields, obj.args, strict=True)}
+
+
 READERS: dict[str, Codec] = {
+    "sklearn.impute._iterative:_ImputerTriplet": TripletPickled(),
+    INTERPOLATION: InterpolationPickled(),
     "sklearn.tree._tree:Tree": TreePickled(),
     "sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor": PredictorPickled(),
+    "sklearn.utils.deprecation:DeprecationDict": WarningDictPickled(),
+    "sklearn.covariance._graph_lasso:_DictWithDeprecatedKeys": WarningDictPickled(),
+    "sklearn.compose._column_transformer:_RemainderColsList": RemainderPickled(),
+    "sklearn.cluster._birch:_CFNode": BirchNodePickled(),
+    "sklearn.cluster._birch:_CFSubcluster": SubclusterPickled(),
     "sklearn.utils._bunch:Bunch": BunchPickled(),
     "sklearn.utils:Bunch": BunchPickled(),
     **{f"sklearn.neighbors._{kind}_tree:newObj": NeighborsPickled() for kind in ("kd", "ball")},
     "sklearn.metrics._dist_metrics:newObj": DistancePickled(),
 }
+
+
+def strangers(call: Call) -> Pickled | None:
+    """Compiled losses, which 1.5 to 1.8 name by a module `_loss`."""
+    return (
+        reader(home(f"{call.function.module}:{call.function.name}"))
+        if call.function.module == "_loss"
+        else None
+    )
 
 
 def reader(name: str) -> Pickled | None:
@@ -105,4 +177,4 @@ def reader(name: str) -> Pickled | None:
     return None
 
 
-__all__ = ["READERS", "WRITERS", "home", "notes", "reader"]
+__all__ = ["READERS", "WRITERS", "home", "notes", "reader", "strangers"]

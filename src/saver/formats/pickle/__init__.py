@@ -8,6 +8,8 @@ file of Saver's own.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from saver.errors import SaverError
 from saver.format import Beside, Reads
 from saver.formats.pickle import archive
@@ -67,5 +69,8 @@ def _first(machine: Machine) -> Inert:
     found = run(machine)
     left = len(machine.data) - machine.at
     if left and not (type(found) is int and found == MAGIC):
+        with suppress(Malformed):  # so that what others would run is named as well
+            while machine.at < len(machine.data):
+                run(machine)
         raise Malformed(f"{left:,} bytes follow its end, which could be another one")
     return found

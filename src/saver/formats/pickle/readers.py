@@ -17,7 +17,7 @@ _PLUMBING = frozenset((
     "builtins:object", "copyreg:_reconstructor", "copyreg:__newobj__", "_codecs:encode", "builtins:bytes",
     "builtins:bytearray", "builtins:set", "builtins:frozenset", "builtins:dict", "builtins:list",
     "builtins:tuple", "builtins:int", "builtins:float", "builtins:str", "builtins:bool", "builtins:complex",
-    "builtins:type",
+    "builtins:type", "builtins:FutureWarning", "builtins:DeprecationWarning",
 ))  # fmt: skip
 """What pickles name to make containers, or hold as classes; harmless as values."""
 
