@@ -60,7 +60,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
     saver.dump({"a": [1, 2]}, file)
     loading: dict[str, list[Any]] = {
         "parts": [3, [3], b"abc"], "trust": TRUSTS, "classes": CLASSES,
-        "lazy": FLAGS, "device": [3, "", "a b", []],
+        "lazy": FLAGS, "writable": FLAGS, "device": [3, "", "a b", []],
         "limit": LIMITS, "progress": CALLBACKS,
     }  # fmt: skip
     restoring: dict[str, list[Any]] = {
@@ -82,7 +82,8 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "loads": Door(
             saver.loads,
             {"data": saver.dumps({"a": [1]})},
-            {"data": [3, None, "text"]} | {name: bad for name, bad in loading.items() if name != "progress"},
+            {"data": [3, None, "text"]}
+            | {name: bad for name, bad in loading.items() if name not in ("progress", "writable")},
         ),
         "restore": Door(saver.restore, {"path": file, "into": {"a": [1]}}, {"path": PATHS, **restoring}),
         "diff": Door(saver.diff, {"a": file, "b": file}, {"a": PATHS, "b": PATHS, "progress": CALLBACKS}),

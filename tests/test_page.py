@@ -65,6 +65,7 @@ RESULTS: dict[str, Callable[[saver.Saver], Any]] = {
     "collection": lambda s: s.gc(dry_run=True),
     "collection without grace": lambda s: s.gc(dry_run=True, grace=0),
     "exported": lambda s: s.export("net@1", Path(str(s.storage)).parent / "net.npz"),
+    "migrated": lambda s: saver.migrate(Path(str(s.storage)).parent, "memory://migrated", dry_run=True),
     "backup": lambda s: s.backup(f"{s.storage}-copy"),
 }
 

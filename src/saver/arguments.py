@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Any
 
 from saver.codec import bytes_of
-from saver.disk.files import can_be_path
+from saver.disk.names import can_be_path
 from saver.errors import quoted
 from saver.tree import encodable
 from saver.trust import Allowed

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.disk.files import can_be_path
+from saver.disk.names import can_be_path
 from saver.errors import CannotReadError, CannotWriteError, IncompatibleError
 from saver.pack.read import FIRST_READ, header_size, whole_size
 from saver.storage import Blob

@@ -54,16 +54,6 @@ class Inside(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
-def can_be_path(text: str) -> bool:
-    """Whether the system can have a file or folder of this name."""
-    if text.isascii():
-        return bool(text) and "\0" not in text
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-
-
 Path: TypeAlias = str | Inside
 """Where something is. A path that is a string may lead through symbolic links."""
 
