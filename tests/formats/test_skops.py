@@ -115,9 +115,6 @@ def test_sparse_matrices_come_back(tmp_path: Path) -> None:
 OTHERS = {"DummyClassifier", "FeatureHasher", "HashingVectorizer", "PatchExtractor"}
 """Estimators that draw random numbers, or take other data."""
 
-SPLINES = {"SplineTransformer"}
-"""Estimators with objects whose pickles Saver does not know yet."""
-
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
@@ -143,7 +140,7 @@ def test_every_estimator_that_skops_saves_predicts_what_it_did(tmp_path: Path) -
                 dense = [each.toarray() if hasattr(each, "toarray") else each for each in results]
                 np.testing.assert_array_equal(*dense, err_msg=f"{name}.{method}")
     assert tried > 150
-    assert refused == SPLINES
+    assert refused == set()
 
 
 def test_a_file_is_imported_and_not_taken_for_an_archive_of_numpy(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class _Disk:
                 folder, source = self._split(operation.source)
                 _, name = self._split(operation.path)
                 self.changes.append(_Change(folder, ((source, None), (name, file))))
-            case "remove":
+            case "remove" | "remove_folder":
                 self._change(operation.path, None)
             case "sync_folder":
                 folder = self._inner(operation.path)

@@ -136,6 +136,17 @@ class FaultyFiles(Files, Faults):
     def make_folder(self, path: Path) -> None:
         self._do(Operation("make_folder", self._real(path)), lambda: self._files.make_folder(path))
 
+    def remove_folder(self, path: Path) -> None:
+        self._do(Operation("remove_folder", self._real(path)), lambda: self._files.remove_folder(path))
+
+    def open_existing(self, path: Path) -> int:
+        return self._run(
+            f"open_existing {self._real(path)}", lambda: self._files.open_existing(path), self.close
+        )
+
+    def lock(self, file: int) -> bool:
+        return self._run("lock", lambda: self._files.lock(file))
+
     def create(self, path: Path) -> int:
         return self._made_file("create", path, self._files.create)
 
