@@ -331,9 +331,8 @@ WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
 def data_for(way: str, features: Any) -> Any:
     if way == "one feature":
         return features[:, :1].copy()
-    return {"sparse": sparse, "a frame": framed, "missing values": with_gaps}.get(way, copy.deepcopy)(
-        features
-    )
+    made = {"sparse": sparse, "a frame": framed, "missing values": with_gaps}.get(way, copy.copy)
+    return made(copy.deepcopy(features))  # NumPy multiplies an array otherwise by itself than by an equal one
 
 
 @pytest.mark.slow
