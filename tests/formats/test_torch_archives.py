@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import saver
+from forging import rewritten
 
 torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-def rewritten(path: Path, change: Callable[[str, bytes], bytes]) -> None:
-    """The archive with other contents, whose sums are right."""
-    with zipfile.ZipFile(path) as archive:
-        held = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in held.items():
-            archive.writestr(name, change(name, data))
 
 
 class Inner(torch.nn.Module):  # type: ignore[misc]

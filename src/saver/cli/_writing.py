@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -68,6 +68,16 @@ example_option = click.option(
     help="What the object is called with, if the format needs it: 1x3x224x224, 1x16:int64 or a file, such as "
     "x.npy. Repeat it for several arguments.",
 )  # fmt: skip
+
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def writing_options(command: C) -> C:
+    """The options of a command that writes a file in the format of another tool."""
+    for option in (force_option, example_option, trust_option, parts_option, format_option):
+        command = option(command)
+    return command
 
 
 def written(

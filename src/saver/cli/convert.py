@@ -10,25 +10,13 @@ import click
 from saver import documents, export
 from saver.cli._screen import print_json, screen
 from saver.cli._store import json_option
-from saver.cli._writing import (
-    example_option,
-    force_option,
-    format_option,
-    parts_option,
-    told,
-    trust_option,
-    written,
-)
+from saver.cli._writing import told, writing_options, written
 
 
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("file", metavar="OUT", type=click.Path())
-@format_option
-@parts_option
-@trust_option
-@example_option
-@force_option
+@writing_options
 @json_option
 def command(
     source: str,

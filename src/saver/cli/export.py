@@ -11,25 +11,13 @@ from saver import documents
 from saver.cli._completing import models_and_refs
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
-from saver.cli._writing import (
-    example_option,
-    force_option,
-    format_option,
-    parts_option,
-    told,
-    trust_option,
-    written,
-)
+from saver.cli._writing import told, writing_options, written
 
 
 @click.command()
 @click.argument("ref", metavar="REF", shell_complete=models_and_refs)
 @click.argument("file", metavar="OUT", type=click.Path())
-@format_option
-@parts_option
-@trust_option
-@example_option
-@force_option
+@writing_options
 @store_option
 @json_option
 def command(

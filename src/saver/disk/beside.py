@@ -159,11 +159,14 @@ class Beside:
                 f"({error.strerror or error}); check the disk, and write it again"
             ) from error
 
+    def _inside(self, folder: str) -> list[tuple[str, bool]]:
+        """The paths of what is in a folder, and whether each is a folder, too."""
+        with self._files.list(folder) as entries:
+            return [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+
     def _sync_all(self, folder: str) -> None:
         """Make a folder and all that is in it durable, the innermost first."""
-        with self._files.list(folder) as entries:
-            inside = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for path, is_folder in inside:
+        for path, is_folder in self._inside(folder):
             if is_folder:
                 self._sync_all(path)
             else:
@@ -180,9 +183,7 @@ class Beside:
             self._files.close(file)
 
     def _remove_all(self, folder: str) -> None:
-        with self._files.list(folder) as entries:
-            inside = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for path, is_folder in inside:
+        for path, is_folder in self._inside(folder):
             if is_folder:
                 self._remove_all(path)
             else:

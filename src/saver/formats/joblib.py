@@ -15,7 +15,7 @@ from saver import registry
 from saver.callers import warn
 from saver.errors import IncompatibleError
 from saver.format import Chosen, Loss, Out, Writes
-from saver.formats._arrays import BYTES, numpy_dtype, read_numpy, release
+from saver.formats._arrays import numpy_dtype, read_numpy, release
 from saver.formats._writing import Later, Streamed
 from saver.formats.pickle.values import LOST, Values
 from saver.formats.pickle.writing import Followed, Writer
@@ -70,7 +70,6 @@ class _Objects(Values):
     def __init__(self, chosen: Chosen) -> None:
         super().__init__(chosen)
         self._gone = 0
-        self._room = BYTES * (self.opened.size + self.opened.tensors.size)
 
     def lost(self, place: str, what: str) -> Inert:
         self._gone += 1
@@ -101,12 +100,7 @@ class _Objects(Values):
         done: Callable[[], None],
     ) -> Inert:
         length = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        self._room -= length
-        if self._room < 0:
-            raise IncompatibleError(
-                f"{self.opened.where}: written without sharing, its arrays would take more than {BYTES} "
-                "times its size; choose some parts, or write a Saver file"
-            )
+        self.charge(length)
         state = {
             "subclass": Global("numpy", "ndarray"), "shape": tuple(shape), "order": "C",
             "dtype": self._dtype(dtype), "allow_mmap": True, "numpy_array_alignment_bytes": _ALIGNMENT,

@@ -12,7 +12,7 @@ import msgspec
 
 from saver.errors import IncompatibleError
 from saver.format import Chosen, Loss, Out, Writes
-from saver.formats._arrays import BYTES, later
+from saver.formats._arrays import later
 from saver.formats._writing import Later, Streamed
 from saver.formats._zip import Entry, archived
 from saver.formats.pickle.values import LOST, Values
@@ -81,7 +81,6 @@ class _Tensors(Values):
         super().__init__(chosen)
         self.storages: list[Later] = []
         self._known: dict[tuple[str, str], int] = {}
-        self._room = BYTES * (self.opened.size + self.opened.tensors.size)
 
     def array(self, node: Node, array: Array, place: str) -> Inert:
         if array.form.name not in _TYPES:
@@ -126,12 +125,7 @@ class _Tensors(Values):
         return self._known[known], length // size, array.offset // size, array.strides or plain
 
     def _stored(self, array: Array) -> int:
-        self._room -= array.length
-        if self._room < 0:
-            raise IncompatibleError(
-                f"{self.opened.where}: written without sharing, its arrays would take more than {BYTES} "
-                "times its size; choose some parts, or write a Saver file"
-            )
+        self.charge(array.length)
         self.storages.append(later(self.opened, array))
         return len(self.storages) - 1
 

@@ -12,7 +12,7 @@ from saver.direction import better
 from saver.errors import NotFoundError
 from saver.repo.conditions import NUMBERS, Condition, parse_condition
 from saver.repo.finding import NAMED, some
-from saver.repo.refs import BadNameError, parse_extreme
+from saver.repo.refs import BadNameError, parse_extreme, unclear_direction
 from saver.repo.version import Version
 
 
@@ -82,11 +82,8 @@ class Choice(msgspec.Struct, frozen=True):
                 f"{_told('metrics', metrics)}, {_told('labels', labels)}"
             )
         if self.order is not None and self.order.largest is None:
-            name = self.order.metric[:80]
-            raise BadNameError(
-                f"sort: it is not known whether more or less of {name!r} is better; write `max:{name}` or "
-                f"`min:{name}`"
-            )
+            metric = self.order.metric
+            raise BadNameError(f"sort: {unclear_direction(metric, metric)}")
 
 
 ALL = Choice(None, None)

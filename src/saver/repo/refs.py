@@ -89,11 +89,17 @@ def parse_extreme(text: str) -> Extreme | None:
         return Extreme(metric, which == "max")
     mode = better(metric)
     if mode is None:
-        raise BadNameError(
-            f"{text[:200]!r}: it is not known whether more or less of {metric[:80]!r} is better; write "
-            f"`max:{metric[:80]}` or `min:{metric[:80]}`, which say what there is if no version has it"
-        )
+        unclear = unclear_direction(text, metric)
+        raise BadNameError(f"{unclear}, which say what there is if no version has it")
     return Extreme(metric, (mode == "max") == (which == "best"))
+
+
+def unclear_direction(where: str, metric: str) -> str:
+    """What to say of a metric whose name does not tell whether more or less of it is better."""
+    return (
+        f"{where[:200]!r}: it is not known whether more or less of {metric[:80]!r} is better; write "
+        f"`max:{metric[:80]}` or `min:{metric[:80]}`"
+    )
 
 
 class Range(msgspec.Struct, frozen=True):

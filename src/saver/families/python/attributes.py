@@ -27,5 +27,9 @@ class AttributesCodec(Codec):
             raise ValueError(f"{cls!r} is not a class that this codec builds")
         obj: Any = object.__new__(cls)
         decoder.keep(node, obj)
-        decoder.fill_attributes(obj, node.state)
+        self.fill(obj, node.state, decoder)
         return obj
+
+    def fill(self, obj: Any, state: Any, decoder: Decoder) -> None:
+        """Give the object its attributes."""
+        decoder.fill_attributes(obj, state)

@@ -67,14 +67,10 @@ class BunchPickled(Pickled):
         return encode_pairs(obj.pairs, encoder)
 
 
-class WarningDictPickled(Pickled):
+class WarningDictPickled(BunchPickled):
     """Dicts that warn of some of their keys, in 0.19 to 0.20 and 1.0 to 1.1."""
 
     name = "dict"
-    early = True
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encode_pairs(obj.pairs, encoder)
 
 
 class RemainderPickled(Pickled):

@@ -20,8 +20,9 @@ from torch import nn, optim
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
-from saver import trust, uses
+from saver import uses
 from saver.codec import Codec, Decoder, Encoder, door, own_dict
+from saver.families.python.attributes import AttributesCodec
 from saver.families.python.whole import AttributesRestorer
 from saver.families.sklearn.codecs import EstimatorCodec
 from saver.restoring import Restorer
@@ -77,30 +78,19 @@ def _fill(obj: Any, state: Any, decoder: Decoder) -> None:
         own_dict(obj)[name] = _NAMED[made]
 
 
-class ObjectCodec(Codec):
+class ObjectCodec(AttributesCodec):
     """Such objects; no code of their classes runs."""
 
     name = "skorch.object"
-    bare = True
-    early = True
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, _CLASSES)
 
-    def class_of(self, obj: Any) -> str:
-        return trust.class_name(type(obj))
-
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return _encode(obj, encoder)
 
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        cls = decoder.cls(node)
-        if not (isinstance(cls, type) and self.accepts(cls)):
-            raise ValueError(f"{cls!r} is not a class that this codec builds")
-        obj: Any = object.__new__(cls)
-        decoder.keep(node, obj)
-        _fill(obj, node.state, decoder)
-        return obj
+    def fill(self, obj: Any, state: Any, decoder: Decoder) -> None:
+        _fill(obj, state, decoder)
 
     def check(self, obj: Any) -> None:
         uses.check(own_dict(obj), _HELD, uses.is_listed(type(obj)))

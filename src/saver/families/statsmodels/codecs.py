@@ -38,10 +38,11 @@ from statsmodels.tsa.statespace.representation import FrozenRepresentation
 from statsmodels.tsa.vector_ar.var_model import VARProcess
 from statsmodels.tsa.vector_ar.vecm import VECMResults
 
-from saver import trust, uses
+from saver import uses
 from saver.codec import Codec, Decoder, Encoder, own_dict
+from saver.families.python.attributes import AttributesCodec
 from saver.families.statsmodels import anew, statespace
-from saver.tree import Node, Value
+from saver.tree import Value
 
 _BASES = (
     Model, Results, ResultsWrapper, ModelData, Family, Link, VarianceFunction, Power, BinomialVariance,
@@ -84,18 +85,13 @@ _APART = frozenset(("__doc__", _COVARIANCE, _SETTINGS, _SCRATCH, "_summary_cache
 """The first is what a wrapper takes from the class of what it wraps."""
 
 
-class ObjectCodec(Codec):
+class ObjectCodec(AttributesCodec):
     """Such objects; no code of their classes runs."""
 
     name = "statsmodels.object"
-    bare = True
-    early = True
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, _BASES)
-
-    def class_of(self, obj: Any) -> str:
-        return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = own_dict(obj)
@@ -108,12 +104,7 @@ class ObjectCodec(Codec):
             state["settings"] = encoder.own(plain, _SETTINGS)
         return state
 
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        cls, state = decoder.cls(node), node.state
-        if not (isinstance(cls, type) and self.accepts(cls)):
-            raise ValueError(f"{cls!r} is not a class that this codec builds")
-        obj: Any = object.__new__(cls)
-        decoder.keep(node, obj)
+    def fill(self, obj: Any, state: Any, decoder: Decoder) -> None:
         decoder.fill_attributes(obj, state["attributes"], _DATA)
         own = own_dict(obj)
         if "covariance" in state:
@@ -122,7 +113,6 @@ class ObjectCodec(Codec):
             own[_COVARIANCE] = None
         if "settings" in state:
             own[_SETTINGS] = decoder(state["settings"])
-        return obj
 
     def claim(self, obj: Any) -> None:
         if isinstance(obj, ResultsWrapper):

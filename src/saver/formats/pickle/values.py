@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from saver.compare.contents import Side
+from saver.errors import IncompatibleError
 from saver.format import Chosen, Loss
-from saver.formats._arrays import VISITS, Walk
+from saver.formats._arrays import BYTES, VISITS, Walk
 from saver.pickled import Call, Elements, Global, Inert, Pairs
 from saver.reading.arrays import Array
 from saver.tree import Node, Reference
@@ -42,6 +43,7 @@ class Values(ABC):
         self._around: set[int] = set()
         self._visits = VISITS
         self._parts = chosen.parts
+        self._room = BYTES * (self.opened.size + self.opened.tensors.size)
 
     def root(self) -> Inert:
         """The value of the only part, or a dict of the parts; LOST if there is nothing to write."""
@@ -70,6 +72,15 @@ class Values(ABC):
     def elements(self, items: list[Inert], frozen: bool, place: str) -> Inert:
         """What a set becomes."""
         return Elements(items, frozen)
+
+    def charge(self, length: int) -> None:
+        """Count the bytes of an array that is written. Raises IncompatibleError if they become too many."""
+        self._room -= length
+        if self._room < 0:
+            raise IncompatibleError(
+                f"{self.opened.where}: written without sharing, its arrays would take more than {BYTES} "
+                "times its size; choose some parts, or write a Saver file"
+            )
 
     def lost(self, place: str, what: str) -> Inert:
         """Note that a value cannot be written."""
