@@ -230,11 +230,15 @@ def test_who_ends_the_rehearsal_ends_the_script(number: int) -> None:
         [sys.executable, "-m", "saver", "rehearse", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
-    end = time.monotonic() + 60
-    while not (Path("process").exists() and Path("process").read_text()) and time.monotonic() < end:
-        time.sleep(0.01)
-    process.send_signal(number)
-    assert process.communicate(timeout=60) == (b"", b"interrupted\n")
+    try:
+        end = time.monotonic() + 60
+        while not (Path("process").exists() and Path("process").read_text()) and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.communicate(timeout=60) == (b"", b"interrupted\n")
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130
     assert not alive(int(Path("process").read_text()))
 

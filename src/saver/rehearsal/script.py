@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TypeAlias, TypeVar
 
 from saver.errors import SaverError
@@ -54,18 +54,26 @@ class Script:
     def __enter__(self) -> Script:
         self._reports.parent.mkdir()
         self._reports.touch()
-        with self._output.open("wb") as output:
-            self.began = time.monotonic()
-            self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                env=os.environ | self._variables,
-            )  # fmt: skip
+        _signals.delay()
+        try:
+            with self._output.open("wb") as output:
+                self.began = time.monotonic()
+                self._process = subprocess.Popen(
+                    self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    start_new_session=True, env=os.environ | self._variables,
+                )  # fmt: skip
+        except BaseException:
+            _signals.deliver()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
+        try:
+            self.kill()
+        finally:
+            _signals.deliver()
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -112,6 +120,7 @@ class Script:
         """
         end = time.monotonic() + patience
         while True:
+            _signals.check()
             ended = self.process.poll() is not None
             self.look()
             found = find(self.events)
@@ -126,8 +135,10 @@ class Script:
 
     def end(self, seconds: float) -> bool:
         """Wait until it has ended, for at most `seconds`; False if it has not."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            _signals.check()
+            time.sleep(min(INTERVAL, max(0.0, end - time.monotonic())))
         return self.process.poll() is not None
 
     @property
@@ -153,8 +164,46 @@ _NO_RUN = "it has not entered a run; write `with store.checkpoints(...) as run:`
 @contextmanager
 def ended_like_by_ctrl_c() -> Iterator[None]:
     """Let SIGTERM end the rehearsal as Ctrl-C does, so that the script is ended too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _signals.arrived)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise it is ignored, as by nohup
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _signals.arrived)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM while a script runs: they raise KeyboardInterrupt where the rehearsal waits, and
+    nowhere else.
+
+    At any instant it could be one at which the script is left running, or one within `subprocess.Popen`:
+    its `poll` takes a lock without a `with`, and then no `wait` ever returns.
+    """
+
+    def __init__(self) -> None:
+        self._delays = self._arrived = False
+
+    def arrived(self, number: int, frame: FrameType | None) -> None:
+        """The handler of the signals."""
+        if not self._delays:
+            raise KeyboardInterrupt
+        self._arrived = True
+
+    def delay(self) -> None:
+        """Delay what arrives from here on."""
+        self._delays, self._arrived = True, False
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if something arrived."""
+        if self._arrived:
+            raise KeyboardInterrupt
+
+    def deliver(self) -> None:
+        """Delay nothing more, and raise KeyboardInterrupt if something arrived."""
+        self._delays = False
+        self.check()
+
+
+_signals = _Signals()

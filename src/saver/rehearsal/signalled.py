@@ -6,7 +6,6 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 from saver.rehearsal.outcome import Ended, Plan, Rehearsal, has_continued, outcome, ready
@@ -29,27 +28,22 @@ def rehearse(plan: Plan, waiting: Waiting) -> Rehearsal:
             "Windows has no signal that asks another process to end, so there is nothing to rehearse; "
             "compare a resume with the steps that it repeats: --prove STEPS"
         )
-    with ExitStack() as stack:
-        stack.enter_context(ended_like_by_ctrl_c())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="saver-rehearse-")))
-        first, second = Script(plan.command, folder / "1"), Script(plan.command, folder / "2")
-        with waiting("Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
-            stack.enter_context(first)
-            run = first.wait_for(
-                "it had saved and continued",
-                lambda events: ready(events, plan),
-                plan.patience,
-                WITHOUT_A_SAVE,
-            )
-        with waiting("Waiting until it has ended"):
-            sent = time.monotonic()
-            first.send(plan.number, plan.group)
-            within = first.end(plan.grace)
-            seconds = time.monotonic() - sent
-            first.kill()
+    with ended_like_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="saver-rehearse-") as folder:
+        with Script(plan.command, Path(folder) / "1") as first:
+            with waiting("Waiting until it has saved" if plan.after is None else "Waiting until it trains"):
+                run = first.wait_for(
+                    "it had saved and continued",
+                    lambda events: ready(events, plan),
+                    plan.patience,
+                    WITHOUT_A_SAVE,
+                )
+            with waiting("Waiting until it has ended"):
+                sent = time.monotonic()
+                first.send(plan.number, plan.group)
+                within = first.end(plan.grace)
+                seconds = time.monotonic() - sent
         ended = Ended(seconds, first.status, within)
-        with waiting("Waiting until it has resumed"):
-            stack.enter_context(second)
+        with Script(plan.command, Path(folder) / "2") as second, waiting("Waiting until it has resumed"):
             problem = _begin_again(second, plan, run)
     return outcome(plan, run, first.events, sent, ended, second.events, second.began, problem)
 
