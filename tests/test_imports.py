@@ -150,7 +150,7 @@ CONTRACTS = {
     "saver.formats": (
         "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
         "callers", "tensors", "tree", "encoding", "environment", "opened", "compare", "file", "format",
-        "formats", "registry", "codec", "pickled",
+        "formats", "registry", "codec", "pickled", "threads",
     ),
     "saver.migrating": (
         "arguments", "details", "disk", "encoding", "errors", "file", "format", "human", "line", "opened",

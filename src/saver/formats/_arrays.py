@@ -8,8 +8,7 @@ that of the part.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ import numpy as np
 from saver.compare.contents import Side
 from saver.errors import IncompatibleError, printable
 from saver.format import Chosen, Loss
-from saver.formats._writing import Later
 from saver.opened import Opened
 from saver.reading.arrays import Array, in_c_order
 from saver.reading.dispatch import said
@@ -92,6 +90,14 @@ def read(opened: Opened, array: Array) -> Bytes:
     return in_c_order(_stored(opened, array), array)
 
 
+def pieces(opened: Opened, array: Array) -> Iterable[Bytes]:
+    """The same, in order, and of an array that has a tensor for itself a part at a time."""
+    whole = array.name and not array.pieces and array.strides is None
+    if whole and array.length == opened.tensors.info(array.name).length:
+        return opened.tensors.stream(array.name)
+    return [read(opened, array)]
+
+
 def release(opened: Opened, array: Array) -> None:
     """Give back the memory of an array that was written, if it is large and has a tensor for itself."""
     if array.length >= LARGE and array.name and array.length == opened.tensors.info(array.name).length:
@@ -110,11 +116,6 @@ def _stored(opened: Opened, array: Array) -> Bytes:
             "saved this"
         )
     return raw
-
-
-def later(opened: Opened, array: Array) -> Later:
-    """An array that is read when it is written."""
-    return Later(array.length, partial(read, opened, array), partial(release, opened, array))
 
 
 def numpy_dtype(array: Array) -> np.dtype[Any] | None:
@@ -149,6 +150,13 @@ def read_numpy(opened: Opened, array: Array, dtype: np.dtype[Any]) -> Bytes:
     if array.form.count == 2:
         return raw.view(array.form.number).astype(f"f{dtype.itemsize // 2}").view(np.uint8)
     return numbers(raw, array.form).astype(dtype).view(np.uint8)
+
+
+def numpy_pieces(opened: Opened, array: Array, dtype: np.dtype[Any]) -> Iterable[Bytes]:
+    """The same, in order, a part at a time if the dtype is that of the array."""
+    if dtype.itemsize == array.form.size:
+        return pieces(opened, array)
+    return [read_numpy(opened, array, dtype)]
 
 
 def widenings(found: Sequence[Named]) -> list[Loss]:

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,13 +15,14 @@ import numpy as np
 
 from saver.disk.mapped import MappedFile
 from saver.errors import IncompatibleError
+from saver.formats._hashing import hash_all
 from saver.opened import Opened
 from saver.pack import PackedTensors
 from saver.repo import manifest as manifests
 from saver.repo.manifest import SOLE, Manifest, Part
 from saver.stack import anywhere
 from saver.storage import Blob
-from saver.tensors import ITEM_SIZE, TENSOR_DTYPE, Shard, TensorData, TensorInfo, hash_of, in_one, whole
+from saver.tensors import ITEM_SIZE, TENSOR_DTYPE, Bytes, Shard, TensorInfo, in_one, whole
 from saver.tree import EXACT_INTEGER, Node, Tensor, Value, reserved, to_json
 
 AXES = 64
@@ -142,15 +143,38 @@ def _tensors(part: Tree) -> set[str]:
     return found
 
 
+class Placed(NamedTuple):
+    """A tensor whose bytes are in `blob` from `start` on."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    blob: Blob
+    start: int
+
+    @property
+    def data(self) -> Bytes:
+        """The bytes."""
+        return self.blob.map()[self.start : self.start + math.prod(self.shape) * ITEM_SIZE[self.dtype]]
+
+
 def hashed(name: str, dtype: str, shape: tuple[int, ...], blob: Blob, start: int) -> TensorInfo:
-    """A tensor whose bytes are in `blob` from `start` on. Such files have no hashes, so it is read now."""
-    length = math.prod(shape) * ITEM_SIZE[dtype]
-    data = blob.map()[start : start + length]
-    extents = ((blob.name, start, length),) if length else ()
-    if dtype == "BOOL" and data.size and data.max() > 1:
-        raise IncompatibleError(f"{blob.name}: the tensor {name[:80]!r} has bytes that are not booleans")
-    found = hash_of(TensorData("U8", (length,), data))
-    return in_one(name, Shard(dtype, whole(shape), *found, extents))
+    """A tensor whose bytes are in `blob` from `start` on."""
+    return all_hashed([Placed(name, dtype, shape, blob, start)])[name]
+
+
+def all_hashed(tensors: Sequence[Placed]) -> dict[str, TensorInfo]:
+    """These tensors, by name. Such files have no hashes, so they are read now."""
+    found, hashes = {}, hash_all([each.data for each in tensors])
+    for each, hashed in zip(tensors, hashes, strict=True):
+        name, data = each.name, each.data
+        if each.dtype == "BOOL" and data.size and data.max() > 1:
+            raise IncompatibleError(
+                f"{each.blob.name}: the tensor {name[:80]!r} has bytes that are not booleans"
+            )
+        extents = ((each.blob.name, each.start, data.size),) if data.size else ()
+        found[name] = in_one(name, Shard(each.dtype, whole(each.shape), *hashed, extents))
+    return found
 
 
 class Arrays:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.encoding import encoded_part
+from saver.formats._hashing import hash_all
 from saver.opened import Opened
 from saver.pack import PackedTensors
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest
 from saver.storage import Blob
-from saver.tensors import Bytes, Shard, TensorData, TensorInfo, bytes_of, hash_of, in_one, whole
+from saver.tensors import Bytes, Shard, TensorData, TensorInfo, bytes_of, in_one, whole
 from saver.tree import Value
 
 _ADVICE = "the file was changed while it was read; open it again"
@@ -51,6 +52,7 @@ class _Places:
         self._start = mapped.ctypes.data if mapped is not None and mapped.size else 0
         self.blobs: dict[str, Blob] = {blob.name: blob}
         self._small: list[tuple[str, TensorData]] = []
+        self._found: list[tuple[str, TensorData, str, int, Bytes]] = []
         self.infos: dict[str, TensorInfo] = {}
 
     def add(self, name: str, data: TensorData) -> None:
@@ -60,20 +62,16 @@ class _Places:
             return
         at = flat.ctypes.data - self._start
         if self._mapped is not None and at >= 0 and at + flat.size <= self._mapped.size:
-            self._describe(name, data, self._file.name, at, flat.size)
+            self._found.append((name, data, self._file.name, at, flat))
         elif flat.size < _LARGE or not flat.flags.writeable:
             self._small.append((name, data))
         else:
             blob = ArrayBlob(flat, f"{self._file.name}#{len(self.blobs)}")
             self.blobs[blob.name] = blob
-            self._describe(name, data, blob.name, 0, flat.size)
-
-    def _describe(self, name: str, data: TensorData, place: str, at: int, size: int) -> None:
-        extents = ((place, at, size),) if size else ()
-        self.infos[name] = in_one(name, Shard(data.dtype, whole(data.shape), *hash_of(data), extents))
+            self._found.append((name, data, blob.name, 0, flat))
 
     def close(self) -> None:
-        """Copy what is left together, each tensor at the beginning of a cache line."""
+        """Copy what is left together, each tensor at the beginning of a cache line, and hash everything."""
         pieces, ends, at = list[bytes](), list[tuple[int, int]](), 0
         for _, data in self._small:
             piece = bytes_of(data)
@@ -85,7 +83,11 @@ class _Places:
         place = f"{self._file.name}#memory"
         self.blobs[place] = ArrayBlob(memory, place)
         for (name, data), (start, size) in zip(self._small, ends, strict=True):
-            self._describe(name, data, place, start, size)
+            self._found.append((name, data, place, start, memory[start : start + size]))
+        hashes = hash_all([flat for *_, flat in self._found])
+        for (name, data, place, start, flat), hashed in zip(self._found, hashes, strict=True):
+            extents = ((place, start, flat.size),) if flat.size else ()
+            self.infos[name] = in_one(name, Shard(data.dtype, whole(data.shape), *hashed, extents))
 
 
 def _flat(data: TensorData) -> Bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -13,15 +14,19 @@ from saver.tensors import Bytes
 
 PIECE = 4 << 20
 
+AHEAD = 4 << 20
+"""Bytes that are read together, ahead of those that are written."""
+
 SMALL = 8 << 20
 """Bytes from which on it pays to write past the page cache, on several threads."""
 
 
 class Later(NamedTuple):
-    """Bytes that are read when they are written: `length` of them. `done` is called once they are."""
+    """Bytes that are read when they are written: `length` of them, in `pieces`. `done` is called once they
+    are written. They are read in another thread, while those before are written."""
 
     length: int
-    read: Callable[[], Bytes]
+    pieces: Callable[[], Iterable[Bytes]]
     done: Callable[[], None]
 
 
@@ -29,8 +34,8 @@ Piece: TypeAlias = bytes | Later
 
 
 class Streamed(Content):
-    """A file of these pieces. If the first one is as long as `ALIGNMENT` wants, the others are written past
-    the page cache."""
+    """A file of these pieces. If the first one is read later, or is as long as `ALIGNMENT` wants, what is
+    read is written past the page cache."""
 
     def __init__(self, pieces: Sequence[Piece], progress: Progress | None = None) -> None:
         self._pieces = pieces
@@ -39,7 +44,7 @@ class Streamed(Content):
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         done = 0
-        for data in _each(self._pieces):
+        for data in _each(self._pieces, self.size):
             for at in range(0, data.size, PIECE):
                 yield data[at : at + PIECE].data
             done += data.size
@@ -47,34 +52,71 @@ class Streamed(Content):
                 self._progress(done, self.size)
 
     def write(self, sink: Sink) -> None:
-        first = _length(self._pieces[0]) if self._pieces else 0
-        if first % ALIGNMENT or self.size - first < SMALL:
+        head = self._pieces[0] if self._pieces else b""
+        head = b"" if isinstance(head, Later) else head
+        if len(head) % ALIGNMENT or self.size - len(head) < SMALL:
             super().write(sink)
             return
-        rest = _each(self._pieces[1:])
-        write_through_ring(sink, rest, _unhashed, first, self.size, self._progress)
-        sink.write(_bytes(self._pieces[0]).data, 0)
+        rest = _each(self._pieces[1 if head else 0 :], self.size)
+        write_through_ring(sink, rest, _unhashed, len(head), self.size, self._progress)
+        sink.write(head, 0)
 
 
-def _each(pieces: Sequence[Piece]) -> Iterator[Bytes]:
-    """The bytes of the pieces. Those of one are no longer used when the next is requested."""
+_Read: TypeAlias = tuple[Bytes, Callable[[], None] | None]
+"""Bytes, and what is to be called once they are no longer used."""
+
+
+def _each(pieces: Sequence[Piece], size: int) -> Iterator[Bytes]:
+    """The bytes of the pieces, of `size` bytes in all. Those of one are no longer used when the next is
+    requested."""
+    read = _read(pieces)
+    for data, done in read if size < SMALL else _ahead(read):
+        yield data
+        if done is not None:
+            done()
+
+
+def _read(pieces: Iterable[Piece]) -> Iterator[_Read]:
     for piece in pieces:
-        yield _bytes(piece)
-        if isinstance(piece, Later):
-            piece.done()
+        if not isinstance(piece, Later):
+            yield np.frombuffer(piece, np.uint8), None
+            continue
+        found = 0
+        for data in piece.pieces():
+            found += data.size
+            yield data, None
+        if found != piece.length:
+            raise AssertionError(f"{found} bytes came where {piece.length} were planned")
+        yield np.empty(0, np.uint8), piece.done
+
+
+def _ahead(read: Iterator[_Read]) -> Iterator[_Read]:
+    """The same, read by a thread: some `AHEAD` bytes while those before are used."""
+    from saver.threads import Threads
+
+    with Threads(1) as reader:
+        try:
+            coming = deque([reader.submit(_some, read)])
+            while some := coming.popleft().result():
+                coming.append(reader.submit(_some, read))
+                yield from some
+        finally:
+            reader.shutdown(cancel_futures=True)
+
+
+def _some(read: Iterator[_Read]) -> list[_Read]:
+    """What comes next, `AHEAD` bytes or somewhat more; nothing at the end."""
+    found, size = list[_Read](), 0
+    for each in read:
+        found.append(each)
+        size += each[0].size
+        if size >= AHEAD:
+            break
+    return found
 
 
 def _length(piece: Piece) -> int:
     return piece.length if isinstance(piece, Later) else len(piece)
-
-
-def _bytes(piece: Piece) -> Bytes:
-    if not isinstance(piece, Later):
-        return np.frombuffer(piece, np.uint8)
-    found = piece.read()
-    if found.size != piece.length:
-        raise AssertionError(f"{found.size} bytes came where {piece.length} were planned")
-    return found
 
 
 def _unhashed(data: memoryview) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,21 +57,23 @@ class _Placed:
         fixed = (20, flags, 0, 0, _DAY, 0, size, size, len(self.name), len(extra))
         return b"PK\3\4" + struct.pack("<HHHHHIIIHH", *fixed) + self.name + extra
 
-    def read(self) -> Bytes:
+    def read(self) -> Iterator[Bytes]:
         """The content, whose sum is taken."""
-        found = self.content.read() if isinstance(self.content, Later) else np.frombuffer(self.content, "u1")
-        for at in range(0, found.size, PIECE):
-            self.sum = zlib.crc32(found[at : at + PIECE].data, self.sum)
-        return found
+        self.sum = 0
+        inside = self.content.pieces() if isinstance(self.content, Later) else [_array(self.content)]
+        for found in inside:
+            for at in range(0, found.size, PIECE):
+                self.sum = zlib.crc32(found[at : at + PIECE].data, self.sum)
+            yield found
 
     def done(self) -> None:
         if isinstance(self.content, Later):
             self.content.done()
 
-    def behind(self) -> Bytes:
+    def behind(self) -> bytes:
         """The sum and the sizes, which follow the bytes."""
         form = "<IQQ" if self.is_large else "<III"
-        return np.frombuffer(b"PK\7\x08" + struct.pack(form, self.sum, self.length, self.length), "u1")
+        return b"PK\7\x08" + struct.pack(form, self.sum, self.length, self.length)
 
     def listed(self) -> bytes:
         """The entry of the directory."""
@@ -110,13 +113,13 @@ def archived(entries: Sequence[Entry], alignment: int) -> list[Piece]:
         header = each.header(ALIGNMENT if first else alignment)
         at += len(header) + each.length + len(each.behind())
         if not isinstance(entry.content, Later) and not pieces:
-            lead += header + each.read().tobytes() + each.behind().tobytes()
+            lead += b"".join([header, *map(bytes, each.read()), each.behind()])
             continue
-        behind = Later(len(each.behind()), each.behind, _nothing)
+        behind = Later(len(each.behind()), partial(_made, each.behind), _nothing)
         pieces += [bytes(lead) + header, Later(each.length, each.read, each.done), behind]
         lead.clear()
-    length = len(_directory(placed, at))
-    return [*pieces, Later(length, lambda: np.frombuffer(_directory(placed, at), "u1"), _nothing)]
+    directory = partial(_directory, placed, at)
+    return [*pieces, Later(len(directory()), partial(_made, directory), _nothing)]
 
 
 def _directory(placed: Sequence[_Placed], at: int) -> bytes:
@@ -128,6 +131,14 @@ def _directory(placed: Sequence[_Placed], at: int) -> bytes:
     last = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, few, few, min(len(listed), _LARGE), low, 0)
     needed = count >= 0xFFFF or at >= _LARGE
     return listed + (b"PK\6\6" + large + locator if needed else b"") + last
+
+
+def _made(make: Callable[[], bytes]) -> Iterator[Bytes]:
+    yield _array(make())
+
+
+def _array(data: bytes) -> Bytes:
+    return np.frombuffer(data, np.uint8)
 
 
 def _nothing() -> None:

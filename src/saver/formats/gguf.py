@@ -14,8 +14,9 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, later
+from saver.formats._arrays import Named, arrays_of
 from saver.formats._gguf import BLOCKS, MAGIC, TENSORS, Cursor, Typed, encoded_pair, encoded_text
+from saver.formats._later import later
 from saver.formats._opening import AXES, Tree, dict_of, hashed, opened_parts
 from saver.formats._writing import Later, Streamed, padding
 from saver.opened import Opened

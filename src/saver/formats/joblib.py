@@ -5,7 +5,7 @@ Loading such a file runs what is in it: write another format if the other side c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from saver import registry
 from saver.callers import warn
 from saver.errors import IncompatibleError
 from saver.format import Chosen, Loss, Out, Writes
-from saver.formats._arrays import numpy_dtype, read_numpy, release
+from saver.formats._arrays import numpy_dtype, numpy_pieces, release
 from saver.formats._writing import Later, Streamed
 from saver.formats.pickle.values import LOST, Values
 from saver.formats.pickle.writing import Followed, Writer
@@ -81,14 +81,14 @@ class _Objects(Values):
             return self.lost(place, f"{array.form.name} {list(array.shape)}: NumPy has no such dtype")
         if node.codec != "numpy.array":
             self.losses.append(Loss(place, f"{self.side.title(array)} is written as an array of NumPy"))
-        read = partial(read_numpy, self.opened, array, dtype)
+        read = partial(numpy_pieces, self.opened, array, dtype)
         return self._followed(array.shape, dtype, read, partial(release, self.opened, array))
 
     def ndarray(self, array: Any) -> Inert:
         """An array that is in memory."""
 
-        def read() -> Bytes:
-            return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        def read() -> list[Bytes]:
+            return [np.ascontiguousarray(array).reshape(-1).view(np.uint8)]
 
         return self._followed(array.shape, array.dtype, read, lambda: None)
 
@@ -96,7 +96,7 @@ class _Objects(Values):
         self,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        read: Callable[[], Bytes],
+        read: Callable[[], Iterable[Bytes]],
         done: Callable[[], None],
     ) -> Inert:
         length = int(np.prod(shape, dtype=object)) * dtype.itemsize

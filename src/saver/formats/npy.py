@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import arrays_of, numpy_dtype, read_numpy, release, widenings
+from saver.formats._arrays import arrays_of, numpy_dtype, numpy_pieces, release, widenings
 from saver.formats._npy import HEADER, MAGIC, header, parsed
 from saver.formats._opening import Arrays, size_of
 from saver.formats._writing import Later, Streamed
@@ -60,7 +60,7 @@ class Npy(Reads, Writes):
         (each,) = arrays.found
         dtype = numpy_dtype(each.array)
         assert dtype is not None
-        reading = partial(read_numpy, chosen.opened, each.array, dtype)
+        reading = partial(numpy_pieces, chosen.opened, each.array, dtype)
         done = partial(release, chosen.opened, each.array)
         data = Later(size_of(dtype, each.array.shape), reading, done)
         out.add("", Streamed([header(dtype, each.array.shape), data], progress))

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, release, widenings
+from saver.formats._arrays import Named, arrays_of, numpy_dtype, numpy_pieces, release, widenings
 from saver.formats._blobs import BlobFile, ends_as_skops
 from saver.formats._npy import HEADER, header, parsed
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
@@ -92,11 +92,12 @@ def _add(archive: zipfile.ZipFile, opened: Opened, each: Named) -> None:
     assert dtype is not None
     info = zipfile.ZipInfo(f"{each.name}{_ENDING}")  # of 1980, so that equal arrays make equal files
     info.external_attr = 0o644 << 16
-    data = read_numpy(opened, each.array, dtype)
-    with archive.open(info, "w", force_zip64=data.size >= 1 << 30) as file:
+    large = size_of(dtype, each.array.shape) >= 1 << 30
+    with archive.open(info, "w", force_zip64=large) as file:
         file.write(header(dtype, each.array.shape))
-        for at in range(0, data.size, PIECE):
-            file.write(data[at : at + PIECE].data)
+        for data in numpy_pieces(opened, each.array, dtype):
+            for at in range(0, data.size, PIECE):
+                file.write(data[at : at + PIECE].data)
 
 
 def _opened(archive: zipfile.ZipFile, blob: Blob, spool: Spool) -> Opened:

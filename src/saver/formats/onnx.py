@@ -123,4 +123,4 @@ def _held(state: Any) -> tuple[str, Mapping[int, str]]:
 
 
 def _later(opened: Opened, name: str, length: int) -> Later:
-    return Later(length, partial(opened.tensors.read, name), partial(opened.tensors.release, name))
+    return Later(length, partial(opened.tensors.stream, name), partial(opened.tensors.release, name))

@@ -13,8 +13,9 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, later
-from saver.formats._opening import hashed, opened_dict
+from saver.formats._arrays import Named, arrays_of
+from saver.formats._later import later_in_turn
+from saver.formats._opening import Placed, all_hashed, opened_dict
 from saver.formats._writing import Streamed
 from saver.opened import Opened
 from saver.pack.layout import is_foreign, text_of
@@ -91,7 +92,7 @@ def content(opened: Opened, found: Sequence[Named], progress: Progress | None = 
         header[each.name] = places
     text = msgspec.json.encode(header)
     text = text.ljust(-(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8)
-    data = [later(opened, each.array) for each in ordered]
+    data = later_in_turn(opened, [each.array for each in ordered])
     return Streamed([len(text).to_bytes(8, "little") + text, *data], progress)
 
 
@@ -101,12 +102,12 @@ def tensors_of(blob: Blob, header: bytes) -> tuple[dict[str, TensorInfo], dict[s
     found = strict_json(text_of(header), where)
     metadata = _metadata(found, where)
     slots = _slots(found, blob.size - len(header), where)
-    infos = {
-        f"{SOLE}/{name}": hashed(
-            f"{SOLE}/{name}", slot.dtype, slot.shape, blob, len(header) + slot.data_offsets[0]
-        )
-        for name, slot in slots.items()
-    }
+    infos = all_hashed(
+        [
+            Placed(f"{SOLE}/{name}", slot.dtype, slot.shape, blob, len(header) + slot.data_offsets[0])
+            for name, slot in slots.items()
+        ]
+    )
     for_torch = metadata.get("format") == "pt"
     for_torch = for_torch or any(slot.dtype not in NUMPY_DTYPE for slot in slots.values())
     values = {name: _node(Tensor(f"{SOLE}/{name}"), for_torch) for name in slots}

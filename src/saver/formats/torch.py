@@ -12,7 +12,7 @@ import msgspec
 
 from saver.errors import IncompatibleError
 from saver.format import Chosen, Loss, Out, Writes
-from saver.formats._arrays import later
+from saver.formats._later import later
 from saver.formats._writing import Later, Streamed
 from saver.formats._zip import Entry, archived
 from saver.formats.pickle.values import LOST, Values

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 from weakref import ref
 
 import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
+from saver.pack.sharing import in_one_run, sharing
 from saver.pack.verify import Range, damaged
 from saver.storage import Blob, Progress
 from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
+
+STREAMED = 2
+"""Blocks of a tensor that are verified together where it is read piece by piece."""
 
 _kept: deque[tuple[ref[PackedTensors], str]] = deque()
 """The packs that stay open after they were read, `TOGETHER` in all of this process, the oldest first."""
@@ -96,6 +100,21 @@ class PackedTensors:
             copy_box(target, box, self._shard(name, at), info.shards[at], part)
         return target
 
+    def stream(self, name: str) -> Iterator[Bytes]:
+        """The bytes of a tensor in C order, verified, to be read only: one that is hashed by blocks comes
+        `STREAMED` of them at a time, of which nothing is kept. Raises as `read` does."""
+        info = self._tensors[name]
+        shard = info.shards[0]
+        if name in self._whole or not shard.blocks or len(info.shards) > 1 or len(shard.extents) > 1:
+            yield self._read_whole(name)
+            return
+        for first in range(0, len(shard.blocks), STREAMED):
+            numbers = range(first, min(first + STREAMED, len(shard.blocks)))
+            memory = self._verified({name: {0: {*numbers}}}, None)
+            ((pack, offset, length),) = self._tensors[name].shards[0].extents  # it may have moved
+            start, end = block_span(first, length)[0], block_span(numbers[-1], length)[1]
+            yield self._taken(memory, (pack, offset + start, end - start))
+
     def _parts_of(self, info: TensorInfo, box: Box) -> dict[int, Box]:
         """The numbers of the shards that the box overlaps, each with the part of it."""
         if info.name not in self._overlaps:
@@ -123,18 +142,18 @@ class PackedTensors:
             return found.copy() if name in self._sharing() else found
         info = self._tensors[name]
         if len(shards) == 1:
-            return _in_one(shards[0], info.length)
+            return in_one_run(shards[0], info.length)
         box = whole(info.shape)
         target = room_for(box, info)
         for shard, pieces in zip(info.shards, shards, strict=True):
-            copy_box(target, box, _in_one(pieces, shard.length), shard, shard.box)
+            copy_box(target, box, in_one_run(pieces, shard.length), shard, shard.box)
         return target
 
     def _shard(self, name: str, at: int) -> Bytes:
         """The bytes of a shard as one array; only those of verified blocks are certain to be right."""
         shard = self._tensors[name].shards[at]
         if name in self._whole:
-            return _in_one(self._whole[name][at], shard.length)
+            return in_one_run(self._whole[name][at], shard.length)
         if not shard.blocks:
             return self._blocks[name, at, 0]
         memory = np.empty(shard.length, np.uint8)  # pages that are never written to take no memory
@@ -148,18 +167,7 @@ class PackedTensors:
     def _sharing(self) -> frozenset[str]:
         """The tensors that share bytes with another tensor: each is loaded as an array of its own."""
         if self._shared is None:
-            found, end = set[str](), dict[str, int]()
-            extents = [
-                (extent, name)
-                for name, info in self._tensors.items()
-                if len(info.shards) == 1 and len(info.shards[0].extents) == 1
-                for extent in info.shards[0].extents
-            ]
-            for (pack, offset, length), name in sorted(extents):
-                if offset < end.get(pack, 0):
-                    found.add(name)
-                end[pack] = max(end.get(pack, 0), offset + length)
-            self._shared = frozenset(found)
+            self._shared = sharing(self._tensors)
         return self._shared
 
     def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
@@ -186,8 +194,9 @@ class PackedTensors:
         self._whole.pop(name, None)
         for shard in self._tensors[name].shards:
             for pack, offset, length in shard.extents:
-                if pack in self._blobs:
-                    self._blobs[pack].release(offset, offset + length)
+                blob = self._blobs.get(pack)
+                if blob is not None:
+                    blob.release(offset, offset + length)
 
     def _verified(self, wanted: Mapping[str, Wanted], progress: Progress | None) -> dict[str, Bytes]:
         """The packs that hold these blocks, after verifying the blocks. If a pack is missing, asks again
@@ -279,17 +288,6 @@ class PackedTensors:
                         each = Range(name, offset, offset + length, digest)
                         found.setdefault(pack, []).append(each)
         return found
-
-
-def _in_one(pieces: list[Bytes], length: int) -> Bytes:
-    """The pieces as one array; not copied if there is only one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    memory, at = np.empty(length, np.uint8), 0
-    for piece in pieces:
-        memory[at : at + piece.size] = piece
-        at += piece.size
-    return memory
 
 
 def _length(ranges: Iterable[Range]) -> int:

@@ -7,7 +7,6 @@ that was twice as fast as reading each tensor separately; with large ones, no di
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from queue import SimpleQueue
@@ -190,9 +189,9 @@ def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
             feed.stop()
             results.put(None)
 
-    from saver.threads import Threads
+    from saver.threads import Threads, processors
 
-    with Threads(_threads()) as pool:
+    with Threads(processors()) as pool:
         workers = [pool.submit(work) for _ in range(pool.count)]
         try:
             for _ in workers:
@@ -201,10 +200,6 @@ def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
                 worker.result()
         finally:
             feed.stop()
-
-
-def _threads() -> int:
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class _Feed:

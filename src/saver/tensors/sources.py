@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +33,9 @@ class TensorSource(Protocol):
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
         that the box cuts are read. Raises KeyError if there is no such tensor, ValueError if the box
         reaches beyond its shape, and DamagedError."""
+
+    def stream(self, name: str) -> Iterator[Bytes]:
+        """The bytes of a tensor in C order, verified, piece by piece, to be read only."""
 
     def own(self) -> None:
         """Read into memory of the reader's own from now on: for arrays that will be changed."""
@@ -83,6 +86,10 @@ class MemoryTensors:
         target = room_for(box, shard)
         copy_box(target, box, held, shard, box)
         return target
+
+    def stream(self, name: str) -> Iterator[Bytes]:
+        """The bytes of a tensor. Raises KeyError."""
+        return pieces(self._tensors[name])
 
     def own(self) -> None:
         """It is."""

@@ -12,11 +12,13 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from saver.errors import DamagedError, IncompatibleError, LimitExceededError
 from saver.formats._blobs import BlobFile
+from saver.formats._hashing import in_threads
 from saver.formats._packing import ArrayBlob
 from saver.formats.pickle.contents import FACTOR, FLOOR, mapped_whole
 from saver.storage import Blob
@@ -155,8 +157,13 @@ class Archive:
 
     def checked(self, name: str) -> Bytes:
         """The same, compared with their sum."""
-        found = self.array(name)
-        self._check_sum(name, found)
+        (found,) = self.all_checked([name])
+        return found
+
+    def all_checked(self, names: Sequence[str]) -> list[Bytes]:
+        """The same for several entries."""
+        found = [*map(self.array, names)]
+        in_threads(lambda at: self._check_sum(names[at], found[at]), [data.size for data in found])
         return found
 
     def _check_sum(self, name: str, found: Bytes) -> None:

@@ -67,10 +67,9 @@ def open_archive(blob: Blob, archive: Archive) -> Opened:
     title = "TorchScript" if is_script else "torch.save"
     root = value_of(machine, where, f"a file of {title}", scripts.read if is_script else run_whole)
     storages.settle(machine)
-    for key, storage in storages.found.items():
-        if archive.has(f"data/{key}"):
-            data = archive.checked(f"data/{key}")
-            storage.data = _native(data, storage, where) if order == b"big" else data
+    there = {f"data/{key}": found for key, found in storages.found.items() if archive.has(f"data/{key}")}
+    for storage, data in zip(there.values(), archive.all_checked([*there]), strict=True):
+        storage.data = _native(data, storage, where) if order == b"big" else data
     told = f"a zip archive of {title}, protocol {machine.protocol}"
     return opened_value(root, machine, blob, archive.mapped, blob.size, told)
 

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from glob import escape, glob
 
@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
-from saver.formats._arrays import Named, arrays_of, read, release
+from saver.formats._arrays import Named, arrays_of, pieces, release
 from saver.formats._opening import opened_dict
 from saver.formats._writing import Later, Streamed
 from saver.formats.tensorflow import slices
@@ -84,10 +84,11 @@ class TensorFlow(Reads, Writes):
         arrays._replace(found=kept).some(chosen.opened.where, self.title)
         sums: dict[str, int] = {}
 
-        def data(each: Named) -> Bytes:
-            found = read(chosen.opened, each.array)
-            sums[each.name] = crc32c(found)
-            return found
+        def data(each: Named) -> Iterator[Bytes]:
+            sums[each.name] = 0
+            for found in pieces(chosen.opened, each.array):
+                sums[each.name] = crc32c(found, sums[each.name])
+                yield found
 
         later = [
             Later(each.array.length, partial(data, each), partial(release, chosen.opened, each.array))
