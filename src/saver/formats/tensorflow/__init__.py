@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from glob import escape, glob
 
-import numpy as np
 from blake3 import blake3
 
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of, pieces, release
 from saver.formats._opening import opened_dict
-from saver.formats._writing import Later, Streamed
+from saver.formats._writing import PIECE, Later, Streamed
 from saver.formats.tensorflow import slices
 from saver.formats.tensorflow.bundle import Bundle
 from saver.formats.tensorflow.crc import crc32c
@@ -32,7 +31,7 @@ from saver.reading.arrays import Array
 from saver.repo.manifest import SOLE
 from saver.storage import Blob, Progress
 from saver.storage import Bytes as Content
-from saver.tensors import NUMPY_DTYPE, Box, Bytes, Shard, TensorData, TensorInfo, check_boxes, hash_of
+from saver.tensors import NUMPY_DTYPE, Box, Bytes, Hasher, Shard, TensorInfo, check_boxes
 from saver.tree import Node, Tensor, Value, encodable
 
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
@@ -177,10 +176,13 @@ def _info(name: str, variable: Variable) -> TensorInfo:
 
 
 def _shard(name: str, dtype: str, piece: Piece, tail: tuple[int, ...]) -> Shard:
-    data = np.frombuffer(piece.blob.read(piece.start, piece.start + piece.length), np.uint8)
-    if dtype == "BOOL" and data.size and data.max() > 1:
-        raise Malformed(f"{name[:80]!r} has bytes that are not booleans")
-    found = hash_of(TensorData("U8", (piece.length,), data))
+    hasher = Hasher(piece.length)
+    for start in range(piece.start, piece.start + piece.length, PIECE):
+        data = piece.blob.read(start, min(start + PIECE, piece.start + piece.length))
+        if dtype == "BOOL" and max(data) > 1:
+            raise Malformed(f"{name[:80]!r} has bytes that are not booleans")
+        hasher.update(memoryview(data))
+    found = hasher.hashed()
     extents = ((piece.blob.name, piece.start, piece.length),) if piece.length else ()
     box = Box(piece.box.offsets + (0,) * len(tail), piece.box.sizes + tail)
     return Shard(dtype, box, *found, extents)

@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from saver.errors import DamagedError, IncompatibleError
 from saver.format import Beside
+from saver.formats._writing import PIECE
 from saver.formats.tensorflow.crc import crc32c, unmasked
 from saver.formats.tensorflow.variables import STRING, Variable, box_of, shape_of, slice_of
 from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, varint
@@ -115,7 +114,8 @@ class Bundle:
         box = box_of(extents, variable.shape) if extents else whole(variable.shape)
         blob = self._file(entry.file)
         variable.add(box, blob, entry.offset, entry.size)
-        self._verify(variable.name, entry, crc32c(self._bytes(blob, entry)))
+        self._claim(blob, entry)
+        self._verify(variable.name, entry, _sum(blob, entry.offset, entry.offset + entry.size))
 
     def _verify(self, name: str, entry: _Entry, found: int) -> None:
         if found != unmasked(entry.sum):
@@ -132,21 +132,22 @@ class Bundle:
             self._blobs[number] = self._beside(name)
         return self._blobs[number]
 
-    def _bytes(self, blob: Blob, entry: _Entry) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-        """The bytes of an entry. No two entries share any: that would have a small file read for ever."""
+    def _claim(self, blob: Blob, entry: _Entry) -> None:
+        """Refuse an entry that shares bytes with another: that would have a small file read for ever."""
         if entry.offset + entry.size > blob.size:
             raise Malformed(f"an entry is beyond the end of {blob.name}")
         self._read[blob.name] += entry.size
         if self._read[blob.name] > blob.size:
             raise Malformed(f"its entries have more bytes than {blob.name}")
-        return np.frombuffer(blob.read(entry.offset, entry.offset + entry.size), np.uint8)
 
     def _strings(self, variable: Variable, entry: _Entry) -> list[bytes]:
         """Lengths, their sum, and the strings. The entry's sum is that of lengths as words, sum, strings."""
         count = math.prod(entry.shape)
         if entry.slices or count > entry.size:
             raise Malformed(f"the strings of {variable.name[:80]!r} are not there")
-        data = memoryview(self._bytes(self._file(entry.file), entry).tobytes())
+        blob = self._file(entry.file)
+        self._claim(blob, entry)
+        data = memoryview(blob.read(entry.offset, entry.offset + entry.size))
         lengths, at = [], 0
         for _ in range(count):
             length, at = varint(data, at)
@@ -161,6 +162,14 @@ class Bundle:
             found.append(bytes(data[at : at + length]))
             at += length
         return found
+
+
+def _sum(blob: Blob, start: int, end: int) -> int:
+    """The sum of these bytes, of which a few are in memory at a time."""
+    found = 0
+    for at in range(start, end, PIECE):
+        found = crc32c(blob.read(at, min(at + PIECE, end)), found)
+    return found
 
 
 def _name(key: bytes) -> str:
