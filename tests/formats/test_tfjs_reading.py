@@ -162,6 +162,13 @@ def test_what_contradicts_itself_is_refused(name: str, tmp_path: Path) -> None:
         saver.load(folder(tmp_path / "m", changed))
 
 
+def test_a_file_is_named_once(tmp_path: Path) -> None:
+    changed = document("Odd")
+    WRONG["a file twice"](changed)
+    with pytest.raises(SaverError, match="each of them once"):
+        saver.load(folder(tmp_path / "m", changed))
+
+
 def test_booleans_that_are_neither_are_refused(tmp_path: Path) -> None:
     changed = document("Odd")
     changed["weightsManifest"][0]["weights"] = [{"name": "x", "shape": [40], "dtype": "bool"}]

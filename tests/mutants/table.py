@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import collecting, disk, forms, log, packs, reading, runs, saving, shortcuts
+from . import collecting, disk, formats, forms, log, packs, reading, runs, saving, shortcuts
 
 GROUPS = {
     "Files and folders": disk.MUTANTS,
@@ -14,6 +14,7 @@ GROUPS = {
     "Reading and checking": reading.MUTANTS,
     "Training runs": runs.MUTANTS,
     "Objects as data": forms.MUTANTS,
+    "Files of other tools": formats.MUTANTS,
 }
 
 MUTANTS = [mutant for group in GROUPS.values() for mutant in group]

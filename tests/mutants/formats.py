@@ -1,0 +1,237 @@
+"""Files of other tools: what is read without being believed, and written without being kept in memory."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_ARCHIVES = "attacks/test_pickle.py::test_archives_that_readers_read_differently_are_refused"
+_PARTS = "formats/test_written_in_parts.py"
+_HDF5 = "formats/test_hdf5.py::test_nothing_outside_of_the_file_is_read_and_nothing_is_made_up"
+_ONNX = "formats/test_onnx_files.py"
+_PICKLES = "attacks/test_pickle.py"
+_TFJS = "formats/test_tfjs_reading.py"
+_NUMPY = "formats/test_numpy_files.py"
+_GGUF = "formats/test_gguf.py::test_a_bad_file_is_refused"
+
+MUTANTS = [
+    Mutant(
+        "exports-verified",
+        "pack/source.py",
+        "            memory = self._verified({name: {0: {*numbers}}}, None)\n",
+        "            memory = {pack: b.map() for pack, b in self._opened([shard.extents[0][0]]).items()}\n",
+        "verifying the tensors that are written piece by piece",
+        (f"{_PARTS}::test_a_changed_byte_is_found_before_anything_appears",),
+    ),
+    Mutant(
+        "lengths-of-exports",
+        "formats/_writing.py",
+        "        if found != piece.length:",
+        "        if False:",
+        "comparing the bytes that came with those that were planned",
+        (f"{_PARTS}::test_a_piece_must_have_the_length_that_was_planned",),
+    ),
+    Mutant(
+        "order-of-exports",
+        "formats/_writing.py",
+        "        if done is not None:\n            done()\n",
+        "",
+        "giving back the memory of what was written",
+        (f"{_PARTS}::test_pieces_keep_their_order_and_are_given_back_once_they_were_used",),
+    ),
+    Mutant(
+        "sums-of-archives",
+        "formats/pickle/archive.py",
+        "        if total != expected:",
+        "        if False:",
+        "comparing the entries of an archive with their sums",
+        ("formats/test_torch_archives.py::test_a_storage_that_was_changed_is_damage",),
+    ),
+    Mutant(
+        "names-of-entries-twice",
+        "formats/pickle/archive.py",
+        " or len({entry.filename for entry in entries}) != len(entries):",
+        ":",
+        "refusing archives in which a name occurs twice",
+        (f"{_PICKLES}::test_an_entry_that_occurs_twice_is_refused",),
+    ),
+    Mutant(
+        "headers-of-entries",
+        "formats/pickle/archive.py",
+        "        if not same or flags != entry.flag_bits",
+        "        if flags != entry.flag_bits",
+        "comparing the name of an entry with that in the directory",
+        (_ARCHIVES,),
+    ),
+    Mutant(
+        "links-in-archives",
+        "formats/pickle/archive.py",
+        "            if stat.S_ISLNK(entry.external_attr >> 16):",
+        "            if False:",
+        "refusing links in archives",
+        ("attacks/test_hostile_keras.py::test_links_in_an_archive_are_refused", _ARCHIVES),
+    ),
+    Mutant(
+        "stacks-of-pickles",
+        "formats/pickle/opcodes.py",
+        "                if machine.marks or len(machine.stack) != 1:",
+        "                if False:",
+        "refusing pickles that end with other than one value",
+        (f"{_PICKLES}::test_what_no_library_writes_is_refused",),
+    ),
+    Mutant(
+        "states-of-classes",
+        "formats/pickle/machine.py",
+        "        if type(call) is not Call:\n"
+        '            raise Malformed(f"it sets the state of {kind_of(call)}, which is not an instance")\n',
+        "",
+        "refusing to set the state of a class",
+        (f"{_PICKLES}::test_what_no_library_writes_is_refused",),
+    ),
+    Mutant(
+        "repeated-texts",
+        "formats/pickle/machine.py",
+        "                self._room -= size\n",
+        "                pass\n",
+        "the limit on texts that occur again and again",
+        (f"{_PICKLES}::test_a_long_text_that_occurs_often_is_bounded",),
+    ),
+    Mutant(
+        "bombs",
+        "formats/pickle/contents.py",
+        "            if len(found) > limit:",
+        "            if False:",
+        "the limit on what a compressed pickle unpacks to",
+        (f"{_PICKLES}::test_what_unpacks_to_too_much_is_refused",),
+    ),
+    Mutant(
+        "arrays-beside-a-pickle",
+        "formats/pickle/joblib.py",
+        "os.path.basename(name) != name or ",
+        "",
+        "refusing arrays of a pickle in other folders",
+        (f"{_PICKLES}::test_arrays_beside_a_file_lie_in_its_folder",),
+    ),
+    Mutant(
+        "links-of-hdf",
+        "formats/_hdf5.py",
+        "                if type(group.get(name, getlink=True)) is not self._h5py.HardLink:",
+        "                if False:",
+        "refusing links of an HDF5 file to other files",
+        (_HDF5,),
+    ),
+    Mutant(
+        "outside-of-hdf",
+        "formats/_hdf5.py",
+        "        if found.is_virtual or made.get_external_count():",
+        "        if False:",
+        "refusing data sets whose bytes are in other files",
+        (_HDF5,),
+    ),
+    Mutant(
+        "chunks-of-hdf",
+        "formats/_hdf5.py",
+        "            if found.id.get_num_chunks() != needed:",
+        "            if False:",
+        "refusing data sets of which less is stored than they declare",
+        (_HDF5,),
+    ),
+    Mutant(
+        "sizes-of-hdf",
+        "formats/_hdf5.py",
+        "        elif found.id.get_storage_size() != (size := size_of(found.dtype, found.shape)):",
+        "        elif found.id.get_storage_size() > (size := size_of(found.dtype, found.shape)):",
+        "comparing the size of a data set with the bytes that are stored",
+        (_HDF5,),
+    ),
+    Mutant(
+        "members-of-keras",
+        "formats/keras/__init__.py",
+        "            if name not in (CONFIG, METADATA, WEIGHTS) and not asset:",
+        "            if False:",
+        "refusing files in a .keras that only a class of its author's reads",
+        ("attacks/test_hostile_keras.py::test_members_of_an_archive_are_those_of_keras",),
+    ),
+    Mutant(
+        "shards-of-tfjs",
+        "formats/tfjs/weights.py",
+        "        if len(paths) > SHARDS or len({*paths}) < len(paths):",
+        "        if len(paths) > SHARDS:",
+        "refusing shards that are named twice",
+        (f"{_TFJS}::test_a_file_is_named_once",),
+    ),
+    Mutant(
+        "depth-of-onnx",
+        "formats/_onnx.py",
+        "        if depth > _DEPTH:",
+        "        if False:",
+        "the limit on the depth of graphs",
+        (f"{_ONNX}::test_deep_graphs_are_refused",),
+    ),
+    Mutant(
+        "lengths-of-onnx",
+        "formats/_onnx.py",
+        '_number(tensor.external.get("length", str(length))) != length or ',
+        "",
+        "comparing the length of a weight outside with its shape",
+        (f"{_ONNX}::test_other_places_are_refused",),
+    ),
+    Mutant(
+        "folders-of-mlflow",
+        "formats/mlflow/__init__.py",
+        " or os.path.commonpath([real, whole]) != whole:",
+        ":",
+        "refusing files outside of a folder of MLflow",
+        ("formats/test_mlflow.py::test_no_file_outside_is_opened",),
+    ),
+    Mutant(
+        "places-of-gguf",
+        "formats/gguf.py",
+        "        if place.offset % alignment or place.offset < end or start",
+        "        if place.offset % alignment or start",
+        "refusing tensors of GGUF that share bytes",
+        (_GGUF,),
+    ),
+    Mutant(
+        "sums-of-npz",
+        "formats/npz.py",
+        "    if found != info.CRC:",
+        "    if False:",
+        "comparing the arrays of an archive of NumPy with their sums",
+        (
+            f"{_NUMPY}::test_any_cut_and_any_changed_byte_is_an_error_or_an_array",
+            f"{_NUMPY}::test_an_archive_that_is_not_one_is_refused",
+        ),
+    ),
+    Mutant(
+        "bombs-of-npz",
+        "formats/_opening.py",
+        "        if self.size + more > self._limit:",
+        "        if False:",
+        "the limit on what arrays unpack to",
+        (f"{_NUMPY}::test_a_bomb_is_refused_before_it_fills_the_disk",),
+    ),
+    Mutant(
+        "flags-that-are-none",
+        "formats/_opening.py",
+        'if each.dtype == "BOOL" and data.size and data.max() > 1:',
+        "if False:",
+        "refusing flags that are neither true nor false",
+        ("formats/test_hashed_in_threads.py::test_bytes_that_are_no_booleans_are_named",),
+    ),
+    Mutant(
+        "sums-of-tensorflow",
+        "formats/tensorflow/bundle.py",
+        "        if found != unmasked(entry.sum):",
+        "        if False:",
+        "comparing variables of TensorFlow with their sums",
+        ("formats/test_tensorflow_reading.py",),
+    ),
+    Mutant(
+        "bytes-that-tensorflow-shares",
+        "formats/tensorflow/bundle.py",
+        "        if self._read[blob.name] > blob.size:",
+        "        if False:",
+        "refusing checkpoints of TensorFlow whose entries share bytes",
+        ("attacks/test_hostile_tensorflow.py::test_no_byte_is_read_more_than_a_few_times",),
+    ),
+]
