@@ -257,7 +257,7 @@ _OF_KERAS: dict[str, Callable[[Any], bool]] = {
     "keras.function": inspect.isfunction,
     "keras.object": _has_configuration,
 }
-"""What the configurations of Keras may name, which no codec is asked for."""
+"""What the configurations of Keras may name: it is part of a layer, and no codec builds it by itself."""
 
 
 def takes(codec: str, value: Any) -> bool:
