@@ -7,9 +7,11 @@ writes the table after a run in which all of them passed; if some did not, it sa
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,39 @@ README = Path(__file__).parents[1] / "README.md"
 COLUMNS = ("save", "load", "restore", "resume to the bit", "callback", "hostile files tried")
 BEGIN, END = "<!-- frameworks: written by pytest --frameworks-table -->\n", "<!-- end of frameworks -->\n"
 
+LIBRARIES = (
+    "accelerate", "catboost", "equinox", "flax", "jax", "keras", "lightgbm", "lightning", "onnx",
+    "onnxruntime", "optax", "peft", "skl2onnx", "skorch", "sktime", "statsmodels", "tensorflow", "tokenizers",
+    "torchmetrics", "transformers", "xgboost",
+)  # fmt: skip
+"""Those that the extra `test-all` has beside `test`."""
+
+_ANY = "|".join(LIBRARIES)
+_NEEDS = re.compile(rf"""pytest\.importorskip\(\s*"({_ANY})\"""")
+_WHOLE = re.compile(
+    rf"""^(?:\w+ = )?{_NEEDS.pattern}|could not import '({_ANY})'", allow_module_level""", re.MULTILINE
+)
+
 Shown = dict[str, dict[str, str]]
 """Of each framework, its cells."""
 
 
+@cache
+def _text(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def needs_framework(item: Any) -> bool:
+    """Whether the test, or its whole module, is skipped where one of the libraries is missing."""
+    text = _text(item.path)
+    return bool(_WHOLE.search(text) or (_NEEDS.search(text) and _NEEDS.search(inspect.getsource(item.obj))))
+
+
 def mark(items: Iterable[Any]) -> None:
-    """Lets the report of each test say what the test shows."""
+    """Lets the report of each test say what the test shows, and finds those that need a framework."""
     for item in items:
+        if needs_framework(item):
+            item.add_marker("frameworks")
         for marker in item.iter_markers("shows"):
             framework, *columns = marker.args
             unknown = [column for column in columns if column not in COLUMNS]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
 import frameworks_table
 
 
@@ -14,3 +19,30 @@ def test_a_table_is_read_as_it_was_written() -> None:
     cells = frameworks_table.written()
     assert cells
     assert frameworks_table.table(cells) in frameworks_table.README.read_text()
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("name", frameworks_table.LIBRARIES)
+def test_each_library_is_one_that_tests_skip_without(name: str) -> None:
+    paths = (path for path in HERE.rglob("test_*.py") if path != Path(__file__))
+    assert any(f'importorskip("{name}"' in path.read_text("utf-8") for path in paths)
+
+
+def needed(path: Path, function: object) -> bool:
+    return frameworks_table.needs_framework(SimpleNamespace(path=path, obj=function))
+
+
+def test_a_test_needs_a_framework_if_it_or_its_module_is_skipped_without() -> None:
+    def skips() -> None:
+        pytest.importorskip("keras")
+
+    def runs() -> None:
+        pytest.importorskip("sklearn")
+
+    assert needed(Path(__file__), skips)
+    assert not needed(Path(__file__), runs)
+    assert needed(HERE / "families" / "test_xgboost.py", runs)
+    assert needed(HERE / "families" / "test_keras.py", runs)
+    assert not needed(HERE / "families" / "test_numpy.py", runs)

@@ -5,7 +5,8 @@
 
 The first adds what the installed library has to `src/saver/families/*/classes.json`; the second what the
 Python files of another version have, which lie in FOLDER as in its wheel, and of which nothing is run.
-Names are only ever added: files of older versions ask for them.
+Names are only ever added: files of older versions ask for them. It prints those that are new: look at each
+before it is committed, and leave out (`LEFT_OUT`) what calls functions or opens files.
 """
 
 from __future__ import annotations
@@ -17,12 +18,21 @@ import json
 import pkgutil
 import sys
 import warnings
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+
+_KERAS = tuple(
+    f"keras.src.{name}"
+    for name in (
+        "activations", "applications", "constraints", "dtype_policies", "initializers", "layers", "losses",
+        "metrics", "models", "ops", "optimizers", "quantizers", "random", "regularizers",
+    )
+)  # fmt: skip
+"""Where Keras defines what its configurations name."""
 
 _NNX = ("flax.nnx.nn", "flax.nnx.rnglib", "flax.nnx.training")
 _TORCH_MODULES = ("torch.nn.modules", "torch.optim.swa_utils")
@@ -43,6 +53,10 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "flax.module": (*_NNX, "flax.nnx.helpers", "flax.nnx.module", "flax.nnx.pytreelib"),
         "flax.variable": (*_NNX, "flax.nnx.variablelib"),
     },
+    "keras": {
+        "keras.function": ("keras.activations", "keras.losses", "keras.metrics"),
+        "keras.object": ("keras",),
+    },
     "sklearn": {
         "sklearn.estimator": ("sklearn",),
         "sklearn.loss": ("sklearn",),
@@ -56,6 +70,9 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "statsmodels": {
         "statsmodels.object": ("statsmodels",),
         "statsmodels.space": ("statsmodels.tsa.statespace",),
+    },
+    "tensorflow": {
+        "tensorflow.module": ("tensorflow.python.module.module", "tensorflow.python.trackable.autotrackable")
     },
     "torchmetrics": {"torch.Module": ("torchmetrics",)},
     "transformers": {
@@ -79,6 +96,30 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
 """The modules in which the classes of a codec lie, with those below them."""
 
 LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "keras": (
+        *(f"keras.{place}:{name}" for place in ("activations", "losses", "metrics")
+          for name in ("deserialize", "get", "serialize")),
+        *(f"keras:{name}" for name in (
+            "Function", "Initializer", "InputSpec", "Loss", "Metric", "Operation", "Optimizer", "Quantizer",
+            "Regularizer",
+        )),
+        *(f"keras.layers:{name}" for name in (
+            "FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper",
+        )),
+        *(f"keras.src.ops.core:{name}" for name in (
+            "AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap", "WhileLoop",
+        )),
+        *(f"keras.src.layers.{name}" for name in (
+            "convolutional.base_", "merging.base_", "pooling.base_", "preprocessing.data_layer:",
+            "preprocessing.image_preprocessing.base_", "preprocessing.index_lookup:",
+            "regularization.spatial_dropout:Base", "rnn.conv_lstm:",
+        )),
+        "keras._legacy.", "keras.distillation:", "keras.src.backend.",
+        "keras.src.initializers.random_initializers:RandomInitializer",
+        "keras.src.losses.losses:LossFunctionWrapper", "keras.src.metrics.confusion_metrics:",
+        "keras.src.metrics.iou_metrics:", "keras.src.ops.linalg:JVP", "keras.src.optimizers.base_optimizer:",
+        "keras.src.quantizers.quantizers:",
+    ),
     "torchmetrics": tuple(
         f"torchmetrics.{name}"
         for name in (
@@ -114,8 +155,8 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
         )
     ),
 }  # fmt: skip
-"""How the names of classes begin that a review left out: those that fetch networks, run other libraries, have
-no data form, or stand for others that derive from them."""
+"""How the names of classes begin that a review left out: those that fetch networks, call functions, run other
+libraries, have no data form, or stand for others that derive from them."""
 
 _HELPERS = frozenset(
     (
@@ -179,7 +220,8 @@ def modules(places: Iterable[str]) -> Iterator[Any]:
         found = _imported(place)
         yield found
         for info in pkgutil.walk_packages(getattr(found, "__path__", ()), f"{place}.", lambda name: None):
-            apart = info.name.rpartition(".")[2].startswith(_APART)
+            last = info.name.rpartition(".")[2]
+            apart = last.startswith(_APART) or last.endswith("_test")
             if not apart and not _helps(info.name) and (module := _imported(info.name)):
                 yield module
 
@@ -207,21 +249,59 @@ def _classes(holder: Any) -> Iterator[type]:
                 yield from (inner for inner in _classes(value) if inner.__module__ == value.__module__)
 
 
-def find(family: str) -> dict[str, list[str]]:
-    """The names of all classes of the installed version that can be those of an instance, by codec."""
+def _has_configuration(value: Any) -> bool:
+    return isinstance(value, type) and hasattr(value, "get_config") and hasattr(value, "from_config")
+
+
+_OF_KERAS: dict[str, Callable[[Any], bool]] = {
+    "keras.function": inspect.isfunction,
+    "keras.object": _has_configuration,
+}
+"""What the configurations of Keras may name: it is part of a layer, and no codec builds it by itself."""
+
+
+def takes(codec: str, value: Any) -> bool:
+    """Whether names of such values stand in the list of the codec."""
     from saver.codec import codec_named
 
+    if codec in _OF_KERAS:
+        return _OF_KERAS[codec](value)
+    return isinstance(value, type) and codec_named(codec).accepts(value)
+
+
+def _find_keras() -> dict[str, list[str]]:
+    """By the first name under which Keras exports it, as in configurations; others by their modules."""
+    from keras.src import api_export
+
+    values = list(api_export.REGISTERED_NAMES_TO_OBJS.values())
+    for module in modules(_KERAS):
+        values += _classes(module)
+    found: dict[str, set[str]] = {codec: set() for codec in PLACES["keras"]}
+    for value in values:
+        public = api_export.get_name_from_symbol(value)
+        name = ":".join(public.rpartition(".")[::2] if public else (value.__module__, value.__qualname__))
+        for codec, places in PLACES["keras"].items():
+            reviewed = _lies_in(name.partition(":")[0], places) and not name.startswith(LEFT_OUT["keras"])
+            if reviewed and takes(codec, value):
+                found[codec].add(name)
+    return {codec: sorted(names) for codec, names in found.items()}
+
+
+def find(family: str) -> dict[str, list[str]]:
+    """The names of all classes of the installed version that can be those of an instance, by codec."""
+    if family == "keras":
+        return _find_keras()
     found: dict[str, set[str]] = {codec: set() for codec in PLACES[family]}
+    left_out = LEFT_OUT.get(family, ())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         everywhere = {place for places in PLACES[family].values() for place in places}
         classes = {cls for module in modules(sorted(everywhere)) for cls in _classes(module)}
         for codec, places in PLACES[family].items():
-            accepts = codec_named(codec).accepts
             for cls in classes:
                 if _helps(cls.__module__) or not _lies_in(cls.__module__, places) or inspect.isabstract(cls):
                     continue
-                if accepts(cls) and (name := _name(cls)) and not name.startswith(LEFT_OUT.get(family, ())):
+                if takes(codec, cls) and (name := _name(cls)) and not name.startswith(left_out):
                     found[codec].add(name)
     return {codec: sorted(names) for codec, names in found.items()}
 
@@ -277,13 +357,14 @@ def merge(family: str, version: str, found: dict[str, list[str]]) -> None:
         codec: sorted({*data["codecs"].get(codec, ()), *found.get(codec, ())})
         for codec in sorted({*data["codecs"], *found})
     }
-    added = sum(map(len, codecs.values())) - sum(map(len, data["codecs"].values()))
+    known = {name for names in data["codecs"].values() for name in names}
+    added = sorted({name for names in codecs.values() for name in names} - known)
     versions = sorted({*data["versions"], version}, key=order)
     path = path_of(family)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"versions": versions, "codecs": codecs}, indent=1) + "\n")
     counts = ", ".join(f"{len(names)} of {codec}" for codec, names in found.items())
-    print(f"{family} {version}: {counts}; {added} new")
+    print(f"{family} {version}: {counts}; {len(added)} new", *added, sep="\n  ")
 
 
 def main() -> None:

@@ -158,7 +158,8 @@ def identifiers(found: Any, text: str) -> Any:
 
 
 @pytest.mark.slow
-def test_every_fast_tokenizer_comes_back_and_reads_texts_the_same() -> None:
+def test_every_tokenizer_comes_back_and_reads_texts_the_same() -> None:
+    """The fast ones with the same compiled part; those in Python have none."""
     tried = 0
     for name in (name for name in LISTED if kind_of(name) == "tokenization"):
         made = default(name)
@@ -166,7 +167,8 @@ def test_every_fast_tokenizer_comes_back_and_reads_texts_the_same() -> None:
             found = in_this_process(made)
             assert [identifiers(made, text) for text in TEXTS] == [identifiers(found, text) for text in TEXTS]
             assert vars(made).keys() == vars(found).keys(), name
-            assert made.backend_tokenizer.to_str() == found.backend_tokenizer.to_str()
+            if hasattr(made, "backend_tokenizer"):
+                assert made.backend_tokenizer.to_str() == found.backend_tokenizer.to_str()
             tried += 1
     assert tried >= 50
 
