@@ -247,6 +247,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a negative offset": lambda: _tensor(1, (2, 1, -1)),
     "a negative shape": lambda: _tensor(1, (-2, 1, 0)),
     "a huge shape": lambda: _tensor(1, (1 << 61, 0, 0)),
+    "a tensor beyond its view": lambda: archived(entries([torch.arange(20.0)[5:9]], ((4, 3),))),
     "a view of nothing": lambda: _numbered([(1, 2, 0, 1)]),
     "a view that is a number": lambda: _numbered([7]),
     "views that are a dict": lambda: _numbered({"a": 1}),  # type: ignore[arg-type]
