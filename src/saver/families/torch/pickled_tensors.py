@@ -8,7 +8,7 @@ from typing import Any
 from saver.codec import Encoder
 from saver.pickled import Call, Global, NotReadError, Pairs, Pickled, Storage, attributes_of, sequence
 from saver.tensors import ITEM_SIZE, TensorData
-from saver.tree import Value
+from saver.tree import EXACT_INTEGER, Value
 
 _TYPES = {
     "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
@@ -25,8 +25,6 @@ _CODES = {
 _PAIRS = {"complex32": "F16", "complex64": "F32", "complex128": "F64"}
 _BYTES = ("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
 """Dtypes of one byte that safetensors lacks."""
-
-_LIMIT = 1 << 62
 
 
 def code_of(dtype: str) -> str:
@@ -55,7 +53,7 @@ def integers(value: Any) -> list[int]:
     if type(value) is Call and value.function == Global("torch", "Size") and len(value.args) == 1:
         value = value.args[0]
     found = sequence(value, "a shape")
-    if len(found) > 64 or not all(type(axis) is int and 0 <= axis < _LIMIT for axis in found):
+    if len(found) > 64 or not all(type(axis) is int and 0 <= axis <= EXACT_INTEGER for axis in found):
         raise NotReadError("a shape does not consist of sizes")
     return found
 
@@ -79,7 +77,7 @@ class TensorPickled(Pickled):
             if metadata.get(flag) is True:
                 state[flag] = True
         shape, steps = integers(size), integers(stride)
-        if type(offset) is not int or not 0 <= offset < _LIMIT or len(shape) != len(steps):
+        if type(offset) is not int or not 0 <= offset <= EXACT_INTEGER or len(shape) != len(steps):
             raise NotReadError("a tensor does not say where in its storage it lies")
         self._place(storage, dtype, offset, shape, steps, state, encoder)
         attributes = attributes_of(obj)

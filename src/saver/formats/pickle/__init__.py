@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from saver.errors import SaverError
 from saver.format import Beside, Reads
-from saver.formats.pickle import archive
+from saver.formats.pickle import archive, tar
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import content_of, holds_pickle
@@ -36,7 +36,7 @@ class Pickle(Reads):
     def recognizes(self, blob: Blob) -> bool:
         """Whether it begins as a pickle does, compressed or not, or is an archive of `torch.save`."""
         if blob.read(0, 4) != archive.MAGIC:
-            return holds_pickle(blob)
+            return holds_pickle(blob) or tar.is_archive(blob)
         try:
             return Archive(blob).has("data.pkl")
         except SaverError:
@@ -49,6 +49,8 @@ class Pickle(Reads):
         """
         if blob.read(0, 4) == archive.MAGIC:
             return open_archive(blob, Archive(blob))
+        if tar.is_archive(blob):
+            return tar.open_tar(blob)
         content = content_of(blob)
         what = f"a pickle, {content.how}," if content.how else "a pickle"
         arrays = Arrays(blob.name, beside)
