@@ -4,8 +4,8 @@ A storage holds objects under keys such as `packs/4f….safetensors`: relative p
 letters, digits, dots and hyphens, 16 names deep at most, which are file names on every system: none ends
 with a dot, none is a device of Windows (`con`, `aux.json`). An object never changes: it is put, read and
 deleted, nothing else. To write a storage, implement six methods: `put`, `create`, `open`, `stat`, `list`
-and `delete`. Four more have defaults that a storage may improve on: `read`, `keys`, `together`, and
-`Blob.fetch_many`. Test it by subclassing `saver.testing.StorageTests`.
+and `delete`. Five more have defaults that a storage may improve on: `probe`, `read`, `keys`, `together`,
+and `Blob.fetch_many`. Test it by subclassing `saver.testing.StorageTests`.
 """
 
 from __future__ import annotations
@@ -152,6 +152,10 @@ class Storage(ABC):
     def is_inside(self, other: Storage) -> bool:
         """Whether this place is within another one, to which its objects would be foreign files."""
         return False
+
+    def probe(self) -> None:  # noqa: B027 (most keep their promises by the system that they are written for)
+        """Try whether the place keeps what this contract promises; called before a store is made there.
+        Raises CannotWriteError, which names the promise that was not kept."""
 
     @abstractmethod
     def put(self, key: str, content: Content) -> None:

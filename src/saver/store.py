@@ -256,6 +256,10 @@ class Store:
         return export_opened(self._open(ref), path, format, names, loading, progress)
 
 
+_MODULES = {"s3": "object", "gs": "object", "az": "object"}
+"""The modules of storages that have several schemes."""
+
+
 def _index(ident: str) -> Index:
     from saver.repo.index import Index, index_path
 
@@ -267,14 +271,14 @@ def _storage(name: str, place: Any) -> Storage:
 
 
 def open_storage(address: str) -> Storage:
-    """The storage at an address: `memory://name`, or a folder."""
+    """The storage at an address: a folder, `memory://name`, or a bucket, such as `s3://bucket/folder`."""
     scheme, separator, _ = address.partition("://")
-    module = registry.find("storages", scheme if separator else "local")
+    module = registry.find("storages", _MODULES.get(scheme, scheme) if separator else "local")
     opening = getattr(module, "open_storage", None)
     if opening is None or (separator and scheme == "local"):
         raise ValueError(
             f"store: {address[:200]!r}: {scheme}:// is not the address of a store; pass the folder itself, "
-            "memory://name, or a Storage"
+            "s3://bucket/folder, memory://name, or a Storage"
         )
     store: Storage = opening(address)
     return store

@@ -141,9 +141,10 @@ class Repository:
             self.state.shortcuts.forget_listing()
 
     def _create(self) -> None:
-        if self._format is None and self.storage.create(
-            STORE_KEY, document.encode(Format(FORMAT, self.fresh()))
-        ):
+        if self._format is not None:
+            return
+        self.storage.probe()
+        if self.storage.create(STORE_KEY, document.encode(Format(FORMAT, self.fresh()))):
             keep_reserve(self.storage)
 
     def _check(self, check: Callable[[Storage, State], bool]) -> None:

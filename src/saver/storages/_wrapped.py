@@ -28,6 +28,9 @@ class WrappedStorage(Storage):
     def __str__(self) -> str:
         return str(self.storage)
 
+    def probe(self) -> None:
+        self.storage.probe()
+
     def put(self, key: str, content: Content) -> None:
         self.call("put", lambda: self.storage.put(key, content))
 

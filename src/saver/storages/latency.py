@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from saver.storage import Storage
+from saver.storages._together import together
 from saver.storages._wrapped import WrappedStorage
-from saver.threads import Threads
 
 T = TypeVar("T")
-
-TOGETHER = 32
-"""The most calls that are made at the same time."""
 
 
 class LatencyStorage(WrappedStorage):
@@ -35,11 +32,4 @@ class LatencyStorage(WrappedStorage):
         return act()
 
     def together(self, asks: Iterable[Callable[[], T]]) -> Iterator[T]:
-        waiting = list(asks)
-        if len(waiting) <= 1:
-            yield from (ask() for ask in waiting)
-            return
-        with Threads(min(len(waiting), TOGETHER)) as threads:
-            answers = [threads.submit(ask) for ask in waiting]
-            for answer in answers:
-                yield answer.result()
+        return together(asks)

@@ -81,6 +81,8 @@ class Copy:
         """Copy the records after `head`, in order. Until the last one is written, the copy may still lack
         versions of the store."""
         source = self._repo.storage
+        if not head:
+            self.storage.probe()
         previous = self.log.read(head)[1] if head else ZERO
         for number in range(head + 1, upto + 1):
             data = source.read(log_key(number))

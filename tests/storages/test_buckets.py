@@ -1,0 +1,352 @@
+"""Buckets on real servers: all that a storage promises, and a store in one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import proxy
+import pytest
+import servers
+
+import saver
+from saver.errors import CannotReadError, CannotWriteError
+from saver.storage import Storage
+from saver.storages.object.failures import CODES, STATUSES
+from saver.store import open_storage
+from saver.testing import StorageTests
+
+pytest.importorskip("obstore")
+
+pytestmark = [
+    pytest.mark.xdist_group("buckets"),
+    pytest.mark.skipif(os.name == "nt", reason="the servers run on POSIX systems"),
+]
+
+
+@pytest.fixture(scope="module", params=list(servers.SERVERS))
+def bucket(request: Any, tmp_path_factory: Any) -> Iterator[str]:
+    """The address of a bucket on a server that runs as long as this module's tests."""
+    before = {name: os.environ.get(name) for name in servers.ENVIRONMENT}
+    os.environ.update(servers.ENVIRONMENT)
+    try:
+        with servers.SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as endpoint:
+            yield servers.make_bucket(request.param, endpoint, "bucket")
+    except servers.Missing as error:
+        pytest.skip(str(error))
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def address(bucket: str) -> str:
+    """A new folder in the bucket."""
+    return folder_in(bucket)
+
+
+def folder_in(bucket: str) -> str:
+    place, _, options = bucket.partition("?")
+    return f"{place}/{secrets.token_hex(4)}?{options}"
+
+
+class TestBucket(StorageTests):
+    @pytest.fixture
+    def storage(self, address: str) -> Storage:
+        return open_storage(address)
+
+
+def test_the_probe_finds_that_it_keeps_its_promises(address: str) -> None:
+    storage = open_storage(address)
+    storage.probe()
+    assert list(storage.keys("")) == []
+
+
+def test_a_large_object_comes_in_parts_and_back_in_pieces(address: str) -> None:
+    storage = open_storage(address)
+    data = np.random.default_rng(0).bytes((20 << 20) + 12_345)
+
+    class Large(saver.storage.Content):
+        size = len(data)
+
+        def pieces(self) -> Iterator[memoryview]:
+            buffer = bytearray(1 << 20)  # reused, as the contract allows
+            for at in range(0, len(data), len(buffer)):
+                piece = data[at : at + len(buffer)]
+                buffer[: len(piece)] = piece
+                yield memoryview(buffer)[: len(piece)]
+                buffer[: len(piece)] = bytes(len(piece))
+
+    storage.put("packs/a", Large())
+    blob = storage.open("packs/a")
+    assert blob.read() == data
+    blob.fetch_many([(0, 5 << 20), (9 << 20, 20 << 20)], memoryview(bytearray(11 << 20)))
+    assert blob.map()[: 5 << 20].tobytes() == data[: 5 << 20]
+    assert blob.map()[9 << 20 : 20 << 20].tobytes() == data[9 << 20 : 20 << 20]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_large_object_that_fails_in_the_middle_is_not_there(
+    address: str, error: type[BaseException]
+) -> None:
+    class Broken(saver.storage.Content):
+        size = 40 << 20
+
+        def pieces(self) -> Iterator[bytes]:
+            for _ in range(30):
+                yield bytes(1 << 20)
+            raise error
+
+    storage = open_storage(address)
+    with pytest.raises(error):
+        storage.put("packs/a", Broken())
+    assert list(storage.keys("")) == []
+
+
+def test_a_store_in_a_bucket_is_a_store(address: str, tmp_path: Path) -> None:
+    store = saver.Saver(address)
+    model = {"weights": np.arange(3_000_000.0), "name": "a model", "small": np.arange(10)}
+    first = store.save("m", model, metrics={"loss": 1.0})
+    second = store.save("m", model | {"small": np.arange(11)})
+    store.tag("m@1", "good")
+    again = saver.Saver(address)
+    for ref, size in (("m@good", 10), ("m", 11)):
+        found = again.load(ref)
+        assert np.array_equal(found["weights"], model["weights"])
+        assert found["small"].shape == (size,)
+    assert again.load("m", lazy=True)["small"][3] == 3
+    assert [version.number for version in again.versions("m")] == [1, 2]
+    assert (first.number, second.number) == (1, 2)
+    assert again.check().sound
+    again.delete("m@2")
+    again.gc(grace=0)
+    assert again.check().sound
+    assert np.array_equal(saver.Saver(address).load("m@1")["weights"], model["weights"])
+    assert again.backup(tmp_path / "copy")
+    assert saver.Saver(tmp_path / "copy").load("m@good")["name"] == "a model"
+
+
+def test_a_store_is_copied_into_a_bucket(address: str, tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path / "here")
+    store.save("m", {"a": np.arange(10)})
+    store.backup(address)
+    assert saver.Saver(address).load("m")["a"][9] == 9
+
+
+SAVES = """
+import sys, saver
+store = saver.Saver(sys.argv[1])
+for step in range(10):
+    store.save("m", {"writer": sys.argv[2], "step": step})
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_save_the_same_model(address: str) -> None:
+    """Ten versions each, all of which are there, each under a number of its own."""
+    command = [sys.executable, "-c", SAVES, address]
+    writers = [subprocess.Popen([*command, str(number)]) for number in range(4)]
+    try:
+        assert [each.wait(240) for each in writers] == [0] * 4
+    finally:
+        for each in writers:
+            each.kill()
+            each.wait()
+    store = saver.Saver(address)
+    found = [(version.number, store.load(version)) for version in store.versions("m")]
+    assert [number for number, _ in found] == [*range(1, 41)]
+    for writer in "0123":
+        assert [each["step"] for _, each in found if each["writer"] == writer] == [*range(10)]
+    assert store.check().sound
+
+
+KILLED = """
+import sys, saver, numpy as np
+store = saver.Saver(sys.argv[1])
+for step in range(1000):
+    print(store.save("m", {"step": step, "w": np.full(30_000, step)}).number, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 0.55])
+def test_what_a_killed_process_acknowledged_is_there(address: str, seconds: float) -> None:
+    command = [sys.executable, "-c", KILLED, address]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    acknowledged = [int(line) for line in (first, *process.communicate()[0].split())]
+    store = saver.Saver(address)
+    for number in acknowledged:
+        assert store.load(f"m@{number}")["w"][0] == number - 1
+    store.save("m", {"step": -1})
+    assert store.check().sound
+    store.gc(grace=0, everything=True)
+    assert store.load(f"m@{acknowledged[-1]}")["step"] == acknowledged[-1] - 1
+
+
+FORKED = """
+import os, sys, saver
+store = saver.Saver(sys.argv[1])
+store.save("m", {"a": 1})
+if os.fork() == 0:
+    try:
+        store.load("m")
+    except saver.CannotReadError as error:
+        os._exit(7 if "spawn" in str(error) else 8)
+    os._exit(9)
+assert store.load("m") == {"a": 1}
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_forked_child_says_that_it_must_be_spawned(address: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED, address], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "7\n", done.stderr
+
+
+def test_what_a_bucket_that_does_not_exist_says(bucket: str) -> None:
+    address = bucket.replace("://bucket", "://nowhere")
+    with pytest.raises(CannotReadError, match="there is no such bucket"):
+        saver.Saver(address).load("m")
+    with pytest.raises((CannotReadError, CannotWriteError), match="there is no such bucket"):
+        saver.Saver(address).save("m", {"a": 1})
+
+
+def test_a_server_that_lets_all_racers_win_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in servers.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    try:
+        with servers.rclone(tmp_path) as endpoint:
+            address = servers.make_bucket("rclone", endpoint, "bucket")
+            with pytest.raises(CannotWriteError, match=r"created the same object at once|a second time"):
+                saver.Saver(address).save("m", {"a": 1})
+            assert open_storage(address).stat("store.json") is None
+    except servers.Missing as error:
+        pytest.skip(str(error))
+
+
+# Faults of the network and of the server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", proxy.KINDS)
+def test_one_request_that_goes_wrong_costs_nothing(bucket: str, kind: str) -> None:
+    """Some requests, others for each kind."""
+    first = proxy.KINDS.index(kind)
+    assert _spoiled(bucket, kind, range(first, 1000, 2 * len(proxy.KINDS))) > 10
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", proxy.KINDS)
+def test_every_request_that_goes_wrong_costs_nothing(bucket: str, kind: str) -> None:
+    """Each request of saving, loading, listing, deleting and collecting, one after another."""
+    assert _spoiled(bucket, kind, range(1000)) > 30
+
+
+def _spoiled(bucket: str, kind: str, times: range) -> int:
+    """Spoil the request of each of these numbers, as long as there are so many; how many there were."""
+    endpoint = bucket.partition("?endpoint=")[2]
+    wrong: list[str] = []
+    with proxy.between(endpoint) as (between, through):
+        for at in times:
+            direct = folder_in(bucket)
+            spoiled = f"{direct.partition('?')[0]}?endpoint={through}&deadline=20"
+            between.spoil(at, kind)
+            failure = _tried(spoiled, direct)
+            if len(between.seen) <= at:
+                break
+            if failure:
+                wrong.append(f"{between.seen[at]}: {failure}")
+    assert wrong == []
+    return len(between.seen)
+
+
+def _tried(spoiled: str, direct: str) -> str:
+    """What broke a promise while one request was spoiled; "" if nothing did."""
+    saver.Saver(direct).save("m", {"number": 1})
+    try:
+        store = saver.Saver(spoiled)
+        store.save("m", {"number": 2, "w": np.arange(2)})
+        store.delete("m@1")
+        loaded = store.load("m@2")["number"]
+    except saver.SaverError as error:
+        return f"{type(error).__name__}: {error}"
+    again = saver.Saver(direct)
+    if loaded != 2 or again.load("m@2")["number"] != 2:
+        return "the version is another one"
+    if [version.number for version in again.versions("m")] != [2]:
+        return f"versions {again.versions('m')}"
+    return "" if again.check().sound else str(again.check())
+
+
+def test_a_server_that_is_not_there_is_named_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in servers.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    address = f"s3://bucket/x?endpoint=http://127.0.0.1:{servers.free_port()}&deadline=0.5"
+    with pytest.raises(CannotReadError, match=r"did not answer in 0\.5 s.*deadline="):
+        saver.Saver(address).load("m")
+    with pytest.raises((CannotReadError, CannotWriteError), match=r"did not answer in 0\.5 s"):
+        saver.Saver(address).save("m", {"a": 1})
+
+
+def test_an_answer_that_never_comes_leaves_it_unknown(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    """Whether the record was written that would make the version: the message says so."""
+    endpoint = bucket.partition("?endpoint=")[2]
+    direct = folder_in(bucket)
+    saver.Saver(direct).save("m", {"a": 1})
+    with proxy.between(endpoint) as (between, through):
+        store = saver.Saver(f"{direct.partition('?')[0]}?endpoint={through}&deadline=0.5")
+        assert store.load("m") == {"a": 1}
+        between.spoil(-1, "lost")
+        with pytest.raises(saver.SaverError, match="did not answer"):
+            store.save("m", {"a": 2})
+        between.spoil(-2, "")
+        numbers = [version.number for version in store.versions("m")]
+        assert numbers in ([1], [1, 2])
+        assert store.save("m", {"a": 3}).number == len(numbers) + 1
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_each_error_of_a_service_has_a_sentence(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in servers.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    fact, step = CODES[code]
+    busy = STATUSES["503"] == CODES[code]
+    with proxy.between("http://127.0.0.1:1") as (between, through):
+        between.answer = 503 if busy else 404 if "bucket" in fact else 403, code
+        store = saver.Saver(f"s3://bucket/x?endpoint={through}&deadline=0.3")
+        for ask in (lambda: store.load("m"), lambda: store.save("m", {"a": 1}), lambda: list(store.models())):
+            with pytest.raises(saver.SaverError) as caught:
+                ask()
+            assert isinstance(caught.value, CannotReadError | CannotWriteError)
+            assert f"{fact} ({code}); {step}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://", "s3:///folder", "s3://key:secret@bucket/x", "s3://bucket:80/x", "s3://bucket/x#y",
+        "s3://bucket/x?secret=abc", "gs://bucket?deadline=-1", "s3://bucket?deadline=nan", "az://c?deadline=x",
+        "s3://bucket?endpoint",
+    ],
+)  # fmt: skip
+def test_what_is_not_an_address_is_refused_and_secrets_are_not_repeated(address: str) -> None:
+    with pytest.raises(ValueError, match="store: ") as caught:
+        saver.Saver(address)
+    assert "secret@" not in str(caught.value)
+    assert "abc" not in str(caught.value)
