@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import saver
 from saver import uses
+from saver.errors import CannotSaveError
 
 NUMBERS = frozenset(("number",))
 DEEP: list[Any] = []
@@ -76,3 +78,31 @@ def test_a_container_that_many_objects_hold_is_looked_at_once(monkeypatch: pytes
     assert looked.count(id(held)) == 2, "once for each question"
     uses.check({"name": held}, {}, True)
     assert looked.count(id(held)) == 3, "later, it may be another"
+
+
+# Objects that can be called
+
+torch = pytest.importorskip("torch")
+preprocessing = pytest.importorskip("sklearn.preprocessing")
+gaussian_process = pytest.importorskip("sklearn.gaussian_process")
+kernels = gaussian_process.kernels
+
+
+@pytest.mark.parametrize("name", ["func", "inverse_func"])
+def test_a_reviewed_object_of_another_library_does_not_stand_for_a_function(name: str) -> None:
+    for _ in range(2):  # the second time its class is known to be neither a function nor a class
+        with pytest.raises(CannotSaveError, match=f"'{name}' may be a function, but it is a torch.nn"):
+            saver.dumps(preprocessing.FunctionTransformer(**{name: torch.nn.Linear(2, 2)}))
+
+
+def test_a_file_that_says_so_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as careless:
+        careless.setattr(uses, "check_objects", lambda *_: None)
+        forged = saver.dumps(preprocessing.FunctionTransformer(torch.nn.Linear(2, 2)))
+    with pytest.raises(saver.IncompatibleError, match="'func' may be a function"):
+        saver.loads(forged)
+
+
+def test_an_object_of_its_own_library_does() -> None:
+    model = gaussian_process.GaussianProcessRegressor(kernels.RBF(2.0))
+    assert saver.loads(saver.dumps(model)).kernel == kernels.RBF(2.0)

@@ -18,7 +18,7 @@ those, too (`frame[name]` calls a name that is a function).
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -78,6 +78,18 @@ def is_listed(cls: type) -> bool:
 
 
 _listed: dict[type, bool] = {}
+
+
+def check_objects(attributes: Mapping[str, Any], called: Set[str], homes: Container[str]) -> None:
+    """Raise ValueError if an attribute that is `called` holds a reviewed object with a `__call__`, of another
+    library than those in `homes`. What it does with any arguments was not reviewed: some fetch what an
+    address in their options names."""
+    for name in attributes.keys() & called:
+        cls = type(attributes[name])
+        if not callable(attributes[name]) or cls.__module__.partition(".")[0] in homes:
+            continue
+        if is_listed(cls) and not is_callable_value(attributes[name]):
+            raise ValueError(f"{name!r} may be a function, but it is a {cls.__module__}.{cls.__qualname__}")
 
 
 def may_be(value: Any, kinds: Iterable[str]) -> bool:

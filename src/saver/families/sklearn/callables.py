@@ -68,9 +68,11 @@ def check(obj: Any) -> None:
     if "kw_args" in own:
         uses.check_options(own["kw_args"])
         uses.check_options(own.get("inv_kw_args"))
+    cls = type(obj)
+    if uses.is_listed(cls):
+        uses.check_objects(own, ALLOWED.keys(), ("sklearn", cls.__module__.partition(".")[0]))
     if uses.are_plain(own.values()):
         return
-    cls = type(obj)
     allowed = ALLOWED
     for of_the_library in rules_of(cls, "CALLABLES"):
         allowed = {**allowed, **of_the_library(obj)}
