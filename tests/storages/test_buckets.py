@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -195,6 +196,16 @@ def test_what_a_killed_process_acknowledged_is_there(address: str, seconds: floa
     assert store.check().sound
     store.gc(grace=0, everything=True)
     assert store.load(f"m@{acknowledged[-1]}")["step"] == acknowledged[-1] - 1
+
+
+def test_doctor_tries_each_operation(address: str) -> None:
+    command = [sys.executable, "-m", "saver", "doctor", "--json", "--store", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    found = {each["topic"]: each for each in json.loads(done.stdout)["findings"]}
+    assert found["bucket"]["severity"] == "ok"
+    assert found["answers"]["here"].endswith(" ms")
+    assert list(open_storage(address).keys("")) == []
 
 
 FORKED = """

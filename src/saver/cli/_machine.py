@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from saver import Saver, configuration, registry
+from saver.cli._bucket import examined
 from saver.cli._screen import size
 from saver.cli._store import counted
 from saver.disk.files import FILES, Files
@@ -33,6 +34,8 @@ def inspect(store: str) -> list[Finding]:
     if "://" not in store:
         folder = _existing(os.path.abspath(store))
         findings += [*_place(folder), *_probed(folder)]
+    elif not store.startswith("memory://"):
+        findings += examined(store)
     return [*findings, _cache(), _configuration()]
 
 

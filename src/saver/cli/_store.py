@@ -11,6 +11,7 @@ from click.core import ParameterSource
 import saver
 from saver.cli import Missing
 from saver.cli._switches import STORE
+from saver.errors import SaverError
 from saver.human import counted as counted
 
 if TYPE_CHECKING:  # a command that needs no store imports none
@@ -25,12 +26,22 @@ def _named(context: click.Context, parameter: click.Parameter, address: str) -> 
     if not address:
         raise click.BadParameter("the name of the store is empty")
     own = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    return address if own else context.meta.get(STORE, address)
+    found: str = address if own else context.meta.get(STORE, address)
+    if "://" in found:  # what is not an address is found here, before anything else is done
+        from saver.store import open_storage
+
+        try:
+            open_storage(found)
+        except ValueError as error:
+            if isinstance(error, SaverError):
+                raise
+            raise click.BadParameter(str(error).removeprefix("store: ")) from None
+    return found
 
 
 store_option = click.option(
     "--store", "address", envvar="SAVER_STORE", default="models", metavar="DIR", callback=_named,
-    help="The folder of the store ($SAVER_STORE, or models).",
+    help="The folder or the address of the store ($SAVER_STORE, or models).",
 )  # fmt: skip
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
