@@ -305,6 +305,21 @@ def _tried(spoiled: str, direct: str) -> str:
     return "" if again.check().sound else str(again.check())
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "inside"),
+    [
+        ("s3://bucket/a/b", "s3://bucket/a", True),
+        ("s3://bucket/a", "s3://bucket", True),
+        ("s3://bucket/ab", "s3://bucket/a", False),
+        ("s3://bucket/a", "s3://bucket/a", False),
+        ("s3://bucket/a?endpoint=https://one", "s3://bucket?endpoint=https://two", False),
+        ("s3://bucket/a", "gs://bucket", False),
+    ],
+)
+def test_a_folder_within_another_is_known(one: str, other: str, inside: bool) -> None:
+    assert open_storage(one).is_inside(open_storage(other)) is inside
+
+
 def test_a_server_that_is_not_there_is_named_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in servers.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -43,7 +43,8 @@ def open_storage(address: str) -> Storage:
     shown = f"{parts.scheme}://{bucket}" + (f"/{folder}" if folder else "")
     from saver.storages.object.storage import ObjectStorage
 
-    return ObjectStorage(shown, _store(parts.scheme, bucket, folder, options, deadline), deadline)
+    store = _store(parts.scheme, bucket, folder, options, deadline)
+    return ObjectStorage(shown, store, deadline, options.get("endpoint", ""))
 
 
 def _public(address: str) -> str:

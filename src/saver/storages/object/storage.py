@@ -37,14 +37,16 @@ _runtime: list[int] = []
 
 
 class ObjectStorage(Storage):
-    """The objects of a bucket whose names begin with a folder's. `name` is what messages call it.
+    """The objects of a bucket whose names begin with a folder's. `name` is what messages call it;
+    `server` is its address, if it is not the service's own.
 
     A small object is created by one request with `If-None-Match: *`; a large one is sent in parts, in the
     order of its bytes, and is there when the last request is answered.
     """
 
-    def __init__(self, name: str, store: ObjectStore, deadline: float) -> None:
+    def __init__(self, name: str, store: ObjectStore, deadline: float, server: str = "") -> None:
         self._name = name
+        self._server = server
         self._store = store
         self._deadline = deadline
 
@@ -52,7 +54,9 @@ class ObjectStorage(Storage):
         return self._name
 
     def is_inside(self, other: Storage) -> bool:
-        return isinstance(other, ObjectStorage) and self._name.startswith(f"{other._name}/")
+        if not isinstance(other, ObjectStorage) or not self._name.startswith(f"{other._name}/"):
+            return False
+        return self._server == other._server
 
     def probe(self) -> None:
         self._here(CannotWriteError)
