@@ -88,6 +88,10 @@ class Blob(ABC):
     size: int
     """In bytes."""
 
+    fetchers: int = 0
+    """How many threads should fetch at the same time; 0 for as many as there are processors. A storage with
+    slow calls has more."""
+
     @abstractmethod
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`; fewer if the object ends before."""

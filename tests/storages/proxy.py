@@ -32,11 +32,24 @@ class Proxy:
         self.seen: list[str] = []
         self.at, self.kind = -2, ""
         self.answer: tuple[int, str] | None = None
+        self.most = self._now = 0
         self._lock = Lock()
 
     def spoil(self, at: int, kind: str) -> None:
         with self._lock:
             self.seen, self.at, self.kind = [], at, kind
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Counts how many requests are served at the same time: `most`."""
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._now -= 1
 
     def next(self, line: str) -> str:
         """What to do to the next request."""
@@ -50,6 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: Proxy
 
     def _serve(self) -> None:
+        with self.proxy.counted():
+            self._answer()
+
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy = self.proxy
         kind = proxy.next(f"{self.command} {self.path}")

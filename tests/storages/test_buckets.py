@@ -330,6 +330,21 @@ def test_a_server_that_is_not_there_is_named_in_bounded_time(monkeypatch: pytest
         saver.Saver(address).save("m", {"a": 1})
 
 
+def test_a_large_version_is_fetched_by_many_requests_at_the_same_time(bucket: str) -> None:
+    """However few processors there are: what each of them waits for is the network."""
+    direct, endpoint = folder_in(bucket), bucket.partition("?endpoint=")[2]
+    weights = np.arange(4_000_000.0)
+    saver.Saver(direct).save("m", {"w": weights})
+    with proxy.between(endpoint) as (between, through):
+        store = saver.Saver(f"{direct.partition('?')[0]}?endpoint={through}")
+        between.spoil(-1, "late")
+        assert np.array_equal(store.load("m")["w"], weights)
+        assert between.most >= 8
+        between.spoil(-1, "")
+        store.load("m", lazy=True)
+        assert sum("packs" in line for line in between.seen) == 1  # its header
+
+
 def test_an_answer_that_never_comes_leaves_it_unknown(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
     """Whether the record was written that would make the version: the message says so."""
     endpoint = bucket.partition("?endpoint=")[2]

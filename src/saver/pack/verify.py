@@ -68,7 +68,9 @@ def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress |
         within.append((blob, inside))
     done = 0
     feed = _Feed(job for blob, inside in within for job in _jobs(blob, inside))
-    for size, names in feed.checked() if total <= SERIAL else _checked_by_threads(feed):
+    fetchers = max((blob.fetchers for blob, _ in within), default=0)
+    alone = total <= (READ if fetchers else SERIAL)
+    for size, names in feed.checked() if alone else _checked_by_threads(feed, fetchers):
         lost.update(names)
         done += size
         if progress is not None:
@@ -173,7 +175,7 @@ def _fetch(batch: _Batch, scratch: memoryview) -> memoryview:
     return scratch
 
 
-def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
+def _checked_by_threads(feed: _Feed, fetchers: int) -> Iterator[tuple[int, list[str]]]:
     """The results of `_Job.check` for all jobs, as they become ready.
 
     Every thread takes the next piece; the one that fetched the last missing piece of a job hashes it, while
@@ -191,7 +193,7 @@ def _checked_by_threads(feed: _Feed) -> Iterator[tuple[int, list[str]]]:
 
     from saver.threads import Threads, processors
 
-    with Threads(processors()) as pool:
+    with Threads(max(processors(), fetchers)) as pool:
         workers = [pool.submit(work) for _ in range(pool.count)]
         try:
             for _ in workers:

@@ -60,6 +60,7 @@ class _WrappedBlob(Blob):
     def __init__(self, blob: Blob, storage: WrappedStorage) -> None:
         self.name = blob.name
         self.size = blob.size
+        self.fetchers = blob.fetchers
         self._blob = blob
         self._call = storage.call
 

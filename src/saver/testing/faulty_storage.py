@@ -137,6 +137,7 @@ class _FaultyBlob(Blob):
     def __init__(self, key: str, blob: Blob, call: Callable[[str, str, Callable[[], Any]], Any]) -> None:
         self.name = blob.name
         self.size = blob.size
+        self.fetchers = blob.fetchers
         self._key = key
         self._blob = blob
         self._call = call

@@ -35,6 +35,8 @@ Get: TypeAlias = Callable[[Sequence[int], Sequence[int]], Sequence["bytes | memo
 class ObjectBlob(Blob):
     """An object whose first bytes are here, and whose others `get` gets."""
 
+    fetchers = TOGETHER
+
     def __init__(self, name: str, size: int, first: bytes, get: Get) -> None:
         self.name = name
         self.size = size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 
-from saver.errors import CannotWriteError, NotFoundError, SaverError
+from saver.errors import CannotWriteError, SaverError
 from saver.storage import Storage
 from saver.threads import Threads
 
@@ -25,14 +25,13 @@ def probe(storage: Storage, name: str) -> None:
             raise _refused(name, "an object that exists was created a second time")
         if [each for each in storage.keys("probe/") if each == key] != [key]:
             raise _refused(name, "an object that was created is not listed")
-    finally:
+    except BaseException:
         with suppress(SaverError):  # what is there is small, and not part of any store
             storage.delete(key)
-    try:
-        storage.read(key)
-    except NotFoundError:
-        return
-    raise _refused(name, "an object that was deleted is still read")
+        raise
+    storage.delete(key)
+    if storage.stat(key) is not None:
+        raise _refused(name, "an object that was deleted is still there")
 
 
 def _race(storage: Storage, name: str, key: str) -> None:
@@ -49,6 +48,6 @@ def _race(storage: Storage, name: str, key: str) -> None:
 
 def _refused(name: str, fact: str) -> CannotWriteError:
     return CannotWriteError(
-        f"{name}: {fact}; nothing was saved, since versions would be lost in silence; use a server that "
-        "knows conditional writes (If-None-Match: *)"
+        f"{name}: {fact}; nothing was saved, since versions would be lost in silence; use another server, "
+        "with conditional writes (If-None-Match: *) and strong consistency"
     )
