@@ -351,7 +351,7 @@ def test_an_answer_that_never_comes_leaves_it_unknown(monkeypatch: pytest.Monkey
     direct = folder_in(bucket)
     saver.Saver(direct).save("m", {"a": 1})
     with proxy.between(endpoint) as (between, through):
-        store = saver.Saver(f"{direct.partition('?')[0]}?endpoint={through}&deadline=0.5")
+        store = saver.Saver(f"{direct.partition('?')[0]}?endpoint={through}&deadline=4")
         assert store.load("m") == {"a": 1}
         between.spoil(-1, "lost")
         with pytest.raises(saver.SaverError, match="did not answer"):
@@ -370,7 +370,7 @@ def test_each_error_of_a_service_has_a_sentence(code: str, monkeypatch: pytest.M
     busy = STATUSES["503"] == CODES[code]
     with proxy.between("http://127.0.0.1:1") as (between, through):
         between.answer = 503 if busy else 404 if "bucket" in fact else 403, code
-        store = saver.Saver(f"s3://bucket/x?endpoint={through}&deadline=0.3")
+        store = saver.Saver(f"s3://bucket/x?endpoint={through}&deadline={2 if busy else 20}")
         for ask in (lambda: store.load("m"), lambda: store.save("m", {"a": 1}), lambda: list(store.models())):
             with pytest.raises(saver.SaverError) as caught:
                 ask()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 DEADLINE = 120.0
 """Seconds in which a request is repeated, by default."""
 
+LONGEST = 5
+"""One request may take this many times the deadline: twelve parts of 8 MiB are sent at the same time, and
+over a line of 10 Mbit/s that takes 80 seconds."""
+
 _OPTIONS = ("endpoint", "region", "anonymous", "deadline")
 _WAYS = f"the options of an address are {', '.join(_OPTIONS)}; secrets belong into environment variables"
 
@@ -74,7 +78,7 @@ def _store(scheme: str, bucket: str, folder: str, options: dict[str, str], deadl
             f"{scheme}:// needs the package obstore, which is not installed; pip install 'saver-ml[cloud]'"
         ) from None
     config, client = _settings(scheme, options)
-    client["timeout"] = timedelta(seconds=min(deadline, 60))
+    client["timeout"] = timedelta(seconds=LONGEST * deadline)
     pauses = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2}
     retry = {"max_retries": 1000, "retry_timeout": timedelta(seconds=deadline), "backoff": pauses}
     try:
