@@ -82,11 +82,21 @@ def _wait_for(port: int, process: subprocess.Popen[bytes] | None, folder: Path) 
     raise Missing(f"a server that starts here: {(folder / 'output').read_text()[-500:]}")
 
 
+_MOTO = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+"""
+"""One request at a time: in threads, moto now and then lets two create the same object, and the probe refuses
+it."""
+
+
 @contextmanager
 def moto(folder: Path) -> Iterator[str]:
     program = _program("moto_server", "moto: pip install 'moto[s3]' flask flask-cors")
     port = free_port()
-    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    command = [str(Path(program).resolve().parent / "python"), "-c", _MOTO, str(port)]
     with _running(command, port, folder):
         yield f"http://127.0.0.1:{port}"
 
