@@ -1,10 +1,11 @@
-"""What may be a key: relative, and a valid path on every system."""
+"""What may be a key: relative, and a valid path on every system; and whether its content is whole."""
 
 from __future__ import annotations
 
 import re
 
 from saver.errors import IncompatibleError
+from saver.storage import Content
 
 DEPTH = 16
 """The most names in a key: four times as many as Saver needs. So a listing need not follow folders that
@@ -41,3 +42,9 @@ def checked_prefix(prefix: str) -> str:
         if not prefix.endswith("/"):
             raise IncompatibleError(f"{prefix[:200]!r} cannot be a prefix of keys: it must end with a slash")
     return prefix
+
+
+def check_size(key: str, size: int, content: Content) -> None:
+    """Raise AssertionError if a content yielded another number of bytes than it announced."""
+    if size != content.size:
+        raise AssertionError(f"{key}: {size} bytes were yielded, and {content.size} announced")

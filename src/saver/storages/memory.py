@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from saver import forks
 from saver.errors import CannotWriteError, NotFoundError
 from saver.storage import Blob, Content, Listed, Stat, Storage
-from saver.storages._keys import checked, checked_prefix
+from saver.storages._keys import check_size, checked, checked_prefix
 
 SCHEME = "memory://"
 
@@ -40,8 +40,7 @@ class MemoryStorage(Storage):
 
     def put(self, key: str, content: Content) -> None:
         data = b"".join(content.pieces())
-        if len(data) != content.size:
-            raise AssertionError(f"{key}: {len(data)} bytes were yielded, and {content.size} announced")
+        check_size(key, len(data), content)
         if not self._add(checked(key), data):
             raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
 

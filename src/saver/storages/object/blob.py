@@ -74,10 +74,10 @@ class ObjectBlob(Blob):
         with self._lock:
             if self._copy is None:
                 copy = Copy(self.size)
-                whole = len(self._first) // ALIGNMENT * ALIGNMENT
-                if len(self._first) == self.size:
-                    whole = self.size
-                copy.fill(0, whole, self._from_first)
+                first = len(self._first)
+                copy.fill(
+                    0, first if first == self.size else first // ALIGNMENT * ALIGNMENT, self._from_first
+                )
                 self._copy = copy
             return self._copy
 

@@ -12,7 +12,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from saver.errors import CannotReadError, CannotWriteError, CommitUnknownError, NotFoundError
 from saver.storage import Blob, Content, Listed, Stat, Storage
-from saver.storages._keys import checked, checked_prefix, valid
+from saver.storages._keys import check_size, checked, checked_prefix, valid
 from saver.storages._together import together
 from saver.storages.object.blob import FIRST, ObjectBlob
 from saver.storages.object.failures import code_of, failed, not_found, of_bucket, was_refused
@@ -60,14 +60,14 @@ class ObjectStorage(Storage):
 
     def probe(self) -> None:
         self._here(CannotWriteError)
-        probe(self, self._name)
+        probe(self)
 
     def put(self, key: str, content: Content) -> None:
         checked(key)
         self._here(CannotWriteError)
         if content.size <= WHOLE:
             data = b"".join(bytes(piece) for piece in content.pieces())
-            _announced(key, len(data), content.size)
+            check_size(key, len(data), content)
             if not self._created(key, data):
                 raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
             return
@@ -239,9 +239,4 @@ def _in_order(key: str, content: Content) -> Iterator[bytes]:
         size += len(piece)
         if len(piece):
             yield bytes(piece)
-    _announced(key, size, content.size)
-
-
-def _announced(key: str, size: int, announced: int) -> None:
-    if size != announced:
-        raise AssertionError(f"{key}: {size} bytes were yielded, and {announced} announced")
+    check_size(key, size, content)
