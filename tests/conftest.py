@@ -106,7 +106,7 @@ def _tell(terminalreporter: pytest.TerminalReporter, what: str, where: str) -> N
     ran = sum(not report.skipped for report in mine)
     faults: Counter[str] = Counter()
     for report in mine:
-        for name, number in report.user_properties:
+        for name, number in getattr(report, "user_properties", ()):  # whole modules have none
             if name.startswith("faults "):
                 faults[name.removeprefix("faults ")] += number
     skipped = (report.longrepr[2].removeprefix("Skipped: ") for report in mine if report.skipped)
