@@ -16,8 +16,9 @@ from blake3 import blake3
 from saver import Saver
 from saver.repo import document, stage
 from saver.repo import manifest as manifests
+from saver.repo.events import Commit, Condemn, Delete, Event
 from saver.repo.format import STORE_KEY
-from saver.repo.log import Commit, Condemn, Delete, Event, log_key, record_after
+from saver.repo.log import log_key, record_after
 from saver.repo.manifest import Manifest, manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.state import State

@@ -94,7 +94,7 @@ def test_every_system_call_that_fails_passes_its_number_on(tmp_path: Path) -> No
 
 def test_the_errors_of_commits_and_rehearsals_have_builtins_too() -> None:
     from saver.rehearsal.script import RehearsalError
-    from saver.repo.commit import CondemnedError
+    from saver.repo.refused import CondemnedError
 
     assert issubclass(CondemnedError, RuntimeError)
     assert issubclass(RehearsalError, RuntimeError)

@@ -15,7 +15,7 @@ from saver.callers import warn
 from saver.logger import logger
 from saver.policy import Keep
 from saver.repo.entry import said
-from saver.repo.log import Tag
+from saver.repo.events import Tag
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from saver.errors import DamagedError, NotFoundError
 from saver.opened import open_version
 from saver.policy import Checkpoint, Retention
 from saver.repo.changing import deletion
-from saver.repo.log import Delete
+from saver.repo.events import Delete
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
 from saver.storage import Progress

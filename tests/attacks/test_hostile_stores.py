@@ -21,7 +21,8 @@ from blake3 import blake3
 import saver
 from saver.pack import Pack
 from saver.pack.layout import header_bytes
-from saver.repo.log import Commit, log_key
+from saver.repo.events import Commit
+from saver.repo.log import log_key
 from saver.repo.manifest import Manifest
 from saver.repo.objects import checkpoint_key, checkpoint_number, pack_key
 from saver.repo.repository import Repository

@@ -12,6 +12,7 @@ from running import error_of, printable, run, run_json, text_in_a_terminal
 import saver
 from saver.repo.entry import KINDS
 from saver.repo.repository import Repository
+from saver.repo.settling import settle
 
 
 def lines(*arguments: str) -> list[str]:
@@ -84,6 +85,7 @@ def everything(store: saver.Saver) -> None:
     store.tag("iris@1", "live"), store.tag("iris@2", "live"), store.label("iris@1", {"a": "b"})
     store.note("iris@1", "x"), store.untag("iris", "first"), store.delete("iris@1"), store.gc(grace=0)
     store.label("iris", {"owner": "x"}), store.tag("iris@3", "old")
+    assert settle(store._repo, "a" * 32, 0) is None
 
 
 def test_a_kind_chooses_records_and_all_kinds_are_all_records(store: saver.Saver) -> None:

@@ -8,7 +8,7 @@ import pytest
 from running import contents, error_of, run, run_json, run_where_nothing_can_be_written
 
 import saver
-from saver.repo.log import Tag
+from saver.repo.events import Tag
 
 
 def test_a_tag_is_set_moved_and_removed(store: saver.Saver) -> None:

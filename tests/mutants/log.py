@@ -45,6 +45,21 @@ MUTANTS = [
         (f"{_LOG}::test_records_of_a_newer_saver_are_refused_by_name",),
     ),
     Mutant(
+        "void-commits", "repo/commit.py",
+        "        if self._repo.state.void(self._transaction) is not None:\n", "        if False:\n",
+        "giving up a commit that those who waited for it gave up",
+        ("repo/test_interleavings.py::"
+         "test_those_who_wait_for_a_commit_and_the_one_who_makes_it_agree_whether_it_took_place",),
+    ),
+    Mutant(
+        "commits-before-a-void", "repo/settling.py",
+        "            if record.transaction == transaction and isinstance(event, Commit):\n",
+        "            if False:\n",
+        "looking for a commit before giving it up",
+        ("repo/test_interleavings.py::"
+         "test_those_who_wait_for_a_commit_and_the_one_who_makes_it_agree_whether_it_took_place",),
+    ),
+    Mutant(
         "gap-at-the-head", "repo/log.py",
         "        if self._has(low + 2):\n", "        if False:\n",
         "looking for a gap next to the head",

@@ -15,10 +15,12 @@ from explorer import Actor, Failed
 from saver.encoding import encode
 from saver.errors import NotFoundError
 from saver.repo import stage as staging
-from saver.repo.commit import CondemnedError, commit
+from saver.repo.commit import commit
 from saver.repo.draft import Draft
+from saver.repo.refused import CondemnedError, VoidError
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
+from saver.repo.settling import settle
 from saver.repo.stage import Staged, stage, stage_again
 from saver.saver import Saver
 from saver.storage import Storage
@@ -122,6 +124,45 @@ def commits(name: str, stagers: Mapping[str, str], asks: bool = True) -> Actor:
                     lost, own = error.condemned.get(old.id), wanted[each]
                     if lost is not None:
                         staged[each] = stage_again(others[each], old, lost, own.encoded)
+
+    return act
+
+
+TRANSACTION = "c0" * 16
+
+
+def announces(name: str, stagers: Mapping[str, str], dies: bool = False) -> Actor:
+    """Commits what these stagers staged, after it announced the transaction and the head of the log. If those
+    who wait gave it up, nothing takes place."""
+
+    def act(store: Storage) -> Saved | Done:
+        held = "".join(stagers.values())
+        repo = opened(store, name)._repo
+        repo.open()
+        head = repo.state.last()[0]
+        try:
+            told = [msgspec.json.decode(store.read(f"notes/{each}"), type=Staged) for each in stagers]
+        except NotFoundError:
+            return Done("early")
+        store.create("notes/commit", str(head).encode())
+        try:
+            return Saved(str(commit(repo, told, draft(held), transaction=TRANSACTION)), held)
+        except VoidError:
+            return Done("void")
+
+    return act
+
+
+def settles(name: str, holds: str) -> Actor:
+    """Waits for a commit no longer: finds out whether it took place, and lets it take place no more."""
+
+    def act(store: Storage) -> Saved | Done:
+        try:
+            head = int(store.read("notes/commit"))
+        except NotFoundError:
+            return Done("early")
+        found = settle(opened(store, name)._repo, TRANSACTION, head)
+        return Done("void") if found is None else Saved(str(found), holds)
 
     return act
 

@@ -146,7 +146,7 @@ class Judge:
                 pass
             case Failed():
                 assert self._allowed(name, end), f"{name} ended with {end}"
-            case Done("gc" | "tag" | "untag" | "sound" | "stage" | "early"):
+            case Done("gc" | "tag" | "untag" | "sound" | "stage" | "early" | "void"):
                 pass
             case _:
                 raise AssertionError(f"{name} ended with {end}")

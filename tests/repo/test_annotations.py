@@ -13,8 +13,9 @@ from blake3 import blake3
 
 import saver
 from saver.repo import document
+from saver.repo.events import Commit, Delete, Label, Note
 from saver.repo.labels import LABELS_LIMIT, NOTES_LIMIT, VALUE_LIMIT
-from saver.repo.log import Commit, Delete, Label, Note, log_key, record_after
+from saver.repo.log import log_key, record_after
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.refs import BadNameError

@@ -18,8 +18,9 @@ import saver
 from saver.repo import stage
 from saver.repo.backup import Copied, backup
 from saver.repo.check import check
+from saver.repo.events import Delete, Tag
 from saver.repo.gc import collect, moving
-from saver.repo.log import Delete, Tag, log_key
+from saver.repo.log import log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository

@@ -15,8 +15,9 @@ import saver
 import saver.repo.extents as module
 from saver.pack import PackedTensors
 from saver.repo.described import described
+from saver.repo.events import Event, Move, Relocate
 from saver.repo.extents import MOVES_DEPTH, Extents, Ranges
-from saver.repo.log import ZERO, Event, Log, Move, Record, Relocate
+from saver.repo.log import ZERO, Log, Record
 from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
 from saver.repo.state import State
 from saver.storages.memory import MemoryStorage

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import saver
 from saver.repo.check import check
+from saver.repo.events import Commit, Condemn, Delete, Event, Relocate
 from saver.repo.gc import Collected, collect, collection, moving
-from saver.repo.log import Commit, Condemn, Delete, Event, Relocate, log_key
+from saver.repo.log import log_key
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.repository import Repository

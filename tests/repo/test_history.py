@@ -10,7 +10,7 @@ from drafts import Save
 
 import saver
 from saver.repo import history
-from saver.repo.log import Delete, Tag
+from saver.repo.events import Delete, Tag
 from saver.repo.repository import Repository
 from saver.repo.state.state import INTERVAL
 from saver.storage import Blob

@@ -7,6 +7,7 @@ lost.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from cases import (
     FILES,
     LARGE,
     ONE,
+    TRANSACTION,
     TWO,
     Done,
     Loaded,
     Saved,
+    announces,
     checks,
     collects,
     commits,
@@ -30,6 +33,7 @@ from cases import (
     loads,
     opened,
     saves,
+    settles,
     stages,
     stored,
     tags,
@@ -41,8 +45,8 @@ from judge import History, Judge
 from saver.errors import CannotWriteError
 from saver.repo import stage
 from saver.repo.commit import _Commit
+from saver.repo.events import Event, Tag
 from saver.repo.gc import collection, moving
-from saver.repo.log import Event, Tag
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.state import state, users
@@ -112,6 +116,41 @@ def test_two_stagers_a_committer_and_a_collector() -> None:
     assert {end for name, end in judge.ends if name == "committer"} == {Saved("m@2", "cd"), Done("early")}
     assert any("packs/" + b"aagain".hex() in key for each in judge.contents for key, _ in each)
     assert found.moments > 10_000, found
+
+
+@pytest.mark.slow
+@FAR
+def test_those_who_wait_for_a_commit_and_the_one_who_makes_it_agree_whether_it_took_place(
+    remote: bool,
+) -> None:
+    """The committer may be stopped at any call, and go on at any later time, or die there."""
+    judge = Judge(ONE)
+    together: set[tuple[Any, ...]] = set()
+
+    def agree(moment: Moment) -> None:
+        judge(moment)
+        found = tuple(moment.ended.get(name) for name in ("committer", "first", "second"))
+        settled = {end for end in found if end is not None and end != Done("early")}
+        assert len(settled) <= 1, found
+        if Done("void") in settled:
+            assert not any(record["transaction"] == TRANSACTION for record in _records(moment.content))
+        together.add(found)
+
+    actors = {
+        "stager": stages("a", "c"),
+        "committer": announces("d", {"a": "c"}),
+        "first": settles("e", "c"),
+        "second": settles("f", "c"),
+    }
+    found = explore(ONE, actors, agree, remote=remote)
+    assert found.moments > 1_000, found
+    void, saved = Done("void"), Saved("m@2", "c")
+    assert {(void,) * 3, (saved,) * 3, (None, void, void)} <= together
+
+
+def _records(content: Held) -> list[dict[str, Any]]:
+    """The records of the log."""
+    return [json.loads(data) for key, data in content.items() if key.startswith("log/")]
 
 
 @pytest.mark.slow

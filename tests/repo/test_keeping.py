@@ -14,7 +14,7 @@ import saver
 from saver.repo import document
 from saver.repo.beside import Ask, Beside, Steps
 from saver.repo.check import check
-from saver.repo.log import Delete, Note, Tag
+from saver.repo.events import Delete, Note, Tag
 from saver.repo.objects import checkpoint_number
 from saver.repo.repository import Repository
 from saver.repo.save import save_version

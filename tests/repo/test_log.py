@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import saver
 from saver.repo import document
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Event, Log, Record, Tag, log_key
+from saver.repo.events import Commit, Condemn, Delete, Event, Tag
+from saver.repo.log import ZERO, Log, Record, log_key
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import checkpoint_key, page_key
 from saver.repo.state import Checkpoint, State, state

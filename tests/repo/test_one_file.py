@@ -16,8 +16,8 @@ from saver.repo import stage
 from saver.repo.backup import backup
 from saver.repo.check import check
 from saver.repo.commit import commit
+from saver.repo.events import Delete
 from saver.repo.gc import collect, moving
-from saver.repo.log import Delete
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version

@@ -12,8 +12,9 @@ from drafts import draft
 
 import saver
 from saver.repo.check import check
+from saver.repo.events import Delete, Tag
 from saver.repo.gc import collect
-from saver.repo.log import ZERO, Delete, Tag, record_after
+from saver.repo.log import ZERO, record_after
 from saver.repo.objects import page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version

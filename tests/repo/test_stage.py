@@ -15,9 +15,10 @@ from drafts import draft, same
 
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError
 from saver.repo.check import check
-from saver.repo.commit import CondemnedError, commit
+from saver.repo.commit import commit
 from saver.repo.draft import Draft, Encoded
 from saver.repo.gc import collect
+from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.stage import Condemned, Staged, stage, stage_again

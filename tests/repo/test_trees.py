@@ -13,8 +13,8 @@ from saver.errors import DamagedError, IncompatibleError
 from saver.repo.backup import backup
 from saver.repo.check import check
 from saver.repo.draft import Draft
+from saver.repo.events import Delete
 from saver.repo.gc import collect
-from saver.repo.log import Delete
 from saver.repo.manifest import content_hash, decode
 from saver.repo.objects import tree_key
 from saver.repo.repository import Repository

@@ -14,8 +14,8 @@ from drafts import draft
 import saver
 from saver.repo import document
 from saver.repo.check import check
+from saver.repo.events import Delete, Tag
 from saver.repo.gc import collect, collection
-from saver.repo.log import Delete, Tag
 from saver.repo.objects import USERS, checkpoint_key, checkpoint_number, pack_key, page_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version

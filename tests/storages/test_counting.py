@@ -12,8 +12,9 @@ import pytest
 
 import saver
 from saver.repo import document
+from saver.repo.events import Note
 from saver.repo.format import FORMAT, STORE_KEY, Format
-from saver.repo.log import Note, Record, log_key
+from saver.repo.log import Record, log_key
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import checkpoint_key, checkpoint_number, collectables, page_key
 from saver.repo.state import Checkpoint, checkpoint, facts, keep_reserve, pages, shortcuts, state, updating

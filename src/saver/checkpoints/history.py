@@ -9,8 +9,8 @@ from saver.callers import warn
 from saver.policy import Checkpoint, Retention
 from saver.pruning import checkpoint_of
 from saver.repo.changing import deletion
+from saver.repo.events import Delete
 from saver.repo.gc import collect
-from saver.repo.log import Delete
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from saver.documents.piece import Piece, Whole, document, utc
 from saver.repo.entry import Entry as LoggedEntry
 
-Kind: TypeAlias = Literal["save", "tag", "label", "note", "delete", "collect", "move", "damage"]
+Kind: TypeAlias = Literal["save", "tag", "label", "note", "delete", "collect", "move", "damage", "void"]
 
 
 class Entry(Piece, frozen=True):
@@ -16,8 +16,8 @@ class Entry(Piece, frozen=True):
     A `save` made the version in `numbers`, which is by `made_by`. A `tag`, `label` or `note` is about that
     version: `tags` now name it, or are gone if there is no version; `labels` that are null are gone; without
     a version, labels and notes are those of the model. A `delete` is of all `numbers`, with `tags`. `before`
-    has the number of the version that each of `tags` named until then, if it named one. The other kinds are
-    about `objects`, and of no model.
+    has the number of the version that each of `tags` named until then, if it named one. A `void` says that a
+    save of several processes was given up. The other kinds are about `objects`, and of no model.
     """
 
     record: int

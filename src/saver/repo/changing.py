@@ -8,10 +8,10 @@ from itertools import groupby
 
 from saver.errors import NotFoundError, TaggedError
 from saver.repo import history
+from saver.repo.events import Delete, Event, Label, Note, Tag
 from saver.repo.finding import NAMED, some
 from saver.repo.history import Summary
 from saver.repo.labels import labelled
-from saver.repo.log import Delete, Event, Label, Note, Tag
 from saver.repo.naming import model_of, ref_of
 from saver.repo.refs import BadNameError, parse_range
 from saver.repo.repository import Repository

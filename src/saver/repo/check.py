@@ -14,10 +14,11 @@ from saver.errors import (
 from saver.logger import logger
 from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
+from saver.repo.events import Event, Harm
 from saver.repo.extents import Ranges, packs_of
 from saver.repo.format import STORE_KEY
 from saver.repo.index import Row
-from saver.repo.log import ZERO, Event, Harm, log_key
+from saver.repo.log import ZERO, log_key
 from saver.repo.manifest import Manifest, Part, manifest_key, values
 from saver.repo.mending import mend_shortcuts, verify_shortcuts
 from saver.repo.objects import (

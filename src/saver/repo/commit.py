@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -12,20 +11,22 @@ import numpy as np
 from blake3 import blake3
 
 from saver.canonical import in_order
-from saver.errors import CannotWriteError, SaverError
+from saver.errors import CannotWriteError
 from saver.pack import PackWriter
 from saver.repo import manifest as manifests
 from saver.repo import stage
 from saver.repo.draft import Details
+from saver.repo.events import Commit
 from saver.repo.extents import packs_of
 from saver.repo.finding import named_by
 from saver.repo.healing import heal
 from saver.repo.loadable import demand_loadable
-from saver.repo.log import Commit, Record, record_after
+from saver.repo.log import Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
 from saver.repo.merging import merge
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import pack_key, tree_key
+from saver.repo.refused import CondemnedError, VoidError
 from saver.repo.repository import Repository
 from saver.repo.stage import Condemned, Staged, StagedPart
 from saver.repo.state.facts import ModelState
@@ -36,20 +37,6 @@ from saver.storage import Bytes, Progress
 from saver.tensors import TensorData, TensorInfo, put_together, shards_of
 
 
-class CondemnedError(SaverError, RuntimeError):
-    """Before it could be committed, a collector condemned something that was staged, or a check found that
-    bytes which it shares are damaged; nothing was changed.
-
-    `condemned` says, by the `id` of each Staged, what of it must be staged again.
-    """
-
-    code = "condemned"
-
-    def __init__(self, message: str, condemned: Mapping[str, Condemned] = MappingProxyType({})) -> None:
-        super().__init__(message)
-        self.condemned = dict(condemned)
-
-
 def commit(
     repo: Repository,
     staged: Sequence[Staged],
@@ -57,11 +44,15 @@ def commit(
     *,
     written: Written | None = None,
     progress: Progress | None = None,
+    transaction: str = "",
 ) -> Version:
     """Make one version of what was staged, or change nothing. When this returns, the version is durable.
 
     Raises CannotSaveError if anything was staged twice, or the version could not be loaded; CondemnedError;
     CannotWriteError; or CommitUnknownError. With `written`, the caller staged it, and removes what is left.
+
+    `transaction` is that of the record, if others know it: then they may give the commit up (`settle`), which
+    raises VoidError here.
     """
     merged, tensors = merge(repo, staged)
     demand_loadable(merged, str(repo.storage), check_bytes=written is None)
@@ -69,8 +60,8 @@ def commit(
         repo.state.expect(details.model)
         with Written(repo.storage) as own:
             own.beside = repo.open_to_write()
-            return _Commit(repo, staged, merged, tensors, details, own, progress).run()
-    return _Commit(repo, staged, merged, tensors, details, written, progress).run()
+            return _Commit(repo, staged, merged, tensors, details, own, progress, transaction).run()
+    return _Commit(repo, staged, merged, tensors, details, written, progress, transaction).run()
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -99,6 +90,7 @@ class _Commit:
         details: Details,
         written: Written,
         progress: Progress | None,
+        transaction: str,
     ) -> None:
         self._repo = repo
         self._staged = staged
@@ -108,7 +100,7 @@ class _Commit:
         self._details = details
         self._written = written
         self._progress = progress
-        self._transaction = repo.fresh()
+        self._transaction = transaction or repo.fresh()
         self._added = merged.bytes_added
         self._documents: list[str] = []
         self._parts = {name: _hash_part(part, tensors) for name, part in merged.parts.items()}
@@ -128,6 +120,7 @@ class _Commit:
         said: tuple[Any, ...] = ()
         while True:
             head = repo.state.last()  # before any decision: other threads may move the state on
+            self._demand_not_void()
             self._demand_all_there()
             self._place_held()
             event = self._event(document)
@@ -189,6 +182,14 @@ class _Commit:
         self._documents.append(pack_key(writer.id))
         self._put_pack(writer)
         return _Document(writer.hash, len(text), writer.id, writer.size)
+
+    def _demand_not_void(self) -> None:
+        """Raise VoidError if those who wait for this commit have given it up."""
+        if self._repo.state.void(self._transaction) is not None:
+            raise VoidError(
+                f"{self._repo.storage}: those who took part in this save gave it up, because this process "
+                "no longer answered them; nothing was saved; save again"
+            )
 
     def _demand_all_there(self) -> None:
         """Raise CondemnedError if a collector was faster."""

@@ -11,14 +11,15 @@ import msgspec
 from saver.errors import printable
 from saver.human import counted, size
 from saver.page import ROWS, Facts, Page, Row, Shown, Table
-from saver.repo.log import Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
+from saver.repo.events import Commit, Condemn, Delete, Harm, Label, Note, Relocate, Tag, Void
+from saver.repo.log import Record
 from saver.repo.objects import pack_key
 from saver.times import local
 
 NAMED = 6
 """How many versions or labels a phrase names; the others are counted."""
 
-Kind: TypeAlias = Literal["save", "tag", "label", "note", "delete", "collect", "move", "damage"]
+Kind: TypeAlias = Literal["save", "tag", "label", "note", "delete", "collect", "move", "damage", "void"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """docs/reference.md says what each is."""
@@ -32,7 +33,7 @@ class Entry(Shown, msgspec.Struct, frozen=True, kw_only=True):
     of the model itself if there is none; a `delete` is of all of `numbers`, with `tags`. `before` has the
     number of the version that each of `tags` named until then, if it named one. A collection condemned
     `objects` (`collect`), or moved what was needed out of them (`move`); a check found damage in them
-    (`damage`). `model` is "" for these three.
+    (`damage`). `void` says that a save, whose ranks gave up, must not take place. `model` is "" for these.
     """
 
     record: int
@@ -123,6 +124,8 @@ def entry_of(record: Record) -> Entry:
             fields = {"kind": "move", "objects": tuple(map(pack_key, event.moves))}
         case Harm() as event:
             fields = {"kind": "damage", "objects": tuple(map(pack_key, event.places))}
+        case Void():
+            fields = {"kind": "void"}
     model = getattr(record.event, "model", "")
     return Entry(record=record.number, time=record.time, author=record.author, model=model, **fields)
 
@@ -158,6 +161,8 @@ def said(entry: Entry) -> str:
             return f"moved what is needed out of {counted(len(entry.objects), 'pack')}"
         case "damage":
             return f"found damage in {counted(len(entry.objects), 'pack')}"
+        case "void":
+            return "gave up a save of several processes, which can no longer take place"
 
 
 def _subject(entry: Entry) -> str:

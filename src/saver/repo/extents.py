@@ -13,7 +13,7 @@ import msgspec
 
 from saver.errors import IncompatibleError
 from saver.repo.described import Described, demand_whole
-from saver.repo.log import Move
+from saver.repo.events import Move
 from saver.repo.objects import pack_key
 from saver.repo.state import State
 from saver.repo.state.moves import Moves

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from saver.callers import warn
 from saver.errors import SaverError
-from saver.repo.log import Event, Move, Relocate
+from saver.repo.events import Event, Move, Relocate
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.tensors import Shard

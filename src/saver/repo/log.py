@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import TypeAlias
+from typing import get_args
 
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.logger import logger
 from saver.repo import document
-from saver.repo.numbered import PartVersion
+from saver.repo.events import Event
 from saver.storage import Stat, Storage
 from saver.strict import decodable
 
@@ -21,93 +21,6 @@ FORMAT = 1
 DIGITS = 20
 ZERO = "0" * 64
 """The hash of the record before, in the first record."""
-
-
-class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
-    """A version was created. `manifest` is the hash of the document that describes it, or of the header of
-    the pack `file` that contains that document. `packs` are all packs that it needs, `trees` the separate
-    documents of large parts; metrics that are not finite are strings. `author` is who made it, if that is
-    not who wrote the record. `moved` has what each of its tags named before, if it named a version.
-    """
-
-    model: str
-    number: int
-    manifest: str
-    parts: dict[str, PartVersion]
-    packs: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
-    file: str = ""
-    parent: int | None = None
-    step: int | None = None
-    metrics: dict[str, float | str] = {}
-    tags: tuple[str, ...] = ()
-    moved: dict[str, int] = {}
-    labels: dict[str, str] = {}
-    notes: str = ""
-    author: str = ""
-    bytes: int = 0
-    bytes_added: int = 0
-
-
-class Tag(msgspec.Struct, frozen=True, omit_defaults=True, tag="tag", tag_field="kind"):
-    """A tag was set to a version number, or removed (None). `before` is what it named until then."""
-
-    model: str
-    tag: str
-    number: int | None
-    before: int | None = None
-
-
-class Label(msgspec.Struct, frozen=True, tag="label", tag_field="kind"):
-    """Labels of a version were set or removed (None); those of the model if `number` is None."""
-
-    model: str
-    number: int | None
-    labels: dict[str, str | None]
-
-
-class Note(msgspec.Struct, frozen=True, tag="note", tag_field="kind"):
-    """The notes of a version are these from now on; those of the model if `number` is None."""
-
-    model: str
-    number: int | None
-    notes: str
-
-
-class Delete(msgspec.Struct, frozen=True, omit_defaults=True, tag="delete", tag_field="kind"):
-    """Versions were deleted, and the `tags` that named them, each with the number of its version."""
-
-    model: str
-    numbers: tuple[int, ...]
-    tags: dict[str, int] = {}
-
-
-class Condemn(msgspec.Struct, frozen=True, omit_defaults=True, tag="condemn", tag_field="kind"):
-    """Objects that no version needs: after this record, no new version may need them. `kept` are other
-    objects that deleted versions needed, but that free nothing: enough of each is live, or it is gone."""
-
-    objects: tuple[str, ...]
-    kept: tuple[str, ...] = ()
-
-
-Move: TypeAlias = tuple[int, int, str, int]
-"""Offset and length in the old pack; the new pack, and the offset there."""
-
-
-class Relocate(msgspec.Struct, frozen=True, omit_defaults=True, tag="relocate", tag_field="kind"):
-    """Bytes that must now be read elsewhere, by pack; and the packs that are condemned because of that."""
-
-    moves: dict[str, tuple[Move, ...]]
-    objects: tuple[str, ...] = ()
-
-
-class Harm(msgspec.Struct, frozen=True, tag="harm", tag_field="kind"):
-    """Damage that a check found: by pack, the places (offset, length) that must not be shared any more."""
-
-    places: dict[str, tuple[tuple[int, int], ...]]
-
-
-Event: TypeAlias = Commit | Tag | Label | Note | Delete | Condemn | Relocate | Harm
 
 
 @decodable
@@ -141,7 +54,7 @@ class _Outline(msgspec.Struct, frozen=True):
     event: _Kind = _Kind()
 
 
-_KINDS = {kind.__struct_config__.tag for kind in (Commit, Tag, Label, Note, Delete, Condemn, Relocate, Harm)}
+_KINDS = {kind.__struct_config__.tag for kind in get_args(Event)}
 
 
 def log_key(number: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from saver.errors import IncompatibleError
-from saver.repo.log import Commit, Delete, Label, Note, Record, Relocate, Tag
+from saver.repo.events import Commit, Delete, Label, Note, Relocate, Tag
+from saver.repo.log import Record
 from saver.repo.state.facts import ModelState, VersionState
 from saver.repo.state.values import annotated, version_state, with_version, without_versions
 from saver.repo.version import Version, from_state

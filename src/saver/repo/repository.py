@@ -15,10 +15,11 @@ from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
 from saver.repo.beside import Beside
 from saver.repo.described import Described, read_outline
+from saver.repo.events import Condemn, Delete, Event
 from saver.repo.extents import Extents, packs_of
 from saver.repo.finding import not_found, number_named, tags_of
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
-from saver.repo.log import Condemn, Delete, Event, Record, record_after
+from saver.repo.log import Record, record_after
 from saver.repo.manifest import Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import Ref, parse_ref

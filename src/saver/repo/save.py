@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from saver.logger import logger
-from saver.repo.commit import CondemnedError, commit
+from saver.repo.commit import commit
 from saver.repo.draft import Draft
+from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
 from saver.repo.sharing import tell
 from saver.repo.stage import stage, stage_again

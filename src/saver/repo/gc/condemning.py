@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError
+from saver.repo.events import Condemn, Event
 from saver.repo.extents import packs_of
 from saver.repo.gc.clock import Clock
 from saver.repo.gc.listing import Listing
-from saver.repo.log import Condemn, Event
 from saver.repo.objects import is_collectable, pack_key
 from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, is_full
 from saver.pack import PackedTensors, PackWriter, Progress
+from saver.repo.events import Event, Move, Relocate
 from saver.repo.extents import Ranges
 from saver.repo.gc.living import Living
-from saver.repo.log import Event, Move, Relocate
 from saver.repo.objects import is_collectable, pack_key
 from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from saver.repo.log import Commit, Condemn, Delete, Event, Harm, Label, Note, Relocate, Tag
+from saver.repo.events import Commit, Condemn, Delete, Event, Harm, Label, Note, Relocate, Tag, Void
 from saver.repo.state.facts import (
     END,
     freed_key,
@@ -15,6 +15,7 @@ from saver.repo.state.facts import (
     step_key,
     tag_key,
     version_key,
+    void_key,
 )
 
 
@@ -49,3 +50,5 @@ def changed_by(event: Event) -> Iterator[str]:
         case Condemn() | Relocate():
             for key in event.objects:
                 yield from (gone_key(key), freed_key(key))
+        case Void():
+            yield void_key(event.commit)

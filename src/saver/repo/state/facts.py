@@ -10,6 +10,7 @@ They are stored in a sorted map from string keys to values:
     freed <object key>              the record of a deletion after which it may be garbage, in part at least
     moved <pack>                    the records that say where bytes of the pack went
     harmed <pack>                   places (offset, length) that must not be shared
+    void <transaction>              the record that says that this commit must not take place
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ KINDS: dict[str, Any] = {
     "freed": int,
     "moved": list[int],
     "harmed": list[tuple[int, int]],
+    "void": int,
 }
 """The first word of a key → the type of its value."""
 
@@ -137,6 +139,11 @@ def moved_key(pack: str) -> str:
 def harmed_key(pack: str) -> str:
     """The key of the damaged places of a pack."""
     return f"harmed {pack}"
+
+
+def void_key(transaction: str) -> str:
+    """The key of a commit that must not take place."""
+    return f"void {transaction}"
 
 
 class Facts(ABC):
@@ -232,3 +239,10 @@ class Facts(ABC):
         """The damaged places of a pack, which must not be shared."""
         found: list[Span] | None = self.get(harmed_key(pack))
         return found or ()
+
+    # Commits
+
+    def void(self, transaction: str) -> int | None:
+        """The number of the record that says that the commit with this transaction must not take place."""
+        found: int | None = self.get(void_key(transaction))
+        return found

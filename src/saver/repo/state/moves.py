@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from saver.repo.log import Move, Relocate
+from saver.repo.events import Move, Relocate
 from saver.repo.state.needs import reached
 from saver.repo.state.state import State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from saver.repo.log import Commit, Condemn, Event, Relocate
+from saver.repo.events import Commit, Condemn, Event, Relocate
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import is_collectable, tree_key
 from saver.repo.state.facts import VersionState

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from saver.errors import IncompatibleError
+from saver.repo.events import Commit, Label, Note
 from saver.repo.labels import check_notes, labelled
-from saver.repo.log import Commit, Label, Note, Record
+from saver.repo.log import Record
 from saver.repo.refs import STEP_LIMIT, BadNameError
 from saver.repo.state.facts import ModelState, VersionState
 from saver.tree import EXACT_INTEGER

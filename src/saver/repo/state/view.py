@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, SaverError
-from saver.repo.log import ZERO, Commit, Condemn, Delete, Harm, Label, Note, Record, Relocate, Tag
+from saver.repo.events import Commit, Condemn, Delete, Harm, Label, Note, Relocate, Tag, Void
+from saver.repo.log import ZERO, Record
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import BadNameError, check_model, check_tag
@@ -28,6 +29,7 @@ from saver.repo.state.facts import (
     step_key,
     tag_key,
     version_key,
+    void_key,
 )
 from saver.repo.state.known import Known
 from saver.repo.state.pages import Pages
@@ -211,6 +213,8 @@ def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
             return changes
         case Harm():
             return {harmed_key(pack): [*view.harmed(pack), *places] for pack, places in event.places.items()}
+        case Void():
+            return {void_key(event.commit): record.number}
 
 
 def _condemned(number: int, objects: Iterable[str]) -> dict[str, Any]:
