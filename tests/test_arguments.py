@@ -28,6 +28,7 @@ LABELS = [3, "a=b", [("a", "b")], {"a b": "c"}, {"a": ""}, {"a": True}, {"a": [3
 NOTES = [3, None, b"x", "x" * 10_001, "\ud800"]
 WHOLE = ["x", 1.5, -1]
 TRUSTS = [3, [3], b"abc", True, int, [int]]
+CLUSTERS = [3, b"torch", "", "nothing", "memory", "storage", "../torch"]
 CLASSES = [3, [3], "a.B", {1: int}, {"a.B": 3}]
 
 
@@ -146,13 +147,19 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "data": [object()],
                 "seeds": ["x", 1.5, {3: 1}, {"a": "x"}, True, 1 << 5000],
                 "base": [3, [3], None, b"iris", "a b", ["iris", "iris@@"]],
+                "cluster": CLUSTERS,
+                "per_rank": [3, [3], b"abc", "model"],
                 "progress": CALLBACKS,
                 "wait": FLAGS,
             },
             ("obj",),
         ),
         "Saver.load": Door(store.load, ref, {**bad_ref, **loading}),
-        "Saver.restore": Door(store.restore, {**ref, "into": {"a": [1]}}, {**bad_ref, **restoring}),
+        "Saver.restore": Door(
+            store.restore,
+            {**ref, "into": {"a": [1]}},
+            {**bad_ref, **restoring, "cluster": CLUSTERS, "per_rank": [3, [3], b"abc", "model"]},
+        ),
         "Saver.exists": Door(store.exists, {}, {}),
         "Saver.models": Door(store.models, {}, {"group": GROUPS}),
         "Saver.summaries": Door(store.summaries, {}, {"group": GROUPS}),

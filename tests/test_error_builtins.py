@@ -22,6 +22,7 @@ BUILTINS = {
     "TaggedError": {ValueError},
     "DamagedError": {ValueError},
     "IncompatibleError": {ValueError},
+    "LostRankError": {RuntimeError},
     "CommitUnknownError": {OSError},
 }
 

@@ -133,6 +133,13 @@ CONTRACTS = {
         "environment",
     ),
     "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
+    "saver.addresses": ("arguments", "registry", "storage"),
+    "saver.cluster": (),
+    "saver.clusters": ("addresses", "arguments", "cluster", "errors", "registry", "storage"),
+    "saver.distributed": (
+        "cluster", "distributed", "environment", "errors", "logger", "opened", "repo", "restoring", "storage",
+        "tensors",
+    ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
@@ -157,11 +164,13 @@ CONTRACTS = {
         "page", "repo", "storage", "store", "times", "trust", "migrating",
     ),
     "saver.store": (
-        "errors", "arguments", "registry", "storage", "repo", "environment", "encoding", "opened",
+        "addresses", "cluster", "clusters", "distributed", "errors", "arguments",
+        "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "exporting", "format", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
-        "arguments", "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
+        "cluster", "clusters", "distributed", "arguments",
+        "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
         "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
         "line",
     ),
@@ -169,6 +178,9 @@ CONTRACTS = {
 
 JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.integrations", "saver.__main__")
 """Only these import `saver` itself."""
+
+
+ABOUT_LIBRARIES = ("saver.families.", "saver.integrations.", "saver.formats.", "saver.clusters.")
 
 
 def contract_of(module: str) -> tuple[str, ...] | None:
@@ -251,7 +263,7 @@ def test_a_library_is_imported_in_its_own_family_integration_and_format_alone() 
     for module, path in MODULES.items():
         known = {name.partition(".")[0] for name in imports_of(path)} & FRAMEWORKS
         allowed = set[str]()
-        if module.startswith(("saver.families.", "saver.integrations.", "saver.formats.")):
+        if module.startswith(ABOUT_LIBRARIES):
             name = module.split(".")[2]
             packages = registry.family(name).packages if registry.known(name) else (name,)
             allowed = {*packages, *BENEATH.get(name, ())}
@@ -268,7 +280,9 @@ def test_the_core_names_no_library() -> None:
     found = {
         f"{module}:{number}: {line.strip()}"
         for module, path in MODULES.items()
-        if not module.startswith(("saver.families.", "saver.formats.", "saver.integrations."))
+        if not module.startswith(
+            ("saver.families.", "saver.formats.", "saver.integrations.", "saver.clusters.")
+        )
         and module not in DEMO
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if named.search(line)
@@ -290,7 +304,7 @@ def test_a_declaration_needs_nothing_of_its_library(module: str) -> None:
 
 def test_the_core_depends_on_three_packages() -> None:
     for module, path in MODULES.items():
-        if module.startswith((*JOINERS, "saver.families", "saver.plotting")):
+        if module.startswith((*JOINERS, "saver.families", "saver.plotting", "saver.clusters.torch")):
             continue
         if module == "saver.storages.object.storage":  # which only an address of a bucket imports
             continue

@@ -78,6 +78,14 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return found
 
 
+def per_rank(value: Any, cluster: Any) -> tuple[str, ...]:
+    """The names of parts of which each rank has its own, which only those of a cluster can have."""
+    found = texts("per_rank", value)
+    if found and cluster is None:
+        raise ValueError(f"per_rank: {found[0]!r} is to be a part of each rank of a cluster; pass cluster=")
+    return found
+
+
 def loading(trust: Any, classes: Any, limit: Any, **flags: Any) -> Allowed:
     """Check the arguments of every function that loads. Returns what the caller allows."""
     bytes_of(limit)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from saver import arguments
+from saver.repo.changing import find
 from saver.repo.labels import NOTES_LIMIT, labelled
-from saver.repo.naming import labels_of, model_of, tag_of
+from saver.repo.naming import labels_of, model_of, ref_of, tag_of
 from saver.repo.refs import STEP_LIMIT, BadNameError
+from saver.repo.repository import Repository
+from saver.repo.version import Version
 from saver.storage import Progress
 
 
@@ -33,6 +36,16 @@ def _given(labels: dict[str, Any]) -> dict[str, Any]:
 def notes_of(notes: Any) -> str:
     """Notes of a version or a model."""
     return arguments.text("notes", notes, NOTES_LIMIT, "save longer ones as a part")
+
+
+def bases_of(repo: Repository, given: Any) -> tuple[str, ...]:
+    """The refs of versions that may share tensors with another one; each is a ref or a version."""
+    several = (given,) if isinstance(given, str | Version) else arguments.several("base", given)
+    for base in several:
+        ref_of("base", base)
+        if isinstance(base, Version):
+            find(repo, base, "base")
+    return tuple(map(str, several))
 
 
 def fingerprints_of(data: Any, progress: Progress | None = None) -> dict[str, Any]:

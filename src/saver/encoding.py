@@ -26,14 +26,15 @@ PARTS_LIMIT = 64
 """A mapping with more keys than this is one part: a state dict, not a set of parts."""
 
 
-def encode(obj: Any) -> Encoded:
-    """The parts of an object. The keys of a dict with string keys (at most 64) become its parts.
+def encode(obj: Any, together: bool = False) -> Encoded:
+    """The parts of an object. The keys of a dict with string keys (at most 64) become its parts. With
+    `together`, other processes save the rest of those tensors of which this one holds a part.
 
     Warns about classes and functions of `__main__`, which other programs cannot find under that name, and of
     libraries that Saver knows, if loading them takes `trust`; of one's own code, that is expected. Raises
     CannotSaveError, which names the path, if something has no data form.
     """
-    encoder, trees, whole = _walk(obj)
+    encoder, trees, whole = _walk(obj, together)
     parts, asked = {}, set[tuple[str, str]]()
     for name, tree in trees.items():
         batches = {
@@ -44,7 +45,7 @@ def encode(obj: Any) -> Encoded:
     if homeless:
         _warn_of_main(sorted(homeless))
     _warn_of_trust(asked)
-    return Encoded(parts, encoder.tensors, whole, encoder.seeds)
+    return Encoded(parts, encoder.tensors, whole, encoder.seeds, encoder.sharded)
 
 
 def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
@@ -138,14 +139,14 @@ def _is_known(package: str) -> bool:
     return registry.is_own(package) or package in sys.stdlib_module_names
 
 
-def _walk(obj: Any) -> tuple[Encoder, dict[str, Value], bool]:
+def _walk(obj: Any, together: bool = False) -> tuple[Encoder, dict[str, Value], bool]:
     """The encoder, the trees of the parts, and whether the parts come from one mapping."""
-    encoder = Encoder()
+    encoder = Encoder(together)
     if makes_parts(obj):
         trees = encoder.parts(obj)
         if not encoder.has_met(obj):
             return encoder, trees, True
-        encoder = Encoder()  # the mapping contains itself, so it must be a node
+        encoder = Encoder(together)  # the mapping contains itself, so it must be a node
     return encoder, {SOLE: encoder.part(SOLE, obj)}, False
 
 

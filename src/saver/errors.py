@@ -12,6 +12,7 @@
     ├── TaggedError                ValueError         a version to delete has tags, which would go with it
     ├── DamagedError               ValueError         the bytes are not those that were saved
     ├── IncompatibleError          ValueError         the bytes are intact, but not understood here
+    ├── LostRankError              RuntimeError       a process of several that save together does not answer
     └── CommitUnknownError         OSError            it is unknown whether a commit took place
 
     VersionWarning                 saved under another version of a package that its parts depend on
@@ -213,6 +214,20 @@ class IncompatibleError(SaverError, ValueError):
     """
 
     code = "incompatible"
+
+
+class LostRankError(SaverError, RuntimeError):
+    """One of the processes that save or load together died, was stopped, or did not come. Nothing was saved,
+    and nothing restored.
+
+    `rank` is its number. The message says where it ran, what it did last, and how long ago that was.
+    """
+
+    code = "lost-rank"
+
+    def __init__(self, message: str = "", rank: int = 0) -> None:
+        super().__init__(message)
+        self.rank = rank
 
 
 class CommitUnknownError(_SystemError):

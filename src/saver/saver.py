@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from saver import arguments, encoding, environment
-from saver.details import details_of, fingerprints_of, notes_of
+from saver.clusters import cluster_of
+from saver.details import bases_of, details_of, fingerprints_of, notes_of
 from saver.file import open_file
 from saver.git import Git
 from saver.handle import Background, Handle
@@ -23,6 +24,7 @@ from saver.streams import Source
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
+    from saver.cluster import Cluster
     from saver.policy import Policy, Retention
     from saver.repo.gc import Collected
 
@@ -55,8 +57,6 @@ class Saver(Store):
         super().__init__(store, author=author)
         self._background = Background()
 
-    # Saving
-
     # fmt: off
     @overload
     def save(
@@ -65,6 +65,7 @@ class Saver(Store):
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Showing = ..., wait: Literal[True] = ...,
+        cluster: str | Cluster | None = ..., per_rank: Iterable[str] = ...,
     ) -> Version: ...
     @overload
     def save(
@@ -92,6 +93,8 @@ class Saver(Store):
         base: Refs = (),
         progress: Showing = None,
         wait: bool = True,
+        cluster: str | Cluster | None = None,
+        per_rank: Iterable[str] = (),
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
@@ -100,55 +103,52 @@ class Saver(Store):
         not written again, whether they come from the previous version, from `base` (refs of other
         versions), or from any other version that this machine saved or read here.
 
-        `tags` move to the new version. `labels` (key=value) and `notes` can be changed later; see `label`
-        and `note`. `author` is who made it, by default the author of the store.
+        `tags` move to the new version. `labels` (key=value) and `notes` can be changed later. `author` is
+        who made it, by default the author of the store.
 
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
-        that you can tell later what the model was trained on. `seeds` are recorded with the environment.
+        that you know later what it was trained on. `seeds` are recorded with the environment.
 
-        `progress(done, total)` is called with bytes; `progress=True` shows a line with them, in a terminal
-        or a notebook, here and in every other method that takes it.
+        `progress(done, total)` is called with bytes; `progress=True` shows a line with them.
 
         With `wait=False`, `save` returns a `saver.handle.Handle` once everything has been copied in memory.
-        From then on `obj` may change; the handle says when the version is on disk, or raises the error.
-        Only one such save runs at a time: the next call of `save`, whatever its `wait`, waits for it. If
-        there is not enough memory for the copy, the save is finished before `save` returns.
+        From then on `obj` may change; the handle says when the version is on disk, or raises the error. The
+        next call of `save` waits for it. If memory is short, the save is finished before `save` returns.
 
-        Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved, and
-        CommitUnknownError if it is unknown whether the version was saved.
+        With `cluster`, all its ranks call this, and save together what they hold together; `per_rank` names
+        parts of which each has its own. See docs/distributed.md.
+
+        Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved,
+        CommitUnknownError if it is unknown whether it was, and LostRankError.
         """
         git = Git()
         arguments.flag("wait", wait)
         progress = arguments.callback("progress", progress)
-        if isinstance(progress, Bar) and not wait:
-            raise ValueError("progress: the line would end before the save; pass a function, or wait=True")
+        if not wait and (cluster is not None or isinstance(progress, Bar)):
+            why = "the line would end" if cluster is None else "the ranks of a cluster would go on"
+            raise ValueError(f"wait: {why} before the save; leave out wait=False")
         details = details_of(model, step, metrics, tags, labels, notes)
         by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
-        bases = tuple(
-            map(self._base, (base,) if isinstance(base, str | Version) else arguments.several("base", base))
-        )
+        bases = bases_of(self._repo, base)
+        own = arguments.per_rank(per_rank, cluster)
 
         def draft() -> Draft:
             return encoding.draft(
-                model, encoding.encode(obj), git, given, author=by, data=fingerprints_of(data, progress),
-                bases=bases, **details,
+                model, encoding.encode(obj, cluster is not None), git, given, author=by,
+                data=fingerprints_of(data, progress), bases=bases, **details,
             )  # fmt: skip
 
         if wait:
             self._background.wait()
-            return save_version(self._repo, draft(), progress)
+            if cluster is None:
+                return save_version(self._repo, draft(), progress)
+            from saver.distributed.saving import save_together
+
+            return save_together(self._repo, cluster_of(cluster), model, draft, own, progress)
         from saver.detached import detached
 
         return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
-
-    def _base(self, base: str | Version) -> str:
-        ref_of("base", base)
-        if isinstance(base, Version):
-            changing.find(self._repo, base, "base")
-        return str(base)
-
-    # Changing
 
     def tag(self, ref: str | Version, tag: str) -> None:
         """Make `model@tag` name this version. The tag moves if another version has it."""

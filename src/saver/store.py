@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver import arguments, environment, registry
+from saver import arguments, environment
+from saver.addresses import storage_at
+from saver.clusters import cluster_of
 from saver.description import Description, describe_opened
 from saver.file import names_file, open_file
 from saver.line import Showing, shown
@@ -17,13 +19,14 @@ from saver.repo import audit, changing, history
 from saver.repo.choosing import ALL, Choice
 from saver.repo.entry import Entries
 from saver.repo.history import Changes, Summaries, Summary
-from saver.repo.naming import author_of, group_of, kinds_of, model_of, several_of
+from saver.repo.naming import author_of, group_of, kinds_of, model_of, ref_of, several_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
 from saver.storage import Storage
 from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
+    from saver.cluster import Cluster
     from saver.compare import Difference
     from saver.exporting import Exported
     from saver.repo.backup import Copied
@@ -37,7 +40,7 @@ class Store:
     changes it; `saver.Saver` adds what does."""
 
     def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
-        self.storage = _storage("store", store)
+        self.storage = storage_at("store", store)
         by = environment.author if author is None else partial(str, author_of(author))
         self._repo = Repository(self.storage, by, _index)
 
@@ -84,16 +87,29 @@ class Store:
         classes: Mapping[str, Any] | None = None,
         limit: int | str | None = None,
         progress: Showing = None,
+        cluster: str | Cluster | None = None,
+        per_rank: Iterable[str] = (),
     ) -> Report:
-        """Restore a version in place, into existing objects: see `saver.restoring`."""
+        """Restore a version in place, into existing objects: see `saver.restoring`.
+
+        With `cluster`, all ranks of one call this, and all of them restore the same version, or none changes
+        anything; `per_rank` names the parts of which each rank has its own: see docs/distributed.md. Each
+        reads what it needs: of a distributed tensor, its own box.
+        """
         from saver.restoring import restore
 
         progress = arguments.callback("progress", progress)
         allowed = arguments.restoring(into, names, trust, classes, limit, strict)
-        opened = self._open(ref)
-        return restore(
-            opened, into, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
+        own = arguments.per_rank(per_rank, cluster)
+        restoring = partial(
+            restore, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
         )
+        if cluster is None:
+            return restoring(self._open(ref), into)
+        from saver.distributed.restoring import restore_together
+
+        ref_of("ref", ref)
+        return restore_together(self._repo, cluster_of(cluster), ref, into, own, restoring)
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """Open the version that a ref names."""
@@ -228,7 +244,7 @@ class Store:
         from saver.repo.backup import backup
 
         progress = arguments.callback("progress", progress)
-        return backup(self._repo, _storage("target", target), progress)
+        return backup(self._repo, storage_at("target", target), progress)
 
     @shown("exporting")
     def export(
@@ -256,29 +272,7 @@ class Store:
         return export_opened(self._open(ref), path, format, names, loading, progress)
 
 
-_MODULES = {"s3": "object", "gs": "object", "az": "object"}
-"""The modules of storages that have several schemes."""
-
-
 def _index(ident: str) -> Index:
     from saver.repo.index import Index, index_path
 
     return Index(index_path(ident))
-
-
-def _storage(name: str, place: Any) -> Storage:
-    return place if isinstance(place, Storage) else open_storage(arguments.path_of(name, place))
-
-
-def open_storage(address: str) -> Storage:
-    """The storage at an address: a folder, `memory://name`, or a bucket, such as `s3://bucket/folder`."""
-    scheme, separator, _ = address.partition("://")
-    module = registry.find("storages", _MODULES.get(scheme, scheme) if separator else "local")
-    opening = getattr(module, "open_storage", None)
-    if opening is None or (separator and scheme == "local"):
-        raise ValueError(
-            f"store: {address[:200]!r}: {scheme}:// is not the address of a store; pass the folder itself, "
-            "s3://bucket/folder, memory://name, or a Storage"
-        )
-    store: Storage = opening(address)
-    return store

@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Iterator
 
+from saver.addresses import open_storage
 from saver.doctor import Finding
 from saver.errors import SaverError
 from saver.storage import Storage
-from saver.store import open_storage
 
 CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ROLE_ARN",

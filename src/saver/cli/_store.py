@@ -28,7 +28,7 @@ def _named(context: click.Context, parameter: click.Parameter, address: str) -> 
     own = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     found: str = address if own else context.meta.get(STORE, address)
     if "://" in found:  # what is not an address is found here, before anything else is done
-        from saver.store import open_storage
+        from saver.addresses import open_storage
 
         try:
             open_storage(found)

@@ -16,11 +16,11 @@ from saver.codec import refusals
 from saver.codec.attributes import NONE, attributes_of
 from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
-from saver.codec.names import Names
+from saver.codec.names import Names, TensorNames
 from saver.codec.written import written
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
-from saver.tensors import TENSOR_DTYPE, TensorData
+from saver.tensors import TENSOR_DTYPE, ShardedData, TensorData
 from saver.tree import EXACT_INTEGER, MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value, encodable
 
 T = TypeVar("T")
@@ -29,22 +29,23 @@ T = TypeVar("T")
 class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
-    After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
-    and `seeds` the random states that estimators were given, by path; not those that fitting drew from them.
+    After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs, and
+    `seeds` the random states that estimators were given, by path; not those that fitting drew from them. With
+    `together`, other processes save the rest of `sharded` tensors.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, together: bool = False) -> None:
+        self._together = together
         self.tensors: dict[str, TensorData] = {}
-        self.batches: dict[str, Value] = {}
-        self.seeds: dict[str, int] = {}
+        self.sharded: dict[str, ShardedData] = {}
+        self.batches, self.seeds = dict[str, Value](), dict[str, int]()
         self._nodes: dict[int, Node] = {}
         self._alive: list[Any] = []
         self._open: dict[int, Codec] = {}
         self._homes: dict[int, str] = {}
         self._ids: Counter[str] = Counter()
-        self._again_named: Counter[str] = Counter()
-        self._path: list[str | int] = []
-        self._part = ""
+        self._tensor_names = TensorNames()
+        self._path, self._part = list[str | int](), ""
         self._batch_items: dict[str, tuple[BatchCodec, list[Any], list[tuple[str | int, ...]]]] = {}
         self._ranks: dict[int, bytes] = {}
         self.names = Names()
@@ -94,7 +95,7 @@ class Encoder:
         elif kind is int:
             if -EXACT_INTEGER <= obj <= EXACT_INTEGER:
                 if steps and steps[-1] in ("random_state", "seed") and not self._is_fitted():
-                    self.seeds[self._where(steps)] = obj
+                    self.seeds[self.where(*steps)] = obj
                 return obj  # type: ignore[no-any-return]
         elif kind is float and isfinite(obj):
             return obj  # type: ignore[no-any-return]
@@ -233,13 +234,16 @@ class Encoder:
 
     def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
-        path = ".".join(map(str, (*self._path, *steps) if steps else self._path))
-        path = (path if path.isascii() else refusals.in_utf8(path))[:200]
-        name = first = f"{self._part}/{path}" if path else self._part
-        while name in self.tensors:
-            self._again_named[first] += 1
-            name = f"{first}#{self._again_named[first] + 1}"
+        name = self._tensor_names.new(self._part, (*self._path, *steps) if steps else self._path)
         self.tensors[name] = data
+        return Tensor(name)
+
+    def boxes(self, data: ShardedData) -> Tensor:
+        """Add the boxes of a tensor that this process holds, where all that have some save together."""
+        if not self._together:
+            self.refuse(refusals.HELD_IN_PART)
+        name = self._tensor_names.new(self._part, self._path)
+        self.sharded[name] = data
         return Tensor(name)
 
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
@@ -273,11 +277,8 @@ class Encoder:
                     alone._refused.settle()  # names the place of the one that is wrong
                 raise
 
-    def where(self) -> str:
+    def where(self, *steps: str | int) -> str:
         """The path of the object being encoded, as errors show it: `$.model.callbacks[2]`."""
-        return self._where(())
-
-    def _where(self, steps: tuple[str | int, ...]) -> str:
         return refusals.shown(self._part, (*self._path, *steps))
 
     def refuse(self, why: str) -> NoReturn:

@@ -53,6 +53,12 @@ class Refused:
             raise CannotSaveError(_together(list(map(str, found))))
 
 
+HELD_IN_PART = (
+    "this process holds a part of this tensor alone; save in every process that has one, and pass their "
+    "cluster=, see docs/distributed.md"
+)
+
+
 def _placed(error: CannotSaveError, where: str) -> CannotSaveError:
     if str(error).startswith("$"):
         return error

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from saver.codec.budget import Budget
 from saver.errors import IncompatibleError
-from saver.tensors import NUMPY_DTYPE, Bytes, TensorInfo, TensorSource
+from saver.tensors import NUMPY_DTYPE, Box, Bytes, TensorInfo, TensorSource
 from saver.tree import Tensor
 
 
@@ -30,12 +30,12 @@ class TensorReader:
         except KeyError:
             raise self._missing(ref) from None
 
-    def look(self, ref: Any) -> Bytes:
-        """The bytes of a `Tensor`, flat, for code that copies them elsewhere."""
+    def look(self, ref: Any, box: Box | None = None) -> Bytes:
+        """The bytes of a `Tensor`, or of a box of it, flat, for code that copies them elsewhere."""
         if type(ref) is not Tensor:
             raise ValueError("a tensor is missing")
         try:
-            found = self._tensors.read(ref.name)
+            found = self._tensors.read(ref.name, box)
         except KeyError:
             raise self._missing(ref) from None
         self.budget.charge(found.nbytes)

@@ -99,25 +99,27 @@ def stage(
     bases: Iterable[str] = (),
     written: Written | None = None,
     progress: Progress | None = None,
+    small: int = FILE_BYTES,
 ) -> Staged:
     """Write what the store lacks of what was encoded: parts, tensors, some of both, or some boxes of a tensor
     if others stage the rest. Shares bytes with the newest version of `model`, with the versions that the
     refs `bases` name, and with all that the index knows.
 
     When this returns, all of it is durable. It belongs to no version until it is committed, so a collection
-    may condemn it: then `commit` says so, and `stage_again` repairs it. Raises CannotWriteError, and leaves
-    nothing; with `written`, the caller removes what is left.
+    may condemn it: then `commit` says so, and `stage_again` repairs it. Up to `small` bytes in all are not
+    written but held, and travel with what this returns. Raises CannotWriteError, and leaves nothing; with
+    `written`, the caller removes what is left.
     """
     if written is None:
         with Written(repo.storage) as own:
-            return stage(repo, model, encoded, bases=bases, written=own, progress=progress)
+            return stage(repo, model, encoded, bases=bases, written=own, progress=progress, small=small)
     repo.state.expect(model)
     written.beside = repo.open_to_write()
     sharing = written.call(partial(Sharing, repo, model, bases))
     shards, cuts = in_shards(encoded.stored, tiling=False)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
-    held = _copied(shards, parts)
+    held = _copied(shards, parts, small)
     reuse = sharing.find(shards, {name: hashed for name, (_, hashed) in (held or {}).items()})
     if held is not None and not _worth_sharing(shards, parts, reuse, sharing):
         harmed = {shard.hash for shard in sharing.harmed}
@@ -179,12 +181,12 @@ def _inline(part: EncodedPart) -> StagedPart:
 
 
 def _copied(
-    shards: Mapping[str, TensorData], parts: Mapping[str, StagedPart]
+    shards: Mapping[str, TensorData], parts: Mapping[str, StagedPart], small: int
 ) -> dict[str, tuple[bytes, Hashed]] | None:
-    """The bytes of all tensors, which cannot change any more, and their hashes, if everything is small enough
-    for one file; otherwise None."""
+    """The bytes of all tensors, which cannot change any more, and their hashes, if all of it is small enough;
+    otherwise None."""
     size = sum(map(length_of, shards.values())) + sum([part.size for part in parts.values()])
-    if size > FILE_BYTES or len(shards) > PACK_TENSORS:
+    if size > small or len(shards) > PACK_TENSORS:
         return None
     found = {}
     for name, data in shards.items():

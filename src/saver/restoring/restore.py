@@ -31,6 +31,7 @@ def restore(
     limit: int | str | None = None,
     progress: Progress | None = None,
     exact: bool = False,
+    agree: Callable[[], None] = lambda: None,
 ) -> Report:
     """Restore saved values into existing objects, in place. Returns a report of the names that matched.
 
@@ -60,7 +61,8 @@ def restore(
     With `exact`, targets become what `load` would return, to the last attribute, or nothing is changed: so a
     run resumes. Nothing is converted, and a module must have the structure of the one that was saved.
 
-    `trust`, `classes` and `limit` are as in `saver.load`.
+    `trust`, `classes` and `limit` are as in `saver.load`. `agree` is called when everything has been read,
+    and nothing changed.
 
     Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, IncompatibleError,
     LimitExceededError, or UntrustedError.
@@ -87,6 +89,7 @@ def restore(
     }
     within = _ready(lambda decoder: _all(saved.changes(decoder)), decoder, saved, opened.where)
     report = Report(report.where, report.parts, size)
+    agree()
     _change_all(changes, report)
     within()
     return report

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("saver.testing.codecs", "saver.testing.storages")
+pytest.register_assert_rewrite("saver.testing.clusters", "saver.testing.codecs", "saver.testing.storages")
 
 from saver.storages.counting import CountingStorage  # noqa: E402
 from saver.storages.latency import LatencyStorage  # noqa: E402
+from saver.testing.clusters import ClusterTests  # noqa: E402
 from saver.testing.codecs import CodecTests  # noqa: E402
 from saver.testing.crashes import CrashState, crash_states  # noqa: E402
 from saver.testing.enumeration import (  # noqa: E402
@@ -32,6 +33,7 @@ __all__ = [
     "READ_KINDS",
     "WRITE_KINDS",
     "Call",
+    "ClusterTests",
     "CodecTests",
     "CountingStorage",
     "Crash",

@@ -9,9 +9,11 @@ import msgspec
 import torch
 
 from saver.codec import Decoder
+from saver.families.torch.distributed import distributed_like, is_distributed, local_box
 from saver.families.torch.storages import DTYPES, look, owned, row_major
 from saver.families.torch.tensors import plain_bytes, plain_form, sizes
 from saver.restoring import Saved
+from saver.tensors import Box
 from saver.tree import Node, Tensor, Value
 
 _CODEC = "torch.Tensor"
@@ -86,9 +88,11 @@ class Leaves:
             known.state = {"data": node.state}
         return known
 
-    def want(self, leaf: Leaf) -> None:
-        """Announce that its elements will be read."""
-        self._saved.want(leaf.node.state["data"] if leaf.plain else leaf.node)
+    def want(self, leaf: Leaf, target: Any = None) -> None:
+        """Announce that its elements will be read, for a target: of a distributed one, `read` reads the box
+        of this process alone."""
+        if not reads_box(leaf, target):
+            self._saved.want(leaf.node.state["data"] if leaf.plain else leaf.node)
 
     def hash(self, leaf: Leaf) -> tuple[Any, str]:
         """dtype and BLAKE3 of a plain leaf, or the elements themselves if they are stored in the tree."""
@@ -108,20 +112,45 @@ class Leaves:
         return self._stripped(inner) if type(inner) is Node and inner.codec == _CODEC else item
 
 
-def read(leaf: Leaf, decoder: Decoder) -> Any:
-    """The elements, mapped; they are copied only if that is necessary."""
+def reads_box(leaf: Leaf, target: Any) -> bool:
+    """Whether a box of the tensor is enough for this target."""
+    return leaf.plain and is_distributed(target) and not isinstance(leaf.node.state["data"], str)
+
+
+def read(leaf: Leaf, decoder: Decoder, target: Any = None) -> Any:
+    """The elements, mapped; they are copied only if that is necessary. For a distributed target of the same
+    shape, a tensor that is distributed alike."""
+    if is_distributed(target):
+        box = local_box(target)
+        local = _read_box(leaf, box, decoder) if reads_box(leaf, target) else read(leaf, decoder)[box.slices]
+        return distributed_like(target, local)
     state = leaf.node.state
     if leaf.plain:
         dtype, shape, raw = plain_bytes(state, decoder, False)
         aligned = raw.size and raw.ctypes.data % dtype.itemsize == 0
         storage = torch.from_numpy(raw).untyped_storage() if aligned else owned(raw)
-        tensor = look(storage, dtype, 0, shape, row_major(shape))
-        if state.get("neg"):
-            tensor = torch._neg_view(tensor)
-        if state.get("conj"):
-            tensor = tensor.conj()
+        tensor = _turned(look(storage, dtype, 0, shape, row_major(shape)), state)
     else:
         tensor = decoder(leaf.node)
     if tensor.shape != leaf.shape or tensor.dtype != leaf.dtype:
         raise ValueError(f"the tensor has {tensor.dtype} and the shape {list(tensor.shape)}")
     return tensor
+
+
+def _turned(tensor: Any, state: Any) -> Any:
+    """The tensor whose negative or conjugate is stored, if it is one."""
+    if state.get("neg"):
+        tensor = torch._neg_view(tensor)
+    return tensor.conj() if state.get("conj") else tensor
+
+
+def _read_box(leaf: Leaf, box: Box, decoder: Decoder) -> Any:
+    """A box of a plain leaf; no more than the blocks that it cuts is read."""
+    stored = box
+    if leaf.dtype.is_complex:  # stored as pairs
+        stored = Box((*box.offsets, 0), (*box.sizes, 2))
+    if not all(box.sizes):
+        return torch.empty(box.sizes, dtype=leaf.dtype, device="cpu")
+    raw = decoder.look(leaf.node.state["data"], stored)
+    tensor = look(owned(raw), leaf.dtype, 0, list(box.sizes), row_major(box.sizes))
+    return _turned(tensor, leaf.node.state)

@@ -141,8 +141,8 @@ class Match:
             if not isinstance(item, Leaf):
                 saved.want(item)
                 continue
-            self.leaves.want(item)
             target = self.here.get(name)
+            self.leaves.want(item, target)
             if isinstance(target, torch.Tensor) and name not in self.outgrown:
                 saved.fills(replace(pair_of(item, target, saved), stands=False))
 

@@ -62,7 +62,7 @@ class ModuleRestorer(Restorer):
 
         def ready(decoder: Decoder) -> Callable[[], None]:
             found: Any = OrderedDict(
-                (name, read(item, decoder) if isinstance(item, Leaf) else decoder(item))
+                (name, read(item, decoder, here.get(name)) if isinstance(item, Leaf) else decoder(item))
                 for name, item in match.given.items()
             )
             if plain:

@@ -14,6 +14,7 @@ from saver.codec import Codec, Decoder, Encoder, anew_of, door, rules_of
 from saver.errors import CannotSaveError
 from saver.families.python.classes import DataclassCodec
 from saver.families.torch import consistency
+from saver.families.torch.distributed import comes_with_a_mesh, fields_of_fsdp, plain_class, shard_again
 from saver.tree import Node, Value, reserved
 
 _HOOKS = tuple(name for name, value in vars(nn.Module()).items() if name.endswith("_hooks"))
@@ -69,9 +70,10 @@ class ModuleCodec(Codec):
         why = _no_data_form(obj)
         if why:
             raise CannotSaveError(why)
-        return trust.class_name(type(obj))
+        return trust.class_name(plain_class(type(obj)))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        shard_again(obj)
         own = vars(obj)
         state: dict[str, Value] = {"attributes": encoder.attributes(obj, not_stored(obj))}
         way = door(type(obj))
@@ -121,6 +123,7 @@ class ModuleCodec(Codec):
 def not_stored(module: Any) -> frozenset[str]:
     """The fields of a module that are no attributes of its own."""
     found = _NOT_STORED | _REBUILT if isinstance(module, nn.RNNBase) else _NOT_STORED
+    found |= fields_of_fsdp(module)
     anew = anew_of(type(module))
     return found | anew if anew else found
 
@@ -182,7 +185,7 @@ def list_weights(module: Any) -> None:
 
 def _no_data_form(module: Any) -> str | None:
     """Why a module cannot be saved, and what to do instead; None if it can."""
-    cls: type = type(module)
+    cls = plain_class(type(module))
     name = f"{cls.__module__}.{cls.__qualname__}"
     instead = _instead_of(cls)
     if instead is not None:
@@ -223,6 +226,8 @@ def _hooks_of(module: Any) -> str | None:
 
 def _comes_again(hook: Any) -> bool:
     """Whether a library registers this hook by itself, when it needs it."""
+    if comes_with_a_mesh(hook):
+        return True
     module, name = getattr(hook, "__module__", None), getattr(hook, "__qualname__", None)
     family = registry.in_use(module.partition(".")[0]) if type(module) is str else None
     return family is not None and f"{module}:{name}" in family.anew

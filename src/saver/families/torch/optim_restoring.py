@@ -12,7 +12,8 @@ from saver.codec import Decoder
 from saver.families.python.live_attributes import Attributes
 from saver.families.python.restoring import differing, items
 from saver.families.torch.becoming import Becoming
-from saver.families.torch.leaves import Leaf, Leaves
+from saver.families.torch.distributed import is_distributed
+from saver.families.torch.leaves import Leaf, Leaves, read, reads_box
 from saver.families.torch.optim import NOT_STORED, check_attributes
 from saver.families.torch.optim_order import PARAMETER_NAMES, Order, SavedOptimizer, added_groups, wrong
 from saver.families.torch.optim_state import Form, loading
@@ -58,7 +59,7 @@ class OptimizerRestorer(Restorer):
         match = _Match(found, target, groups, saved)
         if type(node) is Node:
             saved.stands_for(node, target)
-        saved.want(*found.groups, *match.state.values())
+        saved.want(*found.groups, *match.read_whole())
         return Plan(match.report(), match.ready if match.fits else None, may_refuse=match.fits)
 
 
@@ -74,6 +75,7 @@ class _Match:
         self._order = Order(found, target, groups, saved)
         self._form = Form(found, self._order.parameters, saved)
         self._mismatched, self.state = _fitting(found.state, self._order.parameters, saved)
+        self._boxes = _boxes(self.state, self._order.parameters, saved)
         self._rest = _Rest(found, self._order, target, saved)
         self._missing = _missing(found, groups)
 
@@ -81,6 +83,17 @@ class _Match:
     def fits(self) -> bool:
         """Whether the optimizer can go on with what was saved."""
         return not self._missing and not self._order.mismatched
+
+    def read_whole(self) -> Iterator[Value]:
+        """The state that is read whole: all, but for tensors of which this process has a box."""
+        for key, entry in self.state.items():
+            for name, item in entry.items():
+                if (key, name) not in self._boxes:
+                    yield item
+
+    def _read_box(self, key: Any, name: str, decoder: Decoder) -> Any:
+        leaf, parameter = self._boxes[key, name]
+        return read(leaf, decoder, parameter)
 
     def report(self) -> PartReport:
         groups = range(len(self._found.groups))
@@ -96,7 +109,11 @@ class _Match:
     def ready(self, decoder: Decoder) -> Callable[[], None]:
         groups = _decoded_groups(self._found, self._order, self._groups, decoder)
         entries = {
-            key: {name: decoder(item) for name, item in entry.items()} for key, entry in self.state.items()
+            key: {
+                name: self._read_box(key, name, decoder) if (key, name) in self._boxes else decoder(item)
+                for name, item in entry.items()
+            }
+            for key, entry in self.state.items()
         }
         load = loading(self._target, groups, entries, self._form, self._where)
         finish = self._rest.ready(decoder)
@@ -249,3 +266,19 @@ def _fitting(
         if not unfit:
             fitting[key] = entry
     return tuple(mismatched), fitting
+
+
+def _boxes(
+    state: dict[Any, dict[str, Value]], parameters: dict[Any, Any], saved: Saved
+) -> dict[tuple[Any, str], tuple[Leaf, Any]]:
+    """The state of distributed parameters that is distributed as they are: the leaf and the parameter."""
+    leaves = Leaves(saved)
+    return {
+        (key, name): (leaf, parameters[key])
+        for key, entry in state.items()
+        if is_distributed(parameters.get(key))
+        for name, item in entry.items()
+        if isinstance(leaf := leaves.find(item), Leaf)
+        and reads_box(leaf, parameters[key])
+        and leaf.shape == tuple(parameters[key].shape)
+    }

@@ -13,7 +13,8 @@ from torch import nn
 from saver.codec import Decoder
 from saver.families.python.restoring import told
 from saver.families.torch.copying import copy
-from saver.families.torch.leaves import Leaf, Leaves, read
+from saver.families.torch.distributed import is_distributed, replace_attributes
+from saver.families.torch.leaves import Leaf, Leaves, read, reads_box
 from saver.families.torch.storages import NAMES, row_major
 from saver.restoring import Conversion, Memory, Mismatch, Pair, PartReport, Plan, Restorer, Saved, Storage
 from saver.restoring.contract import kind
@@ -47,8 +48,8 @@ def _closed(target: Any) -> str | None:
         return "it has no data; give it some with `to_empty(device=...)` first"
     if target.is_inference() and not torch.is_inference_mode_enabled():
         return "it was made in inference mode; clone it first, or restore within torch.inference_mode()"
-    if hasattr(target, "device_mesh"):
-        return "it is distributed over several devices; restore the module before distributing it"
+    if is_distributed(target) and any(placement.is_partial() for placement in target.placements):
+        return "its processes hold terms of a sum; redistribute it to Replicate() or Shard() first"
     if target.layout is torch.strided and any(
         step == 0 and axis > 1 for step, axis in zip(target.stride(), target.shape, strict=True)
     ):
@@ -80,11 +81,11 @@ class TensorRestorer(Restorer):
             saved.hold(pair.needs[1])
             saved.fills(pair)
             return Plan(PartReport(kind(target), ("value",)), pair.ready)
-        leaves.want(leaf)
+        leaves.want(leaf, target)
         saved.fills(replace(pair, stands=pair.stands and _is_bare(leaf, target)))
 
         def ready(decoder: Decoder) -> Callable[[], None]:
-            elements = read(leaf, decoder)
+            elements = read(leaf, decoder, target)
             return lambda: copy(target, elements)
 
         converted = () if found is None else (found,)
@@ -96,8 +97,12 @@ class TensorRestorer(Restorer):
         return pair if pair and pair.stands and pair.memory and pair.memory.distinct else None
 
 
-def _class_of(leaf: Leaf) -> type:
-    return nn.Parameter if leaf.origin.state.get("parameter") is True else torch.Tensor  # type: ignore[no-any-return]
+def _is_of(leaf: Leaf, target: Any) -> bool:
+    """Whether the target is of the class that was saved; or distributed, which is how it is held here."""
+    parameter = leaf.origin.state.get("parameter") is True
+    if is_distributed(target):
+        return isinstance(target, nn.Parameter) is parameter
+    return type(target) is (nn.Parameter if parameter else torch.Tensor)
 
 
 def _is_bare(leaf: Leaf, target: Any) -> bool:
@@ -111,27 +116,28 @@ def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
     attributes, grad = leaf.origin.state.get("attributes", {}), leaf.wants_grad
 
     def ready(decoder: Decoder) -> Callable[[], None]:
-        elements = read(leaf, decoder)
+        elements = read(leaf, decoder, target)
         fresh = decoder.attributes(type(target), attributes)
 
         def change() -> None:
             copy(target, elements)
             if target.requires_grad is not grad:
                 target.requires_grad_(grad)
-            if fresh or vars(target):
-                vars(target).clear()
-                vars(target).update(fresh)
+            replace_attributes(target, fresh)
 
         return change
 
-    needs = [leaf.node.state["data"] if leaf.plain else leaf.node, attributes]
-    alike = type(target) is _class_of(leaf) and not nn.parameter.is_lazy(target)
+    data = leaf.node.state["data"] if leaf.plain else leaf.node
+    needs = [None if reads_box(leaf, target) else data, attributes]
+    alike = _is_of(leaf, target) and not nn.parameter.is_lazy(target)
     stands = bool(alike and target.is_leaf and fit("value", leaf, target) is None)
     return Pair(leaf.origin, target, needs, ready, memory=_memory_of(leaf, target, saved), stands=stands)
 
 
 def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
     """The memory of the target, compared with that of the saved tensor; None if it is not comparable."""
+    if is_distributed(target):
+        return _memory_of_box(target)
     own = type(target) in (torch.Tensor, nn.Parameter)
     if not own or any(layout is not torch.strided for layout in (leaf.layout, target.layout)):
         return None
@@ -154,6 +160,14 @@ def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
     address, shape = place[1] + target.storage_offset() * size, tuple(target.shape)
     reads = _raw_reader(leaf, target)
     return Memory(address, shape, steps, size, reads, place[0], storage)
+
+
+def _memory_of_box(target: Any) -> Memory:
+    """The memory of what this process holds of a distributed tensor."""
+    local = target.to_local()
+    steps = tuple(step * local.itemsize for step in local.stride())
+    address = local.data_ptr() if local.numel() else 0
+    return Memory(address, tuple(local.shape), steps, local.itemsize, None, str(local.device))
 
 
 def _flags(state: Any) -> tuple[bool, bool]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.errors import IncompatibleError
+from saver.families.torch.distributed import encode_distributed, is_distributed
 from saver.families.torch.storages import (
     CODES,
     DTYPE_OF,
@@ -21,7 +22,7 @@ from saver.families.torch.storages import (
     look,
     owned,
     row_major,
-)
+)  # fmt: skip
 from saver.tree import Node, Value
 
 _COMPRESSED = {
@@ -58,10 +59,8 @@ def placed(tensor: Any, saved: Any, decoder: Decoder) -> Any:
             raise IncompatibleError(
                 f"device={wanted.name!r}: PyTorch has no kind of device of that name; pass device='cpu'"
             ) from None
-    if is_here(device):
-        return tensor.to(device)
-    if wanted.or_cpu:
-        return tensor
+    if is_here(device) or wanted.or_cpu:
+        return tensor.to(device) if is_here(device) else tensor
     if wanted.name is None:
         raise IncompatibleError(
             f"{decoder.where}: a tensor was saved from the device {saved!r}, which this machine lacks; "
@@ -80,9 +79,9 @@ class TensorCodec(Codec):
     is written. Strides come back as they were. Complex numbers are stored as pairs, the dtypes that
     safetensors lacks as bytes.
 
-    As `torch.save` does, this keeps `requires_grad` and Python attributes, and leaves out `.grad`; a
-    tensor in the middle of a graph comes back as a leaf with its values. It goes to the device that the
-    caller of `load` chose, or to the one that it was saved from.
+    Like `torch.save`, this keeps `requires_grad` and attributes, and leaves out `.grad`; a tensor in the
+    middle of a graph comes back as a leaf. It goes to the device that the caller of `load` chose, or to that
+    which it was saved from. Of a distributed tensor, each process saves its box.
     """
 
     name = "torch.Tensor"
@@ -95,13 +94,16 @@ class TensorCodec(Codec):
         why = _no_data_form(obj)
         if why:
             encoder.refuse(why)
-        parameter = type(obj) is torch.nn.Parameter
+        parameter = isinstance(obj, torch.nn.Parameter)
         state: dict[str, Value] = {}
         if parameter:
             state["parameter"] = True
         if obj.requires_grad is not parameter:
             state["requires_grad"] = obj.requires_grad
         plain = obj.detach()
+        if is_distributed(obj):
+            encode_distributed(obj, plain, state, encoder)
+            return state
         if plain.layout is not torch.strided:
             self._encode_sparse(plain, state, encoder)
         else:
@@ -164,7 +166,7 @@ def _no_data_form(tensor: Any) -> str | None:
         return (
             "a quantized tensor has no data form; save `tensor.dequantize()`, or its `int_repr()` and scales"
         )
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) and not is_distributed(tensor):
         name = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
         return f"{name}, a subclass of Tensor, has no data form; save a plain tensor made from it"
     if tensor.is_meta:

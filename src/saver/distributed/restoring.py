@@ -1,0 +1,74 @@
+"""A restore by all ranks: all of them restore one version, or none of them changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from saver.cluster import Cluster
+from saver.distributed.members import members_of
+from saver.distributed.saving import OWN
+from saver.distributed.session import Session
+from saver.errors import NotFoundError
+from saver.opened import open_version
+from saver.repo.changing import find
+from saver.repo.repository import Repository
+from saver.repo.version import Version
+from saver.restoring import Report
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """The version that rank 0 found: its ref, and the document that describes it."""
+
+    ref: str
+    manifest: str
+
+
+def restore_together(
+    repo: Repository,
+    cluster: Cluster,
+    ref: str | Version,
+    into: Any,
+    per_rank: Iterable[str],
+    restore: Callable[..., Report],
+) -> Report:
+    """Restore the version that `ref` names in rank 0. `restore` is called with the opened version, the
+    targets, and `agree`, which waits until all ranks have read and verified what they need.
+
+    If a rank is lost, or cannot restore, all raise its error, and nothing is changed anywhere; only the
+    objects' own code can fail after that.
+    """
+    members = members_of(cluster)
+    own = set(per_rank)
+    if own and isinstance(into, Mapping):
+        into = {OWN.format(name, members.rank) if name in own else name: item for name, item in into.items()}
+    with Session(members, f"restore {ref}") as session:
+        session.doing("looking for the version")
+        version = _same_version(repo, session, ref)
+
+        def agree() -> None:
+            session.gather("read", True, bool)
+            if session.leads:
+                session.decide()
+            session.agree("restore", True, bool)
+
+        session.doing(f"reading {version}")
+        return restore(open_version(repo, version), into, agree=agree)
+
+
+def _same_version(repo: Repository, session: Session, ref: str | Version) -> Version:
+    """The version that rank 0 finds. Raises NotFoundError."""
+    if session.leads:
+        version = find(repo, ref)
+        session.agree("version", _Found(str(version), version.manifest), _Found)
+        return version
+    found = session.agree("version", _Found("", ""), _Found)
+    version = find(repo, found.ref)
+    if version.manifest != found.manifest:
+        raise NotFoundError(
+            f"{repo.storage}: {version} is another version here than in rank 0; pass the same store in every "
+            "rank"
+        )
+    return version

@@ -1,0 +1,253 @@
+"""A save by all ranks: describe, plan, stage, report, commit. Rank 0 coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+import numpy as np
+
+from saver.cluster import Cluster
+from saver.distributed.members import Members, members_of
+from saver.distributed.planning import Described, Held, Task, plan
+from saver.distributed.session import Session
+from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, LostRankError, SaverError
+from saver.logger import logger
+from saver.repo.changing import find
+from saver.repo.commit import commit
+from saver.repo.draft import Draft, Encoded, EncodedPart
+from saver.repo.manifest import content_hash, structure
+from saver.repo.refused import CondemnedError
+from saver.repo.repository import Repository
+from saver.repo.settling import settle
+from saver.repo.stage import FILE_BYTES, Condemned, Staged, stage, stage_again
+from saver.repo.version import Version
+from saver.repo.written import Written
+from saver.storage import Progress
+from saver.tensors import Box, ShardedData, TensorData, whole
+
+OWN = "{}.rank{}"
+"""What the part of one rank is called, where each has its own: the name, and the number of the rank."""
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What rank 0 tells each rank before anything is written: its task; the transaction of the commit, and
+    the number of the log's last record, by which the outcome can be found if rank 0 is lost."""
+
+    task: Task
+    transaction: str
+    head: int
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What became of a commit: the number of the version; or what must be staged again, by the `id` of each
+    Staged."""
+
+    number: int = 0
+    again: dict[str, Condemned] = {}
+
+
+def save_together(
+    repo: Repository,
+    cluster: Cluster,
+    model: str,
+    draft: Callable[[], Draft],
+    per_rank: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Version:
+    """Save one version of what all ranks pass; returns it in each of them, once it is durable.
+
+    Every box of a tensor is written by one of the ranks that hold it, and every part's structure by the
+    first one that has it. The parts that `per_rank` names are saved for each rank. `draft` encodes what this
+    rank has.
+
+    If a rank is lost, or fails, the others raise LostRankError, or the error of that rank. Nothing is saved
+    then.
+    """
+    members = members_of(cluster)
+    with Session(members, f"save {model}") as session:
+        session.doing("encoding")
+        found = draft()
+        encoded = _own_parts(found.encoded, set(per_rank), members.rank)
+        return _Save(repo, members, session, found, encoded, progress).run()
+
+
+class _Save:
+    """One save, in one rank."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        members: Members,
+        session: Session,
+        draft: Draft,
+        encoded: Encoded,
+        progress: Progress | None,
+    ) -> None:
+        self._repo, self._members, self._session = repo, members, session
+        self._draft, self._model, self._encoded = draft, draft.model, encoded
+        self._progress = progress
+
+    def run(self) -> Version:
+        """Save; returns the version."""
+        planned = self._plan()
+        mine, session = _assigned(self._encoded, planned.task), self._session
+        with Written(self._repo.storage) as written:
+            session.doing("staging")
+            small = FILE_BYTES // session.size
+            bases, report = self._draft.bases, self._report
+            staged = stage(
+                self._repo, self._model, mine, bases=bases, written=written, progress=report, small=small
+            )
+            try:
+                return self._settled(staged, mine, planned, written)
+            except SaverError as error:
+                if session.leads:
+                    raise
+                lost = isinstance(error, LostRankError) and error.rank == 0
+                if isinstance(error, CommitUnknownError) or (lost and not session.is_verdict(error)):
+                    return self._without_coordinator(planned, written, error)
+                if session.is_verdict(error):
+                    written.release()  # rank 0 did not commit, and will not
+                raise
+
+    def _plan(self) -> _Plan:
+        """Describe what this rank holds; hear what it stages."""
+        session, members = self._session, self._members
+        session.doing("describing")
+        text = msgspec.json.encode(_described(self._encoded))
+        same = members.sent.get(self._model) == text
+        found = session.gather("describe", b"" if same else text, bytes)
+        plans: list[_Plan] = []
+        if session.leads:
+            for rank, each in enumerate(found):
+                members.known[self._model, rank] = each or members.known[self._model, rank]
+            texts = [members.known[self._model, rank] for rank in range(session.size)]
+            described = [msgspec.json.decode(each, type=Described) for each in texts]
+            tasks = plan(str(self._repo.storage), described)
+            self._repo.open_to_write().__exit__(None, None, None)
+            transaction, head = self._repo.fresh(), self._repo.state.last()[0]
+            plans = [_Plan(task, transaction, head) for task in tasks]
+        planned = session.hand_out("plan", plans, _Plan)
+        members.sent[self._model] = text
+        return planned
+
+    def _report(self, done: int, total: int) -> None:
+        """What staging tells: a rank that stages for long hears, too, that another one is lost."""
+        self._session.doing("staging", done, total)
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def _settled(
+        self,
+        staged: Staged,
+        mine: Encoded,
+        planned: _Plan,
+        written: Written,
+    ) -> Version:
+        """Report what was staged; commit, in rank 0; stage again what was condemned meanwhile."""
+        session, number, version = self._session, 0, None
+        while True:
+            session.check()
+            written.keep()  # once this rank has reported, rank 0 may commit
+            reports = session.gather(f"staged-{number}", staged, Staged)
+            session.doing("committing")
+            outcome = _Outcome()
+            if session.leads:
+                version, again_of = self._commit(reports, planned.transaction, written)
+                outcome = _Outcome(version.number if version is not None else 0, again_of)
+            outcome = session.agree(f"outcome-{number}", outcome, _Outcome)
+            if outcome.number:
+                return version or find(self._repo, f"{self._model}@{outcome.number}")
+            again = outcome.again.get(staged.id)
+            if again is not None:
+                staged = stage_again(self._repo, staged, again, mine, written=written, progress=self._report)
+            number += 1
+
+    def _commit(
+        self, reports: list[Staged], transaction: str, written: Written
+    ) -> tuple[Version | None, dict[str, Condemned]]:
+        """Commit what all ranks staged: the version, or what of it must be staged again."""
+        try:
+            self._session.decide()
+            version = commit(
+                self._repo, reports, self._draft, progress=self._progress, transaction=transaction
+            )
+            return version, {}
+        except CondemnedError as error:
+            logger.info("%s", error)
+            self._session.reopen()
+            return None, error.condemned
+        except (CannotWriteError, CannotSaveError, LostRankError):
+            written.release()  # nothing was committed
+            raise
+        except BaseException:
+            self._session.is_unknown = True
+            raise
+
+    def _without_coordinator(self, planned: _Plan, written: Written, error: SaverError) -> Version:
+        """Rank 0 is lost, or does not know: find out whether it committed, and let it do so no more."""
+        try:
+            version = settle(self._repo, planned.transaction, planned.head)
+        except Exception as failure:
+            raise CommitUnknownError(
+                f"{error}; whether it saved {self._model} before that is unknown: {failure}"
+            ) from failure
+        if version is None:
+            written.release()
+            if isinstance(error, LostRankError):
+                raise error
+            raise LostRankError(f"{error}; nothing was saved", 0) from error
+        logger.warning("%s; by then it had saved %s", error, version)
+        return version
+
+
+def _own_parts(encoded: Encoded, names: set[str], rank: int) -> Encoded:
+    """The same, where these parts, and their tensors, have the rank in their names."""
+    if not names:
+        return encoded
+    parts = {OWN.format(name, rank) if name in names else name: part for name, part in encoded.parts.items()}
+    return msgspec.structs.replace(encoded, parts=parts)
+
+
+def _described(encoded: Encoded) -> Described:
+    tensors: dict[str, Held] = {}
+    for name, data in encoded.tensors.items():
+        box = whole(data.shape)
+        solid = not isinstance(data.data, np.ndarray)
+        tensors[name] = Held(data.dtype, data.shape, [(box.offsets, box.sizes)], solid)
+    for name, cut in encoded.sharded.items():
+        boxes = [(offsets, each.shape) for offsets, each in sorted(cut.shards.items())]
+        solid = not all(isinstance(each.data, np.ndarray) for each in cut.shards.values())
+        tensors[name] = Held(cut.dtype, cut.shape, boxes, solid)
+    parts = {name: content_hash(structure(part.tree, part.batches)) for name, part in encoded.parts.items()}
+    return Described(parts, encoded.whole, tensors)
+
+
+def _assigned(encoded: Encoded, task: Task) -> Encoded:
+    """What this rank stages."""
+    tensors: dict[str, TensorData] = {}
+    sharded: dict[str, ShardedData] = {}
+    complete = set(task.complete)
+    for name, boxes in task.tensors.items():
+        data: TensorData | ShardedData = encoded.stored[name]
+        held = data.shards if isinstance(data, ShardedData) else {(0,) * len(data.shape): data}
+        if name in complete:
+            (tensors[name],) = held.values()
+            continue
+        pieces = {offsets: _piece(held, Box(offsets, sizes)) for offsets, sizes in boxes}
+        sharded[name] = ShardedData(data.dtype, data.shape, pieces)
+    parts: dict[str, EncodedPart] = {name: encoded.parts[name] for name in task.parts}
+    return Encoded(parts, tensors, encoded.whole, encoded.seeds, sharded)
+
+
+def _piece(held: Mapping[tuple[int, ...], TensorData], box: Box) -> TensorData:
+    """A box of a tensor, from the one of this rank's that it is in."""
+    for offsets, data in held.items():
+        outer = Box(offsets, data.shape)
+        if outer == box:
+            return data
+        if outer.cut(box) == box and isinstance(data.data, np.ndarray):
+            part = data.data.reshape(data.shape)[box.within(outer).slices]
+            return TensorData(data.dtype, box.sizes, part, data.changes)
+    raise KeyError(box)

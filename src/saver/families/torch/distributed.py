@@ -1,0 +1,114 @@
+"""Tensors that several processes hold together (DTensor), and modules of such (FSDP2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from saver.codec import Encoder
+from saver.families.torch.storages import CODES, NAMES, READABLE, tensor_data
+from saver.tensors import Box, ShardedData, TensorData
+from saver.tree import Value
+
+_FSDP = "torch.distributed.fsdp."
+_OF_FSDP = frozenset(("_is_fsdp_managed_module", "_fsdp_use_orig_params"))
+_STATE_OF_FSDP = "__composable_api_state_key"
+
+
+def plain_class(cls: type) -> type:
+    """The class that a module had before `fully_shard` gave it one of its own, derived from that."""
+    if f"{cls.__module__}.".startswith(_FSDP) and len(cls.__bases__) == 2:
+        return cls.__bases__[1]
+    return cls
+
+
+def fields_of_fsdp(module: Any) -> frozenset[str]:
+    """The fields of a module that `fully_shard` keeps in it."""
+    if "_is_fsdp_managed_module" not in vars(module):
+        return frozenset()
+    return _OF_FSDP.union(name for name in vars(module) if name.startswith(_STATE_OF_FSDP))
+
+
+def comes_with_a_mesh(hook: Any) -> bool:
+    """Whether `fully_shard` or `parallelize_module` registered a hook; they do so again."""
+    return str(getattr(hook, "__module__", "")).startswith("torch.distributed.")
+
+
+def shard_again(module: Any) -> None:
+    """Let a module give up the whole parameters that it gathered for its last forward pass."""
+    if plain_class(type(module)) is not type(module):
+        module.reshard()
+
+
+def is_distributed(tensor: Any) -> bool:
+    """Whether this is a DTensor. Nothing is imported to find out: without the module, there is none."""
+    return hasattr(tensor, "device_mesh") and hasattr(tensor, "placements")
+
+
+def attributes_of(tensor: Any) -> dict[str, Any]:
+    """What others put into a tensor; of a distributed one, without what torch puts there."""
+    return {name: value for name, value in vars(tensor).items() if name != "_is_param"}
+
+
+def replace_attributes(tensor: Any, fresh: dict[str, Any]) -> None:
+    """Give a tensor these attributes in the place of others."""
+    for name in attributes_of(tensor):
+        del vars(tensor)[name]
+    vars(tensor).update(fresh)
+
+
+def local_box(tensor: Any) -> Box:
+    """The box of a distributed tensor that this process holds. Raises ValueError if it holds no box of it, as
+    when the sum over processes is still to be made."""
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    if any(placement.is_partial() for placement in tensor.placements):
+        raise ValueError(
+            "the processes hold terms of a sum, not pieces of the tensor; redistribute it to Replicate() or "
+            "Shard() first"
+        )
+    sizes, offsets = compute_local_shape_and_global_offset(
+        tensor.shape, tensor.device_mesh, tensor.placements
+    )
+    box = Box(tuple(map(int, offsets)), tuple(map(int, sizes)))
+    if box.sizes != tuple(tensor.to_local().shape):
+        raise ValueError(f"this process holds {list(tensor.to_local().shape)}, not the box {box}")
+    return box
+
+
+def encode_distributed(obj: Any, tensor: Any, state: dict[str, Value], encoder: Encoder) -> None:
+    """Record in `state` what a plain tensor of the same elements would be; the box of this process is saved
+    here, the others by theirs. `tensor` is `obj` without its grad."""
+    own = attributes_of(obj)
+    if own:
+        state["attributes"] = encoder.fields(own)
+    try:
+        box = local_box(tensor)
+    except ValueError as error:
+        encoder.refuse(str(error))
+    local = tensor.to_local().detach()
+    if local.dtype not in CODES or local.layout is not torch.strided:
+        encoder.refuse(f"a distributed tensor of {local.dtype} and {local.layout} has no data form")
+    local = local.resolve_conj().resolve_neg().contiguous()
+    if local.device.type != "cpu":
+        state["device"] = local.device.type
+    if local.dtype not in READABLE:
+        state["dtype"] = NAMES[local.dtype]
+    data, more = tensor_data(local), (2,) if local.dtype.is_complex else ()
+    shape = (*map(int, tensor.shape), *more)
+    if box.sizes == tuple(tensor.shape) or not tensor.numel():
+        state["data"] = encoder.raw_tensor(TensorData(data.dtype, shape, data.data))
+        return
+    shards = {(*box.offsets, *(0 for _ in more)): data} if local.numel() else {}
+    state["data"] = encoder.boxes(ShardedData(data.dtype, shape, shards))
+
+
+def distributed_like(tensor: Any, local: Any) -> Any:
+    """A tensor distributed as `tensor` is, of which this process has these elements. Exchanges nothing."""
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(
+        local.to(tensor.device), tensor.device_mesh, tensor.placements, run_check=False,
+        shape=tensor.shape, stride=tensor.stride(),
+    )  # fmt: skip

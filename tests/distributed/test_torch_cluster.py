@@ -1,0 +1,42 @@
+"""What ranks of torch.distributed hold, saved as one version, and restored into any other mesh."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+RANKS = Path(__file__).parent / "torch_ranks.py"
+
+pytestmark = pytest.mark.slow
+
+
+def run(size: int, folder: Path, *what: str) -> None:
+    """Do this in so many ranks."""
+    notes = folder.parent / f"notes-{size}-{'-'.join(what)}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(RANKS), str(rank), str(size), str(notes), ",".join(what), str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * size, said
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_any_mesh_restores_what_any_mesh_saved(tmp_path: Path, size: int) -> None:
+    """Saved by so many ranks under each mesh, as tensors, models and optimizers; restored by 1 to 4 under
+    each."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    run(size, folder, "save_meshes", "save_models", "loads_alone")
+    for other in {1: (4,), 2: (3,), 3: (2,), 4: (1,)}[size]:
+        run(other, folder, "restore_meshes", "restore_models")

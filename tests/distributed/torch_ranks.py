@@ -1,0 +1,192 @@
+"""Ranks of torch.distributed as processes: each does what a test asks of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+import saver
+
+SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5)]
+DTYPES = [
+    torch.float32,
+    torch.bfloat16,
+    torch.complex64,
+    torch.int64,
+    torch.bool,
+    torch.float8_e4m3fn,
+    torch.float64,
+]
+MESHES: dict[str, tuple[tuple[int, ...], list[Any]]] = {
+    "rows": ((0,), [Shard(0)]),
+    "columns": ((0,), [Shard(1)]),
+    "copies": ((0,), [Replicate()]),
+    "hybrid": ((2, 0), [Replicate(), Shard(0)]),
+    "both": ((2, 0), [Shard(0), Shard(1)]),
+    "rows of rows": ((2, 0), [Shard(0), Shard(0)]),
+}
+"""Meshes, in which 0 stands for the ranks that are left, and placements on them."""
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    """What is saved: of many shapes and dtypes, the same in all processes."""
+    made = torch.Generator().manual_seed(0)
+    found = {}
+    for number, (shape, dtype) in enumerate(zip(SHAPES, DTYPES, strict=True)):
+        values = torch.randn(shape, generator=made) * 100
+        found[f"t{number}"] = values.to(dtype)
+    return found
+
+
+def placed(tensor: torch.Tensor, mesh: str) -> Any:
+    """A tensor in this mesh; the tensor itself where it has too few axes to be cut so."""
+    sizes, placements = MESHES[mesh]
+    world = dist.get_world_size()
+    if len(sizes) > 1 and world % sizes[0]:
+        sizes, placements = (0,), [Shard(0)]
+    needs = max((each.dim + 1 for each in placements if isinstance(each, Shard)), default=0)
+    if tensor.dim() < needs:
+        return tensor
+    shape = tuple(size or world // max(1, sizes[0]) for size in sizes)
+    return distribute_tensor(tensor, init_device_mesh("cpu", shape), placements, src_data_rank=None)
+
+
+def same(one: Any, other: Any) -> bool:
+    whole = one.full_tensor() if isinstance(one, DTensor) else one
+    other = other.full_tensor() if isinstance(other, DTensor) else other
+    if whole.shape != other.shape or whole.dtype is not other.dtype:
+        return False
+    return torch.equal(
+        whole.contiguous().reshape(-1).view(torch.uint8), other.contiguous().reshape(-1).view(torch.uint8)
+    )
+
+
+def model(kind: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(1)
+    inner = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Linear(7, 3))
+    found: Any = nn.Sequential(inner, nn.Tanh(), nn.Linear(3, 1))
+    world = dist.get_world_size()
+    if kind == "fsdp":
+        mesh = init_device_mesh("cpu", (world,))
+        fully_shard(found[0], mesh=mesh)
+        fully_shard(found, mesh=mesh)
+    elif kind == "hsdp" and world % 2 == 0:
+        fully_shard(found, mesh=init_device_mesh("cpu", (2, world // 2), mesh_dim_names=("copies", "shards")))
+    elif kind == "tp":
+        from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+        mesh = init_device_mesh("cpu", (world,))
+        parallelize_module(found, mesh, {"0.0": ColwiseParallel(), "2": RowwiseParallel()})
+    return found, torch.optim.AdamW(found.parameters(), lr=0.1)
+
+
+def state(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    found = {f"model.{name}": each for name, each in net.state_dict().items()}
+    for number, entry in optimizer.state_dict()["state"].items():
+        found |= {f"optimizer.{number}.{name}": each for name, each in entry.items()}
+    return found
+
+
+def save_meshes(folder: Path) -> None:
+    store = saver.Saver(folder)
+    for mesh in MESHES:
+        parts = {"state": {name: placed(each, mesh) for name, each in tensors().items()}}
+        version = store.save(mesh.replace(" ", "-"), parts, cluster="torch")
+        assert version.number == 1
+
+
+def restore_meshes(folder: Path) -> None:
+    store = saver.Saver(folder)
+    for saved in MESHES:
+        for mesh in MESHES:
+            target = {name: placed(torch.zeros_like(each), mesh) for name, each in tensors().items()}
+            report = store.restore(saved.replace(" ", "-"), {"state": target}, cluster="torch")
+            assert report, report
+            for name, each in tensors().items():
+                wanted = placed(each, mesh)
+                assert type(target[name]) is type(wanted)
+                if isinstance(wanted, DTensor):
+                    assert same(target[name].to_local(), wanted.to_local()), (saved, mesh, name)
+                else:
+                    assert same(target[name], wanted), (saved, mesh, name)
+
+
+def save_models(folder: Path) -> None:
+    store = saver.Saver(folder)
+    for kind in ("plain", "fsdp", "hsdp", "tp"):
+        net, optimizer = model(kind)
+        torch.manual_seed(2)
+        net.train()
+        if kind != "tp":
+            net(torch.randn(6, 5)).sum().backward()
+        else:
+            for parameter in net.parameters():
+                parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        store.save(kind, {"model": net, "optimizer": optimizer}, cluster="torch")
+        whole = {
+            name: each.full_tensor() if isinstance(each, DTensor) else each
+            for name, each in state(net, optimizer).items()
+        }
+        if dist.get_rank() == 0:
+            torch.save(whole, folder / f"{kind}.pt")
+        dist.barrier()
+
+
+def restore_models(folder: Path) -> None:
+    store = saver.Saver(folder)
+    for saved in ("plain", "fsdp", "hsdp", "tp"):
+        wanted = torch.load(folder / f"{saved}.pt")
+        for kind in ("plain", "fsdp", "hsdp", "tp"):
+            net, optimizer = model(kind)
+            report = store.restore(saved, {"model": net, "optimizer": optimizer}, cluster="torch")
+            assert report, report
+            found = state(net, optimizer)
+            assert found.keys() == wanted.keys()
+            for name, each in found.items():
+                assert same(each, wanted[name]), (saved, kind, name)
+
+
+def loads_alone(folder: Path) -> None:
+    store = saver.Saver(folder)
+    for saved in MESHES:
+        loaded = store.load(saved.replace(" ", "-"))["state"]
+        for name, each in tensors().items():
+            assert type(loaded[name]) is torch.Tensor
+            assert same(loaded[name], each), (saved, name)
+    for saved in ("plain", "fsdp", "hsdp", "tp"):
+        wanted = torch.load(folder / f"{saved}.pt")
+        loaded = store.load(saved)
+        assert type(loaded["model"]) is nn.Sequential
+        assert type(loaded["model"][0]) is nn.Sequential
+        for name, each in loaded["model"].state_dict().items():
+            assert same(each, wanted[f"model.{name}"]), (saved, name)
+
+
+def main(rank: int, size: int, notes: str, what: list[str], folder: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{notes}", rank=rank, world_size=size)
+    for each in what:
+        globals()[each](folder)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    rank, size, notes, what, folder = sys.argv[1:]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    try:
+        main(int(rank), int(size), notes, what.split(","), Path(folder))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
