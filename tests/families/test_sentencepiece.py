@@ -281,8 +281,9 @@ UNITS = 256
 
 
 def rules(units: dict[int, int], texts: bytes = b"x\0") -> bytes:
-    """Rules with these units, by their places; others lead nowhere."""
+    """Rules with these units, by their places; others lead nowhere, and the root to 4."""
     found = np.full(UNITS, 1 << 31, "<u4")
+    found[0] = unit(0, 4)
     found[list(units)] = list(units.values())
     return struct.pack("<I", 4 * UNITS) + found.tobytes() + texts
 
@@ -311,13 +312,15 @@ class TestRules:
 
     def test_every_unit_that_leads_out_is_refused(self) -> None:
         for place in (0, 5, UNITS - 1):
-            for offset in (256, 1 << 21, (1 << 22) - 1):
+            for offset in (256, 1 << 20, (1 << 21) - 1):
                 with pytest.raises(ValueError, match="out of their double array"):
                     charsmap.check(rules({place: unit(1, offset)}))
         with pytest.raises(ValueError, match="out of their double array"):
             charsmap.check(rules({0: 1 << 31 | unit(0, 256)}))
         with pytest.raises(ValueError, match="out of their double array"):
             charsmap.check(rules({3: unit(1, 1) | 512}))
+        charsmap.check(rules({3: unit(1, 1)}))
+        charsmap.check(rules({UNITS - 1: unit(1, UNITS - 1)}))
 
     @pytest.mark.parametrize(
         ("value", "texts"),

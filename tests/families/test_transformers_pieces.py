@@ -27,8 +27,8 @@ from saver.testing.codecs import StoredObject, load  # noqa: E402
 pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.filterwarnings("ignore")]
 
 CLASSES = (
-    "BartphoTokenizer", "BertGenerationTokenizer", "GPTSw3Tokenizer", "PLBartTokenizer", "SiglipTokenizer",
-    "SpeechT5Tokenizer",
+    "BartphoTokenizer", "BertGenerationTokenizer", "GPTSw3Tokenizer", "PLBartTokenizer",
+    "SentencePieceBackend", "SiglipTokenizer", "SpeechT5Tokenizer",
 )  # fmt: skip
 MODELS = ("unigram", "bpe", "bytes", "symbols")
 TEXTS = (*small.TEXTS, "in 1999 $ 5 <mask> </s> <new> fox", "the <c>\xadfox")
@@ -51,7 +51,9 @@ def files_in(folder: Path) -> Path:
 def tokenizer(name: str, folder: Path, model: str = "unigram", **settings: Any) -> Any:
     if name == "BartphoTokenizer":
         settings["monolingual_vocab_file"] = str(folder / "dict.txt")
-    made = getattr(transformers, name)(str(folder / f"{model}.model"), **settings)
+    if name == "SentencePieceBackend":
+        settings["unk_token"] = "<unk>"
+    made = getattr(transformers, name)(vocab_file=str(folder / f"{model}.model"), **settings)
     made.add_tokens(["<new>"])
     return made
 

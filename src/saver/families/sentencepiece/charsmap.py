@@ -47,7 +47,7 @@ def check(data: bytes) -> None:
     base = (np.arange(len(units)) ^ offset).astype(np.uint32)
     walked = ~leaf
     walked[0] = True
-    if (base[walked] | 255).max() >= len(units):
+    if base[walked].max() >= len(units):  # a block is whole, so its other units are there
         raise ValueError("the rules of a normalization lead out of their double array")
     ends = ~leaf & ((units & 256) != 0)
     _check_texts(np.unique(units[base[ends]] & ~_LEAF), texts)
