@@ -27,8 +27,8 @@ from saver import registry
 
 FRAMEWORKS = {
     "scipy", "sklearn", "torch", "pandas", "pyarrow", "jax", "tensorflow", "keras", "xgboost", "lightgbm",
-    "catboost", "transformers", "tokenizers", "accelerate", "lightning", "optax", "flax", "equinox",
-    "onnx", "torchmetrics", "statsmodels", "peft", "skorch", "sktime",
+    "catboost", "transformers", "tokenizers", "sentencepiece", "accelerate", "lightning", "optax", "flax",
+    "equinox", "onnx", "torchmetrics", "statsmodels", "peft", "skorch", "sktime",
     "torchdata", "dateutil", "pytz", "joblib", "safetensors", "h5py", "skops", "skl2onnx", "onnxscript",
 }  # fmt: skip
 """Packages that a user may not have."""
@@ -251,7 +251,7 @@ DEMO = {"saver.cli._digits", "saver.cli._killed", "saver.cli._resuming"}
 
 
 BENEATH = {
-    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers"), "lightning": ("torch",),
+    "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers", "sentencepiece"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
     "huggingface": ("transformers",), "_hdf5": ("h5py",), "keras": ("tensorflow",),
     "sklearn": ("skl2onnx",), "torch": ("onnx", "onnxscript"),
@@ -275,7 +275,7 @@ def test_the_core_names_no_library() -> None:
     core."""
     named = re.compile(
         r"\b(torch|torchdata|sklearn|scipy|pandas|keras|tensorflow|jax|xgboost|lightgbm|catboost|dateutil"
-        r"|optax|flax|equinox|transformers|tokenizers)\b"
+        r"|optax|flax|equinox|transformers|tokenizers|sentencepiece)\b"
     )
     found = {
         f"{module}:{number}: {line.strip()}"

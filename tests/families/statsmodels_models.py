@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from sklearn.datasets import load_diabetes
-from statsmodels.discrete.truncated_model import TruncatedLFNegativeBinomialP, TruncatedLFPoisson
+from statsmodels.discrete.conditional_models import ConditionalLogit, ConditionalMNLogit, ConditionalPoisson
+from statsmodels.discrete.truncated_model import (
+    HurdleCountModel,
+    TruncatedLFGeneralizedPoisson,
+    TruncatedLFNegativeBinomialP,
+    TruncatedLFPoisson,
+)
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.regression.quantile_regression import QuantReg
 from statsmodels.tsa.ar_model import AutoReg, ar_select_order
@@ -115,6 +121,29 @@ def _truncated(cls: Any) -> Any:
     return cls(np.maximum(_counts(), 1), data()[0]).fit(disp=0, maxiter=20)
 
 
+def _hurdle(count: str, zero: str) -> Any:
+    return HurdleCountModel(_zeros(), data()[0], dist=count, zerodist=zero).fit(disp=0, maxiter=20)
+
+
+def _conditional(cls: Any, frames: bool = False, **settings: Any) -> Any:
+    features, target = data(frames)[0], np.minimum(_counts(), 3) if cls is ConditionalMNLogit else _counts()
+    target = (target > 2).astype(int) if cls is ConditionalLogit else target
+    features = features.iloc[:, 1:] if frames else features[:, 1:]
+    return cls(target, features, groups=np.repeat(np.arange(30), 4), **settings)
+
+
+CONDITIONAL: dict[str, Callable[[], Any]] = {
+    "ConditionalLogit": lambda: _conditional(ConditionalLogit).fit(disp=0),
+    "ConditionalLogit of frames": lambda: _conditional(ConditionalLogit, True).fit(disp=0),
+    "ConditionalLogit regularized": lambda: _conditional(ConditionalLogit).fit_regularized(alpha=0.1),
+    "ConditionalPoisson": lambda: _conditional(ConditionalPoisson).fit(disp=0),
+    "ConditionalPoisson offset": lambda: _conditional(ConditionalPoisson, offset=np.linspace(0, 1, 120)).fit(
+        disp=0
+    ),
+    "ConditionalMNLogit": lambda: _conditional(ConditionalMNLogit).fit(disp=0, rng=0),
+}
+"""Models of groups, each with an intercept that is not estimated."""
+
 COUNTS: dict[str, Callable[[], Any]] = {
     "ZeroInflatedPoisson": lambda: _inflated("ZeroInflatedPoisson"),
     "ZeroInflatedPoisson probit": lambda: _inflated("ZeroInflatedPoisson", inflation="probit"),
@@ -122,6 +151,12 @@ COUNTS: dict[str, Callable[[], Any]] = {
     "ZeroInflatedGeneralizedPoisson": lambda: _inflated("ZeroInflatedGeneralizedPoisson"),
     "TruncatedLFPoisson": lambda: _truncated(TruncatedLFPoisson),
     "TruncatedLFNegativeBinomialP": lambda: _truncated(TruncatedLFNegativeBinomialP),
+    "TruncatedLFGeneralizedPoisson": lambda: _truncated(TruncatedLFGeneralizedPoisson),
+    **{
+        f"HurdleCountModel {count} {zero}": partial(_hurdle, count, zero)
+        for count in ("poisson", "negbin")
+        for zero in ("poisson", "negbin")
+    },
     "OrderedModel logit": lambda: _ordered("logit"),
     "OrderedModel probit": lambda: _ordered("probit"),
 }
@@ -137,7 +172,7 @@ REGIMES: dict[str, Callable[[], Any]] = {
 """Models that switch between regimes."""
 
 FITTED: dict[str, Callable[[], Any]] = {
-    **COUNTS, **REGIMES,
+    **COUNTS, **CONDITIONAL, **REGIMES,
     "OLS": lambda: sm.OLS(data()[1], data()[0]).fit(),
     "OLS of frames": lambda: sm.OLS(data(True)[1], data(True)[0]).fit(),
     "robust errors": lambda: sm.OLS(data()[1], data()[0]).fit(cov_type="HC3"),
@@ -158,6 +193,12 @@ FITTED: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
+def fitted(model: Any, **settings: Any) -> Any:
+    """The parameters that a model finds: one of them begins at random."""
+    np.random.seed(0)
+    return model.fit(**settings).params
+
+
 ASKED: dict[str, Callable[[Any], Any]] = {
     "forecast": lambda found: found.forecast(3),
     "several forecast": lambda found: found.forecast(series(2)[-2:], 3),
@@ -165,12 +206,13 @@ ASKED: dict[str, Callable[[Any], Any]] = {
     "simulate": lambda found: found.simulate(5, random_state=np.random.default_rng(0)),
     "smoothed": lambda found: found.smoothed_state,
     "append": lambda found: found.append(series()[:3]).forecast(2),
-    "fitted anew": lambda found: found.model.fit(disp=0, maxiter=3).params,
+    "fitted anew": lambda found: fitted(found.model, disp=0, maxiter=3),
     "impulse": lambda found: found.impulse_responses(3),
     "trend": lambda found: found.trend,
+    "probabilities": lambda found: found.predict(which="prob"),
     "components": lambda found: (found.alpha, found.beta),
 }
-"""More to ask models of time series; the name of the error, if a result has no answer to it."""
+"""More to ask of some models; the name of the error, if a result has no answer to it."""
 
 
 def answers(found: Any) -> Iterator[Any]:

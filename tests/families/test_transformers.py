@@ -308,11 +308,6 @@ class TestNothingRuns:
                             ("function", "transformers.utils.hub:cached_file")):  # fmt: skip
             assert not trust.allows(codec, name, ())
 
-    def test_tokenizers_of_sentencepiece_are_refused_and_the_message_says_what_to_save(self) -> None:
-        backend = transformers.tokenization_utils_sentencepiece.SentencePieceBackend
-        with pytest.raises(CannotSaveError, match="save_vocabulary"):
-            saver.dumps(object.__new__(backend))
-
     def test_a_tokenizer_with_a_component_in_python_is_refused(self) -> None:
         class Own:
             def pre_tokenize(self, text: Any) -> None:

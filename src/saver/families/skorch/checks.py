@@ -1,9 +1,11 @@
-"""Which functions a network of skorch may hold."""
+"""Which functions a network of skorch may hold, and which objects it may call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from saver import uses
 
 _INTERNAL = frozenset(("internal",))
 _OF_MODULES = frozenset(("activation", "array", "combining", "distance", "elementwise", "loss", "type"))
@@ -16,4 +18,31 @@ def of_a_network(net: Any) -> Mapping[str, frozenset[str]]:
     return {"virtual_params_": _INTERNAL, **dict.fromkeys(made_with, _OF_MODULES)}
 
 
+_HOMES = ("skorch", "torch")
+"""The libraries whose objects networks and their callbacks call."""
+
+_SCORING = "scoring"
+"""The attribute of callbacks that is called and may be a scorer of scikit-learn."""
+
+
+def check_objects(obj: Any) -> None:
+    """Raise ValueError if a network, or a callback of one, would call a reviewed object of another library.
+    Modules are what they are made of; but those of another library are not made anew, with any arguments."""
+    from torch import nn
+
+    if not uses.is_listed(type(obj)):
+        return
+    own = vars(obj)
+    others = {name: value for name, value in own.items() if not isinstance(value, nn.Module)}
+    uses.check_objects(others, others.keys() - {_SCORING}, _HOMES)
+    uses.check_objects(others, {_SCORING}, (*_HOMES, "sklearn"))
+    for name in own.keys() - others.keys():
+        if any(other.startswith(f"{name}__") for other in own):
+            try:
+                uses.check_objects(own, {name}, _HOMES)
+            except ValueError as error:
+                raise ValueError(f"{name!r} is made anew with arguments of the network: {error}") from error
+
+
 CALLABLES: dict[str, Callable[[Any], Mapping[str, frozenset[str]]]] = {"skorch.net:NeuralNet": of_a_network}
+CHECKS: dict[str, Callable[[Any], None]] = {"skorch.net:NeuralNet": check_objects}

@@ -25,6 +25,7 @@ from saver.codec import Codec, Decoder, Encoder, door, own_dict
 from saver.families.python.attributes import AttributesCodec
 from saver.families.python.whole import AttributesRestorer
 from saver.families.sklearn.codecs import EstimatorCodec
+from saver.families.skorch.checks import check_objects
 from saver.restoring import Restorer
 from saver.tree import Node, Value
 
@@ -94,6 +95,7 @@ class ObjectCodec(AttributesCodec):
 
     def check(self, obj: Any) -> None:
         uses.check(own_dict(obj), _HELD, uses.is_listed(type(obj)))
+        check_objects(obj)
 
 
 class NetCodec(EstimatorCodec):

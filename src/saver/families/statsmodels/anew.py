@@ -10,7 +10,7 @@ from statsmodels.discrete.count_model import (
     ZeroInflatedNegativeBinomialP,
     ZeroInflatedPoisson,
 )
-from statsmodels.discrete.truncated_model import TruncatedLFNegativeBinomialP, TruncatedLFPoisson
+from statsmodels.discrete.truncated_model import TruncatedLFNegativeBinomialP, TruncatedLFPoisson, _RCensored
 from statsmodels.distributions import discrete
 from statsmodels.tsa.exponential_smoothing import _ets_smooth
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
@@ -22,6 +22,7 @@ _DISTRIBUTIONS: tuple[tuple[type, str, Any], ...] = (
     (ZeroInflatedGeneralizedPoisson, "distribution", discrete.zigenpoisson),
     (ZeroInflatedNegativeBinomialP, "distribution", discrete.zinegbin),
     (TruncatedLFPoisson, "model_dist", discrete.truncatedpoisson),
+    (_RCensored, "model_dist", discrete.truncatedpoisson),
     (TruncatedLFNegativeBinomialP, "model_dist", discrete.truncatednegbin),
 )
 

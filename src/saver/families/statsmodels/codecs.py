@@ -9,6 +9,7 @@ import numpy as np
 from statsmodels.base.data import ModelData
 from statsmodels.base.model import LikelihoodModelResults, Model, Results
 from statsmodels.base.wrapper import ResultsWrapper
+from statsmodels.discrete.conditional_models import _ConditionalModel
 from statsmodels.genmod.families import Family
 from statsmodels.genmod.families.links import Link
 from statsmodels.genmod.families.varfuncs import (
@@ -61,6 +62,9 @@ _SETTINGS, _LIVE = "mle_settings", ("callback", "cov_params_func")
 _SCRATCH = "_tmp_like_exog"
 """Memory like that of `exog`, which a model writes before it reads."""
 
+_GROUPS = "_endog_grp"
+"""The observations of each group, as flat iterators."""
+
 _DATA = frozenset(("_cache", "variance", "link", "links", "safe_links", "valid", "data_attr"))
 """What instances hold though their class has a value for it."""
 
@@ -96,7 +100,12 @@ class ObjectCodec(AttributesCodec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = own_dict(obj)
         apart = anew.of(obj)
+        if isinstance(obj, _ConditionalModel):
+            encoder.check(_check_groups, own)
+            apart = {**apart, _GROUPS: own[_GROUPS]}
         state: dict[str, Value] = {"attributes": encoder.attributes(obj, _APART.union(apart), _DATA)}
+        if _GROUPS in apart:
+            state["groups"] = encoder.own([each.copy() for each in own[_GROUPS]], _GROUPS)
         if own.get(_COVARIANCE) is not None:
             state["covariance"] = encoder(own[_COVARIANCE], _COVARIANCE)
         if type(own.get(_SETTINGS)) is dict:
@@ -113,6 +122,8 @@ class ObjectCodec(AttributesCodec):
             own[_COVARIANCE] = None
         if "settings" in state:
             own[_SETTINGS] = decoder(state["settings"])
+        if isinstance(obj, _ConditionalModel):
+            own[_GROUPS] = [_flat(each) for each in decoder(state["groups"])]
 
     def claim(self, obj: Any) -> None:
         if isinstance(obj, ResultsWrapper):
@@ -135,7 +146,9 @@ class ObjectCodec(AttributesCodec):
             raise ValueError(f"{_SETTINGS} is not a dict")
         if isinstance(obj, ResultsWrapper) and not isinstance(own.get("_results"), (Results, VARProcess)):
             raise ValueError("what a wrapper wraps is not a result")
-        if isinstance(obj, ETSModel):
+        if isinstance(obj, _ConditionalModel):
+            _check_groups(own)
+        elif isinstance(obj, ETSModel):
             _check_smoothing(obj)
         elif isinstance(obj, (MarkovSwitching, HamiltonFilterResults)):
             _check_regimes(own)
@@ -163,6 +176,21 @@ def _check_smoothing(obj: Any) -> None:
         raise ValueError("the data of a model are not as many numbers as it says")
     if type(season) is not int or not 1 <= season <= 2 * len(data):
         raise ValueError("the season of a model is longer than its data")
+
+
+def _check_groups(own: Any) -> None:
+    """Raise ValueError unless the observations of each group are numbers."""
+    groups = own.get(_GROUPS)
+    if type(groups) is not list or not all(type(each) is np.flatiter for each in groups):
+        raise ValueError(f"{_GROUPS} is not a list of flat iterators")
+    for each in groups:
+        _flat(each.copy())
+
+
+def _flat(found: Any) -> Any:
+    if type(found) is not np.ndarray or found.ndim != 1 or found.dtype.kind not in "biuf":
+        raise ValueError(f"{_GROUPS} has something else than numbers")
+    return found.flat
 
 
 def _matrix(found: Any) -> Any:

@@ -20,8 +20,9 @@ REFERENCES: dict[str, Reference] = {
     ),
     **reviewed(
         "statsmodels.discrete.truncated_model", "internal", "makes a result of what a model has fitted",
-        "L1TruncatedLFGenericResults L1TruncatedLFGenericResultsWrapper TruncatedLFGenericResultsWrapper"
-        " TruncatedLFPoissonResults TruncatedNegativeBinomialResults",
+        "HurdleCountResults HurdleCountResultsWrapper L1HurdleCountResults L1HurdleCountResultsWrapper"
+        " TruncatedLFGenericResults L1TruncatedLFGenericResults L1TruncatedLFGenericResultsWrapper"
+        " TruncatedLFGenericResultsWrapper TruncatedLFPoissonResults TruncatedNegativeBinomialResults",
     ),
     **reviewed(
         "statsmodels.miscmodels.ordinal_model", "internal", "makes a result of what a model has fitted",

@@ -135,8 +135,11 @@ _ALLOWED = {"activation": frozenset(("activation",)), "distance_function": froze
 def _check_uses(module: Any) -> None:
     apart = not_stored(module)
     own = {name: value for name, value in vars(module).items() if name not in apart}
+    cls = type(module)
+    if uses.is_listed(cls):  # any of them, as an attribute comes before a module of the same name
+        uses.check_objects(own, own.keys(), ("torch", cls.__module__.partition(".")[0]))
     if not uses.are_plain(own.values()):
-        cls, allowed = type(module), _ALLOWED
+        allowed = _ALLOWED
         for of_the_library in rules_of(cls, "CALLABLES"):
             allowed = {**allowed, **of_the_library(module)}
         uses.check(own, allowed, uses.is_listed(cls))

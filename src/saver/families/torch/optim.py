@@ -194,7 +194,10 @@ def _check_uses(obj: Any) -> None:
     functions = dict(enumerate(listed)) if type(listed) is list else {0: listed}
     own.update((f"lr_lambdas[{number}]", function) for number, function in functions.items())
     allowed = dict.fromkeys(("_scale_fn_custom", *(f"lr_lambdas[{number}]" for number in functions)), _FACTOR)
-    uses.check(own, allowed, type(obj).__module__.partition(".")[0] == "torch")
+    of_torch = type(obj).__module__.partition(".")[0] == "torch"
+    if of_torch:
+        uses.check_objects(own, own.keys(), ("torch",))
+    uses.check(own, allowed, of_torch)
 
 
 def check_attributes(cls: type, fresh: dict[str, Any]) -> None:

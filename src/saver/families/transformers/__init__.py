@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from saver.family import Change, Family
 
-_SLOW = (
-    "its state lies in files and in Python objects of many kinds; save its fast form, or the texts of the "
-    "files that save_vocabulary writes, and make it again"
-)
 _BATCH = "save dict(it), which has the arrays"
 
 FAMILY = Family(
@@ -43,7 +39,6 @@ FAMILY = Family(
         "did not have: compare outputs",
     ),
     instead={
-        "transformers.tokenization_utils_sentencepiece.SentencePieceBackend": _SLOW,
         "transformers.tokenization_utils_base.BatchEncoding": _BATCH,
         "transformers.feature_extraction_utils.BatchFeature": _BATCH,
         "transformers.cache_utils.Cache": "it is filled anew from the tokens; save those",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from saver import trust
 from saver.codec import shown
 
 _IMPLEMENTATIONS = ("_attn_implementation_internal", "_experts_implementation_internal")
@@ -31,6 +32,26 @@ def check_tokenizer(obj: Any) -> None:
 
     if type(vars(obj).get("_tokenizer")) is not Tokenizer:
         raise ValueError("a tokenizer holds no compiled one")
+
+
+def check_pieces(obj: Any) -> None:
+    """Raise ValueError unless a tokenizer of SentencePiece has its model, and makes its own normalizer."""
+    from sentencepiece import SentencePieceProcessor
+
+    own = vars(obj)
+    if type(own.get("sp_model")) is not SentencePieceProcessor:
+        raise ValueError("a tokenizer holds no model of SentencePiece")
+    for options in (own.get(_OPTIONS), own["init_kwargs"].get(_OPTIONS, {})):
+        if type(options) is not dict or not _MODELS.isdisjoint(options):
+            raise ValueError(f"{_OPTIONS} of a tokenizer are not options, or name another model")
+    found = own.get("_normalizer")
+    if found is not None and trust.class_name(type(found)) != _NORMALIZER:
+        raise ValueError(f"_normalizer is {shown(found)}, not the one that the tokenizer makes")
+
+
+_OPTIONS = "sp_model_kwargs"
+_MODELS = frozenset(("model_file", "model_proto"))
+_NORMALIZER = "transformers.models.speecht5.number_normalizer:EnglishNumberNormalizer"
 
 
 def check_model(obj: Any) -> None:

@@ -18,7 +18,7 @@ from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder
 from saver.families.python.classes import declared
 from saver.families.python.whole import AttributesRestorer
-from saver.families.transformers import checks
+from saver.families.transformers import checks, files
 from saver.restoring import Restorer
 from saver.tree import Node, Value
 
@@ -31,8 +31,9 @@ _TEMPLATE = "chat_template"
 _RUNS = "transformers.utils.chat_template_utils:render_jinja_template"
 
 
-_OF_THE_CLASS = frozenset(("attribute_map", "sub_configs", "sub_configs_defaults"))
-"""What a configuration's class alone says: `attribute_map` would rename what is read from an instance."""
+_OF_THE_CLASS = frozenset(("attribute_map", "sub_configs", "sub_configs_defaults", "vocab_files_names"))
+"""What a class alone says: `attribute_map` would rename what is read from a configuration;
+`vocab_files_names`, the files that a tokenizer writes."""
 
 
 def data_of(cls: type) -> frozenset[str]:
@@ -61,15 +62,20 @@ class ObjectCodec(Codec):
     early = True
 
     def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES) and not issubclass(cls, SentencePieceBackend)
+        return issubclass(cls, _BASES)
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         template = vars(obj).get(_TEMPLATE)
+        pieces = isinstance(obj, SentencePieceBackend)
         left_out = frozenset((_TEMPLATE,)) if template is not None else frozenset[str]()
+        left_out |= {*files.attributes(type(obj)), files.SETTINGS} if pieces else frozenset()
         found = encoder.attributes(obj, left_out, data_of(type(obj)))
+        if pieces:
+            encoder.check(files.settings, obj)
+            found[files.SETTINGS] = encoder(files.settings(obj), files.SETTINGS)
         if template is None:
             return found
         encoder.check(_check_template, template)
@@ -91,12 +97,18 @@ class ObjectCodec(Codec):
             vars(obj)[_TEMPLATE] = decoder(template)
         return obj
 
+    def claim(self, obj: Any) -> None:
+        if isinstance(obj, SentencePieceBackend):
+            files.forget(obj)
+
     def check(self, obj: Any) -> None:
         uses.check(vars(obj), {}, True)
         if isinstance(obj, PreTrainedConfig):
             checks.check_configuration(obj)
         elif isinstance(obj, TokenizersBackend):
             checks.check_tokenizer(obj)
+        elif isinstance(obj, SentencePieceBackend):
+            checks.check_pieces(obj)
 
 
 class TemplateCodec(Codec):
