@@ -100,6 +100,23 @@ class NotReadError(ValueError):
     """Why a pickled form cannot be read, or written."""
 
 
+class Repeats:
+    """What is written anew each time that it occurs. It is bounded, since a pickle takes a few bytes to refer
+    to a value again: a walk has one, `encoder.shared(Repeats)`."""
+
+    def __init__(self) -> None:
+        self._seen = set[int]()
+        self._room = 1 << 24
+
+    def charge(self, value: Any, size: int) -> None:
+        """Count the items of a value that was there before. Raises NotReadError for too many."""
+        if id(value) in self._seen:
+            self._room -= size
+        self._seen.add(id(value))
+        if self._room < 0:
+            raise NotReadError("long values occur so often that together they exceed what its size warrants")
+
+
 class Making(Protocol):
     """The walk that makes pickled forms of nodes."""
 

@@ -208,7 +208,8 @@ def _text(value):
 
 
 def _offset(value):
-    settings = [(name, getattr(value, name, None)) for name in SETTINGS]
+    known = getattr(value, "kwds", {})
+    settings = [(name, getattr(value, name, known.get(name))) for name in SETTINGS]
     set_ = [(name, item) for name, item in settings if item is not None]
     shown = [[name, str(item[0] if type(item) is tuple else item)] for name, item in set_]
     return [type(value).__name__, int(value.n), shown]

@@ -67,7 +67,5 @@ READERS: dict[str, Pickled] = {
     **{f"{module}:{kind}": _ZONES for module in _MODULES
        for kind in ("tzutc", "tzlocal", "tzoffset", "tzfile", "_unpickle")},
     **{f"{module}:_ttinfo": _PARTS for module in _MODULES},
-    **dict.fromkeys(
-        ("dateutil.relativedelta:relativedelta", "dateutil._common:weekday", "dateutil.relativedelta:weekday"), _PARTS
-    ),
+    "dateutil.relativedelta:relativedelta": _PARTS, "dateutil._common:weekday": _PARTS,
 }  # fmt: skip

@@ -14,7 +14,7 @@ from saver.families.numpy.pickles import array_of
 from saver.families.pandas.pickled_dtypes import DTYPES, MASKED
 from saver.families.pandas.pickled_parts import bare, class_of, held, instance, whole_zone
 from saver.families.python.columns import encode_run
-from saver.pickled import Call, Global, NotReadError, Pickled, fields_of
+from saver.pickled import Call, Global, NotReadError, Pickled, Repeats, fields_of
 from saver.tree import Value
 
 _DATES = ("DatetimeArray", "TimedeltaArray")
@@ -22,6 +22,14 @@ _BLOCKS = (*_DATES, "PeriodArray")
 """The arrays of which a block may hold several columns."""
 
 _MISSING = ("NA", "NaT")
+
+
+def integers(value: Any) -> NDArray[Any]:
+    """Codes or positions: an array of integers along one axis."""
+    array = array_of(value)
+    if array.dtype.kind != "i" or array.ndim != 1:
+        raise NotReadError(f"codes are an array of {array.dtype} with {array.ndim} axes")
+    return array
 
 
 def is_plain(value: Any) -> bool:
@@ -71,22 +79,27 @@ def _of_index(kind: str, own: dict[str, Any], depth: int) -> Any:
 _DEPTH = 4
 
 
-def rows_of(value: Any) -> tuple[int, int | None, list[Any] | None]:
+def rows_of(value: Any, encoder: Encoder) -> tuple[int, int | None, list[Any] | None]:
     """How many columns and rows the values of a block have, and its columns one by one if each is stored
     alone: objects, dates with a time zone, periods. Rows are None where the array itself has to say."""
     kind = class_of(value)
     if not is_plain(value) and kind not in _BLOCKS:
         return 1, None, None
     own = {"_ndarray": value} if is_plain(value) else held(value)
-    array = array_of(own.get("_ndarray", own.get("_data")))
+    source = own.get("_ndarray", own.get("_data"))
+    array = array_of(source)
     if array.ndim == 1:
         return 1, len(array), None
     if array.ndim != 2:
         raise NotReadError(f"a block of a frame has {array.ndim} axes")
     width, height = array.shape
-    if kind and type(own.get("_dtype")) is Call and own["_dtype"].function.module != "numpy":
+    zoned = kind and type(own.get("_dtype")) is Call and own["_dtype"].function.module != "numpy"
+    if not zoned and array.dtype.kind != "O":
+        return width, height, None
+    encoder.shared(Repeats).charge(source, array.size)
+    if zoned:
         return width, height, [instance(kind, _ndarray=row, _dtype=own["_dtype"]) for row in array]
-    return width, height, [array[row] for row in range(width)] if array.dtype.kind == "O" else None
+    return width, height, [array[row] for row in range(width)]
 
 
 def block_of(value: Any) -> Any:
@@ -106,11 +119,11 @@ class CategoricalPickled(Pickled):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = held(obj)
-        codes = array_of(own.get("_ndarray", own.get("_codes")))
+        codes = own.get("_ndarray", own.get("_codes"))
         dtype = own.get("_dtype") or instance(
             "CategoricalDtype", categories=own.get("_categories"), ordered=own.get("_ordered")
         )
-        return [encoder.own(codes, "codes"), encoder(dtype)]
+        return [encoder.own(integers(codes), "codes"), encoder(dtype)]
 
 
 class DatetimePickled(Pickled):
@@ -121,10 +134,10 @@ class DatetimePickled(Pickled):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = held(obj)
         values, dtype = own.get("_ndarray", own.get("_data")), own.get("_dtype")
-        array = array_of(values)
-        found = encoder(values if array.ndim == 1 else array.reshape(-1), "values")
+        if array_of(values).ndim != 1:
+            raise NotReadError("dates with several axes lie outside of a frame")
         zoned = type(dtype) is Call and dtype.function.name == "DatetimeTZDtype"
-        return [found, encoder(dtype, "dtype") if zoned else None]
+        return [encoder(values, "values"), encoder(dtype, "dtype") if zoned else None]
 
 
 class PeriodPickled(Pickled):
@@ -187,6 +200,7 @@ class StringsPickled(Pickled):
         array = array_of(own.get("_ndarray"))
         if array.dtype != np.dtype(object) or array.ndim != 1:
             raise NotReadError("strings are not kept as objects")
+        encoder.shared(Repeats).charge(own.get("_ndarray"), array.size)
         items = array.tolist()
         texts = ["" if _is_missing(item) else item for item in items]
         if not all(type(text) is str for text in texts):
@@ -235,7 +249,7 @@ class SparsePickled(Pickled):
             raise NotReadError("a sparse array has no length")
         names = ("indices",) if kind == "IntIndex" else ("blocs", "blengths")
         places: list[Value] = [
-            encoder.own(array_of(array), name) for array, name in zip(arrays, names, strict=True)
+            encoder.own(integers(array), name) for array, name in zip(arrays, names, strict=True)
         ]
         values = encoder(own.get("_sparse_values"), "values")
         return {"dtype": encoder(own.get("_dtype")), "length": length, "places": places, "values": values}

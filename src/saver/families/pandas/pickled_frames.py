@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from saver.codec import Encoder
 from saver.families.numpy.pickles import array_of
-from saver.families.pandas.pickled_arrays import arguments_of, block_of, rows_of, values_of
+from saver.families.pandas.pickled_arrays import arguments_of, block_of, integers, rows_of, values_of
 from saver.families.pandas.pickled_parts import bare, class_of, held
-from saver.pickled import Call, Global, NotReadError, Pairs, Pickled, fields_of, sequence
+from saver.pickled import Call, Global, NotReadError, Pairs, Pickled, Repeats, fields_of, sequence
 from saver.tree import Value
 
 _FREQUENT = ("DatetimeIndex", "TimedeltaIndex")
@@ -66,6 +66,7 @@ class MultiIndexPickled(Pickled):
             )
         ]  # fmt: skip
         levels, codes, names = parts
+        encoder.shared(Repeats).charge(own.get("levels"), len(levels))
         if not len(levels) == len(codes) == len(names):
             raise NotReadError(f"an index has {len(levels)} levels, {len(codes)} codes, {len(names)} names")
         order = own.get("sortorder")
@@ -73,7 +74,7 @@ class MultiIndexPickled(Pickled):
             raise NotReadError("the sort order of an index is not a number")
         return {
             "levels": [encoder(level, "levels", at) for at, level in enumerate(levels)],
-            "codes": [encoder.own(array_of(array), "codes", at) for at, array in enumerate(codes)],
+            "codes": [encoder.own(integers(array), "codes", at) for at, array in enumerate(codes)],
             "names": [encoder(name, "names", at) for at, name in enumerate(names)],
             "sortorder": order,
         }
@@ -88,7 +89,7 @@ class PartPickled(Pickled):
         raise NotReadError(f"a {bare(obj.function).lstrip('_')} lies outside of a frame or array")
 
 
-def _managed(call: Call) -> tuple[dict[str, Any], list[Any], list[tuple[Any, Any]]]:
+def _managed(call: Call, encoder: Encoder) -> tuple[dict[str, Any], list[Any], list[tuple[Any, Any]]]:
     """The attributes of a frame or series, its axes, and its blocks: values, and their places."""
     own = held(call)
     foreign = own.keys() - _STATE
@@ -99,12 +100,15 @@ def _managed(call: Call) -> tuple[dict[str, Any], list[Any], list[tuple[Any, Any
         raise NotReadError(f"a {call.function.name} has no blocks")
     if manager.args:
         blocks, axes = (*manager.args, None)[:2]
+        encoder.shared(Repeats).charge(blocks, len(blocks) if type(blocks) in (list, tuple) else 1)
         blocks = blocks if type(blocks) in (list, tuple) else [blocks]
         return own, sequence(axes, "the axes of a frame"), [*map(_block, blocks)]
     state = sequence(manager.state, "the state of a frame")
     kept = fields_of(state[3], "the state of a frame").get("0.14.1") if len(state) == 4 else None
     parts = fields_of(kept, "the state of a frame")
-    found = [fields_of(block, "a block") for block in sequence(parts.get("blocks"), "the blocks of a frame")]
+    listed = sequence(parts.get("blocks"), "the blocks of a frame")
+    encoder.shared(Repeats).charge(parts.get("blocks"), len(listed))
+    found = [fields_of(block, "a block") for block in listed]
     pairs = [(block.get("values"), block.get("mgr_locs")) for block in found]
     return own, sequence(parts.get("axes"), "the axes of a frame"), pairs
 
@@ -133,11 +137,11 @@ def _places(value: Any, width: int) -> NDArray[Any]:
     return array.astype(np.int64)
 
 
-def _columns(blocks: list[tuple[Any, Any]]) -> Iterator[tuple[Any, NDArray[Any]]]:
+def _columns(blocks: list[tuple[Any, Any]], encoder: Encoder) -> Iterator[tuple[Any, NDArray[Any]]]:
     """The columns by dtype, as a frame is saved: values, and their positions."""
     heights = set()
     for values, placement in blocks:
-        width, height, rows = rows_of(values)
+        width, height, rows = rows_of(values, encoder)
         places = _places(placement, width)
         heights.add(height)
         if len(heights - {None}) > 1:
@@ -166,10 +170,10 @@ class FramePickled(Pickled):
     name = "pandas.DataFrame"
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        own, axes, blocks = _managed(obj)
+        own, axes, blocks = _managed(obj, encoder)
         if len(axes) != 2:
             raise NotReadError(f"a frame has {len(axes)} axes")
-        found = sorted(_columns(blocks), key=lambda block: int(block[1][0]))
+        found = sorted(_columns(blocks, encoder), key=lambda block: int(block[1][0]))
         used = np.sort(np.concatenate([np.empty(0, np.int64), *(places for _, places in found)]))
         if not np.array_equal(used, np.arange(len(used))):
             raise NotReadError(f"the blocks of a frame do not fill each of {len(used):,} columns once")
@@ -190,7 +194,7 @@ class SeriesPickled(Pickled):
     name = "pandas.Series"
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        own, axes, blocks = _managed(obj)
+        own, axes, blocks = _managed(obj, encoder)
         if len(axes) != 1 or len(blocks) != 1:
             raise NotReadError(f"a series has {len(axes)} axes and {len(blocks)} blocks")
         return {

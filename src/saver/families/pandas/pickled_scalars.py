@@ -74,7 +74,7 @@ def _offset(call: Call) -> tuple[Any, Any, dict[str, Any]]:
         settings = {name: own[name] for name in names if name in own}
         if "offset" in names:
             settings.setdefault("offset", own.get("_offset"))
-    return count, normalize, {name: value for name, value in settings.items() if value is not None}
+    return count, normalize, {name: item for name, item in sorted(settings.items()) if item is not None}
 
 
 def frequency_of(value: Any) -> str:

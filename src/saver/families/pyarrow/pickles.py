@@ -15,12 +15,16 @@ import numpy as np
 from saver.codec import INLINE_BYTES, Encoder
 from saver.families.pyarrow.streams import Column, Kind, stream_of
 from saver.families.python.builtins import bytes_value
-from saver.pickled import Call, NotReadError, Pickled, sequence
+from saver.pickled import Call, NotReadError, Pickled, Repeats, sequence
 from saver.tree import Value
 
 _ALIGNMENT = 64
 _DEPTH = 16
+_TYPES = 1000
 _LIMIT = 1 << 40
+_WRITTEN = 64
+"""What a type counts for that is written again, in items."""
+
 _UNITS = {"s": 0, "ms": 1, "us": 2, "ns": 3}
 
 
@@ -90,11 +94,19 @@ def kind_of(value: Any, depth: int = 0) -> Kind:
             raise NotReadError(f"a type of Arrow is made by {name} with other arguments") from None
     if name in ("list_", "large_list") and len(value.args) == 1:
         wide = name == "large_list"
-        return Kind(21 if wide else 12, "list", 64 if wide else 32, children=(_field(value.args[0], depth),))
+        return _nested(
+            Kind(21 if wide else 12, "list", 64 if wide else 32, children=(_field(value.args[0], depth),))
+        )
     if name == "struct" and len(value.args) == 1:
         fields = sequence(value.args[0], "the fields of Arrow")
-        return Kind(13, "struct", children=tuple(_field(each, depth) for each in fields))
+        return _nested(Kind(13, "struct", children=tuple(_field(each, depth) for each in fields)))
     raise NotReadError(f"a type of Arrow made by {name or 'something else'} is not read from pickles")
+
+
+def _nested(kind: Kind) -> Kind:
+    if kind.count > _TYPES:
+        raise NotReadError(f"a type of Arrow consists of more than {_TYPES:,}")
+    return kind
 
 
 def _field(value: Any, depth: int) -> tuple[str, Kind, bool]:
@@ -106,7 +118,7 @@ def _field(value: Any, depth: int) -> tuple[str, Kind, bool]:
     return name, kind_of(kind, depth + 1), nullable
 
 
-def _column(state: Any, kind: Kind, depth: int = 0) -> Column:
+def _column(state: Any, kind: Kind, repeats: Repeats, depth: int = 0) -> Column:
     """What `_restore_array` is given: type, length, missing ones, offset, buffers, children, dictionary."""
     parts = sequence(state, "an array of Arrow")
     if len(parts) < 7 or depth > _DEPTH:
@@ -120,12 +132,14 @@ def _column(state: Any, kind: Kind, depth: int = 0) -> Column:
     if len(found) != len(kind.children):
         raise NotReadError(f"an array of Arrow has {len(found)} children, and needs {len(kind.children)}")
     within = [
-        _column(each, inner, depth + 1) for each, (_, inner, _) in zip(found, kind.children, strict=True)
+        _column(each, inner, repeats, depth + 1)
+        for each, (_, inner, _) in zip(found, kind.children, strict=True)
     ]
-    return Column(kind, length, offset, [*map(_octets, sequence(buffers, "the buffers of an array"))], within)
+    held = [_octets(buffer, repeats) for buffer in sequence(buffers, "the buffers of an array")]
+    return Column(kind, length, offset, held, within)
 
 
-def _octets(value: Any) -> memoryview | None:
+def _octets(value: Any, repeats: Repeats) -> memoryview | None:
     if value is None:
         return None
     data: Any = value.args[0] if _is_buffer(value) else None
@@ -133,6 +147,7 @@ def _octets(value: Any) -> memoryview | None:
         data = data.encode("latin-1")
     if type(data) not in (bytes, bytearray):
         raise NotReadError("a buffer of Arrow does not consist of bytes")
+    repeats.charge(value, len(data))
     return memoryview(data)
 
 
@@ -154,7 +169,9 @@ class TypePickled(Pickled):
     shared = False
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return _stored(stream_of(kind_of(obj), []), encoder)
+        kind = kind_of(obj)
+        encoder.shared(Repeats).charge(obj, _WRITTEN * kind.count)
+        return _stored(stream_of(kind, []), encoder)
 
 
 class ArrayPickled(Pickled):
@@ -169,7 +186,10 @@ class ArrayPickled(Pickled):
         kinds = [kind_of(state[0]) for state in states] + ([] if named is None else [kind_of(named)])
         if not kinds or any(kind != kinds[0] for kind in kinds):
             raise NotReadError("the chunks of an array of Arrow differ in their types")
-        stream = stream_of(kinds[0], [_column(state, kinds[0]) for state in states])
+        repeats = encoder.shared(Repeats)
+        for state in states:
+            repeats.charge(state[0], _WRITTEN * kinds[0].count)
+        stream = stream_of(kinds[0], [_column(state, kinds[0], repeats) for state in states])
         return ["chunked" if chunked else "array", _stored(stream, encoder)]
 
 

@@ -31,6 +31,11 @@ class Kind:
     zone: str | None = None
     children: tuple[tuple[str, Kind, bool], ...] = ()
 
+    @property
+    def count(self) -> int:
+        """How many types there are in it, with itself."""
+        return 1 + sum(kind.count for _, kind, _ in self.children)
+
 
 @dataclass(frozen=True)
 class Column:
