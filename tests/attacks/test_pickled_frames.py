@@ -161,7 +161,7 @@ FORGED: dict[str, Callable[[Inert], None]] = {
     "one axis": _manager(lambda call: _set(call, args=(call.args[0], call.args[1][:1]))),
     "three axes": _manager(lambda call: _set(call, args=(call.args[0], call.args[1] * 2))),
     "no axes": _manager(lambda call: _set(call, args=(call.args[0], None))),
-    "blocks that are none": _manager(lambda call: _set(call, args=((1, 2), call.args[1]))),
+    "numbers as blocks": _manager(lambda call: _set(call, args=((1, 2), call.args[1]))),
     "a frame as its own manager": lambda root: _set(root, state=Pairs([("_mgr", root)])),
     "no manager": lambda root: _set(root, state=Pairs([("_typ", "dataframe")])),
     "no state": lambda root: _set(root, state=None, has_state=False),
@@ -196,7 +196,7 @@ def test_what_pandas_does_not_write_is_refused(name: str) -> None:
 OLD: dict[str, Callable[[Pairs, Pairs], None]] = {
     "nothing": lambda state, kept: state.items.clear(),
     "no blocks": lambda state, kept: kept.items.append(("blocks", None)),
-    "blocks that are none": lambda state, kept: kept.items.append(("blocks", [1])),
+    "numbers as blocks": lambda state, kept: kept.items.append(("blocks", [1])),
     "a block without values": lambda state, kept: kept.items.append(
         ("blocks", [Pairs([("mgr_locs", _slice(0, 1, 1))])])
     ),

@@ -25,7 +25,7 @@ from formats.pickles import make_frames  # noqa: E402
 HERE = Path(__file__).parent / "pickles"
 VERSIONS = (
     "0.20.3", "0.24.2", "0.25.3", "1.0.5", "1.1.5", "1.3.5", "1.5.3", "2.0.3", "2.1.4", "2.2.3", "2.3.3",
-    "3.0.0",
+    "3.0.0", "3.1.1",
 )  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -94,7 +94,7 @@ def test_a_pickle_is_read_as_what_a_save_would_write(name: str, protocol: int, t
         pytest.skip("pandas itself cannot pickle it this way")
     saver.dump(value, same)
     hashes = [[part.hash for part in saver.describe(each).parts] for each in (path, same)]
-    assert hashes[0] == hashes[1] or name == "frame_without_rows"  # where Arrow writes what lies beside
+    assert hashes[0] == hashes[1] or name == "frame_without_rows"  # of which Arrow writes more than its rows
     assert _told(saver.load(path)) == _told(value)
 
 

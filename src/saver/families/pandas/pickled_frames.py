@@ -81,7 +81,7 @@ class MultiIndexPickled(Pickled):
 
 
 class PartPickled(Pickled):
-    """What lies only in frames, series and sparse arrays."""
+    """The parts of frames, series and sparse arrays: they have no form outside of those."""
 
     name = "pandas.DataFrame"
 

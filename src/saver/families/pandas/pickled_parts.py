@@ -40,7 +40,7 @@ def bare(value: Any) -> str:
 
 
 def class_of(value: Any) -> str:
-    """The bare name of the class of which a call makes an instance, "" if it is none of pandas."""
+    """The bare name of the class of which a call makes an instance, "" if it is not one of pandas."""
     if type(value) is not Call:
         return ""
     name = bare(value.function)

@@ -18,7 +18,7 @@ PLAIN_ARRAYS = frozenset(f"{module}:FrozenNDArray" for module in MODULES)
 """Classes of arrays that are read as those of NumPy: the codes of a MultiIndex before 1.0."""
 
 _UNPICKLERS = tuple(f"{UNPICKLE}{name}" for name in ("NDArrayBacked", "IntervalMixin", "PeriodMixin"))
-_INDEX_MAKERS = ("_new_Index", "_new_DatetimeIndex", "_new_IntervalIndex", "_new_PeriodIndex")
+_INDEX_MAKERS = tuple(f"_new_{kind}Index" for kind in ("", "Datetime", "Interval", "Period", "Timedelta"))
 
 
 def claims(call: Call) -> Pickled | None:

@@ -40,7 +40,7 @@ class Flat:
         return len(self.data)
 
     def vector(self, places: Sequence[int]) -> int:
-        """A vector of what lies at these places."""
+        """A vector of the tables or strings at these places."""
         self._pad(4 * len(places), 4)
         for place in reversed(places):
             self._refer(place)
@@ -56,7 +56,8 @@ class Flat:
         return len(self.data)
 
     def table(self, fields: Iterable[tuple[int, str, int | None, int]]) -> int:
-        """A table: for each field its number, its form ("" for what lies elsewhere), its value, its default.
+        """A table: for each field its number, its form, its value and its default. The form of a table, string
+        or vector is "", and its value is its place.
 
         Fields are written in this order, and left out if they have their default or no value.
         """

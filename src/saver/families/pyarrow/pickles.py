@@ -203,7 +203,7 @@ def _state(chunk: Any) -> tuple[Any, ...]:
 
 
 class PartPickled(Pickled):
-    """What lies only in arrays and types."""
+    """The parts of arrays and types: they have no form outside of those."""
 
     name = "pyarrow.array"
 
