@@ -56,7 +56,7 @@ class Flat:
         return len(self.data)
 
     def table(self, fields: Iterable[tuple[int, str, int | None, int]]) -> int:
-        """A table: for each field its number, its form, its value and its default. The form of a table, string
+        """A table: for each field its number, its form, its value and its default. The form of a table, text
         or vector is "", and its value is its place.
 
         Fields are written in this order, and left out if they have their default or no value.
