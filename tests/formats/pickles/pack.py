@@ -1,5 +1,5 @@
 """Makes one archive of what `make.py` or `make_frames.py` wrote for each version: `python pack.py FOLDER
-estimators`, or `frames`.
+estimators`, `frames` or `boosters`.
 
 Files of one name lie next to each other, since they are much alike.
 """
