@@ -28,7 +28,10 @@ class BoosterPickled(Pickled):
         own = attributes_of(obj)
         raw = own.pop("handle", None)
         if type(raw) not in (bytes, bytearray) or own:
-            raise NotReadError("a booster has no bytes, or attributes of its own")
+            raise NotReadError(
+                "a booster has no bytes, or other attributes than in XGBoost 2.1 and later; save it there with "
+                "save_model, and load that file with this XGBoost"
+            )
         try:
             document = ubj.read(raw)
             model, found = learner.read_from(document["Model"]), settings.read_from(document["Config"])
