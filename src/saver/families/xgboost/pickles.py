@@ -29,8 +29,8 @@ class BoosterPickled(Pickled):
         raw = own.pop("handle", None)
         if type(raw) not in (bytes, bytearray) or own:
             raise NotReadError(
-                "a booster has no bytes, or other attributes than in XGBoost 2.1 and later; save it there with "
-                "save_model, and load that file with this XGBoost"
+                "a booster has no bytes, or other attributes than in XGBoost 2.1 and later; save it there "
+                "with save_model, and load that file with this XGBoost"
             )
         try:
             document = ubj.read(raw)
