@@ -73,7 +73,7 @@ CONTRACTS = {
     "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "registry", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
-    "saver.pickled": ("codec", "tensors", "tree"),
+    "saver.pickled": ("codec", "errors", "tensors", "tree"),
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
         "restoring", "device",

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 from saver.codec import Codec, Decoder
+from saver.errors import LimitExceededError
 from saver.tensors import Bytes
 from saver.tree import Node
 
@@ -98,6 +99,25 @@ class Pickled(Codec):
 
 class NotReadError(ValueError):
     """Why a pickled form cannot be read, or written."""
+
+
+class Repeats:
+    """What is written anew each time that it occurs. It is bounded, since a pickle takes a few bytes to refer
+    to a value again: a walk has one, `encoder.shared(Repeats)`."""
+
+    def __init__(self) -> None:
+        self._seen = set[int]()
+        self._room = 1 << 20
+
+    def charge(self, value: Any, size: int) -> None:
+        """Count the items of a value that was there before. If they are too many for what occurred once,
+        raises LimitExceededError, which ends the walk."""
+        self._room += -size if id(value) in self._seen else 4 * size
+        self._seen.add(id(value))
+        if self._room < 0:
+            raise LimitExceededError(
+                "long values occur so often that together they exceed what its size warrants"
+            )
 
 
 class Making(Protocol):

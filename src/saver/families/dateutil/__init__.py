@@ -9,4 +9,5 @@ FAMILY = Family(
     packages=("dateutil",),
     distribution="python-dateutil",
     codecs="saver.families.dateutil.codecs",
+    pickles="saver.families.dateutil.pickles",
 )

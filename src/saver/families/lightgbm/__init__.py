@@ -10,6 +10,7 @@ FAMILY = Family(
     extra="lightgbm",
     classes="saver.families.lightgbm:classes.json",
     codecs="saver.families.lightgbm.codecs",
+    pickles="saver.families.lightgbm.pickles",
     change=Change("warning", "note", "ok", "another version may read parameters of training differently"),
     instead={
         "lightgbm.basic.Dataset": "it is data, not a model: save the arrays or frames that it was made of, "

@@ -22,9 +22,6 @@ from saver.families.python.whole import WholeRestorer
 from saver.restoring import Restorer
 from saver.tree import Node, Value
 
-_PLAIN = ("version", "sizes", "objective", "averaged")
-_TEXTS = ("names", "infos", "monotone", "parameters")
-
 _KEPT = {
     "params": dict,
     "best_iteration": int,
@@ -34,18 +31,6 @@ _KEPT = {
     "valid_names": list,
 }
 """What a booster keeps in Python, and of what class it is; the categories may be None."""
-
-_ATTRIBUTES = {"train_data_name": "_train_data_name", "valid_names": "name_valid_sets"}
-
-_OF_TRAINING = (
-    "_handle", "_network", "train_set", "valid_sets", "train_set_version",
-    *(f"_Booster__{name}" for name in (
-        "need_reload_eval_info", "set_objective_to_none", "num_dataset", "init_predictor", "num_class",
-        "inner_predict_buffer", "is_predicted_cur_iter", "num_inner_eval", "name_inner_eval",
-        "higher_better_inner_eval",
-    )),
-)  # fmt: skip
-"""What else is in a booster: its model, and its data and their evaluation while it is trained."""
 
 
 def split(booster: Any) -> Model:
@@ -93,10 +78,10 @@ class BoosterCodec(Codec):
     types = (lightgbm.Booster,)
 
     def unsaved(self, obj: Any) -> Iterable[str]:
-        return added(obj, *_KEPT, *_ATTRIBUTES.values(), *_OF_TRAINING)
+        return added(obj, *_KEPT, *text.ATTRIBUTES.values(), *text.OF_TRAINING)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        kept = {name: getattr(obj, _ATTRIBUTES.get(name, name), None) for name in _KEPT}
+        kept = {name: getattr(obj, text.ATTRIBUTES.get(name, name), None) for name in _KEPT}
         if type(kept["params"]) is dict:
             kept["params"] = parameters.without_places(kept["params"])
         kept["valid_names"] = kept["valid_names"] or []
@@ -105,27 +90,21 @@ class BoosterCodec(Codec):
             _check_kept(kept)
         except ValueError as error:
             encoder.refuse(str(error))
-        return {
-            **{name: getattr(model, name) for name in _PLAIN},
-            **{name: encoder.own(getattr(model, name), name) for name in _TEXTS},
-            "kept": {name: encoder(value, name) for name, value in kept.items() if name != "params"},
-            "params": encoder.own(kept["params"], "params"),
-            "arrays": {name: encoder.tensor(array, name) for name, array in model.arrays.items()},
-        }
+        return text.state_of(model, kept, encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state: Any = node.state
         arrays = {name: np.array(decoder.array(ref)) for name, ref in state["arrays"].items()}
-        texts = {name: decoder.own(state[name]) for name in _TEXTS}
+        texts = {name: decoder.own(state[name]) for name in text.TEXTS}
         kept = {name: decoder(value) for name, value in state["kept"].items()}
         kept["params"] = decoder.own(state["params"])
-        model = Model(**{name: state[name] for name in _PLAIN}, **texts, arrays=arrays)
+        model = Model(**{name: state[name] for name in text.PLAIN}, **texts, arrays=arrays)
         text.check(model)
         _check_kept(kept)
         decoder.budget.charge(steps=sum(array.size for array in arrays.values()) // 4)
         booster = joined(model)
         for name, value in kept.items():
-            setattr(booster, _ATTRIBUTES.get(name, name), value)
+            setattr(booster, text.ATTRIBUTES.get(name, name), value)
         return booster
 
 

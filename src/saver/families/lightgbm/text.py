@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate, pairwise
+from typing import Any
 
 import msgspec
 
+from saver.codec import Encoder
 from saver.families.lightgbm import parameters, trees
 from saver.families.lightgbm.trees import Arrays
+from saver.tree import Value
 
 _WHOLE = ("num_class", "num_tree_per_iteration", "label_index", "max_feature_idx")
 
@@ -27,6 +30,23 @@ _OBJECTIVE = re.compile(
     rf"|multiclassova num_class:(?P<each>[0-9]{{1,9}}) sigmoid:{_NUMBER}"
     r"|cross_entropy|cross_entropy_lambda|lambdarank|rank_xendcg|custom"
 )
+
+
+PLAIN = ("version", "sizes", "objective", "averaged")
+TEXTS = ("names", "infos", "monotone", "parameters")
+"""The fields of a model that a booster's state holds as they are, and as values of their own."""
+
+ATTRIBUTES = {"train_data_name": "_train_data_name", "valid_names": "name_valid_sets"}
+
+OF_TRAINING = (
+    "_handle", "_network", "train_set", "valid_sets", "train_set_version",
+    *(f"_Booster__{name}" for name in (
+        "need_reload_eval_info", "set_objective_to_none", "num_dataset", "init_predictor", "num_class",
+        "inner_predict_buffer", "is_predicted_cur_iter", "num_inner_eval", "name_inner_eval",
+        "higher_better_inner_eval",
+    )),
+)  # fmt: skip
+"""What else is in a booster: its model, and its data and their evaluation while it is trained."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -62,6 +82,8 @@ def read(text: str) -> Model:
         raise ValueError("the text of the model has another form than LightGBM writes")
     head_of = dict(line.partition("=")[::2] for line in lines.split("\n") if line)
     sizes = list(map(int, head_of["tree_sizes"].split()))
+    if min(sizes, default=0) < 0:
+        raise ValueError("a tree has fewer than no bytes")
     ends = accumulate(sizes, initial=0)
     monotone = head_of.get("monotone_constraints", "")
     return Model(
@@ -106,6 +128,17 @@ def write(model: Model) -> str:
     return "\n".join(
         (*lines, "", b"".join(texts).decode() + after[0], *after[1:], "", "end of parameters", "")
     )
+
+
+def state_of(model: Model, kept: dict[str, Any], encoder: Encoder) -> Value:
+    """The state of the codec of boosters, from a model and what a booster keeps in Python."""
+    return {
+        **{name: getattr(model, name) for name in PLAIN},
+        **{name: encoder.own(getattr(model, name), name) for name in TEXTS},
+        "kept": {name: encoder(value, name) for name, value in kept.items() if name != "params"},
+        "params": encoder.own(kept["params"], "params"),
+        "arrays": {name: encoder.tensor(array, name) for name, array in model.arrays.items()},
+    }
 
 
 def check(model: Model) -> None:

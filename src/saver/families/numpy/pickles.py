@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saver import registry
 from saver.codec import Encoder
 from saver.families.numpy.arrays import ArrayCodec
 from saver.families.numpy.codecs import ScalarCodec
@@ -235,6 +236,8 @@ def claims(call: Call) -> Pickled | None:
         return None
     if (kind.module, kind.name) in (("numpy", "ndarray"), ("numpy", "memmap")):
         return _ARRAY
-    if kind.name in ("matrix", "recarray") and kind.module.partition(".")[0] == "numpy":
+    root = kind.module.partition(".")[0]
+    if kind.name in ("matrix", "recarray") and root == "numpy":
         return _SUBCLASS
-    return None
+    other = registry.family(root).module("pickles") if registry.is_own(root) else None
+    return _ARRAY if f"{kind.module}:{kind.name}" in getattr(other, "PLAIN_ARRAYS", ()) else None

@@ -10,6 +10,7 @@ FAMILY = Family(
     extra="pandas",
     codecs="saver.families.pandas.codecs",
     references="saver.families.pandas.references",
+    pickles="saver.families.pandas.pickles",
     fingerprints="saver.families.pandas.fingerprints",
     frames="saver.families.pandas.frames",
     change=Change(

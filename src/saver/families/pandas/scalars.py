@@ -114,7 +114,7 @@ class OffsetCodec(PandasCodec):
     types = tuple(_OFFSETS.values())
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        settings = {key: value for key, value in obj.kwds.items() if key != "calendar"}
+        settings = {key: value for key, value in sorted(obj.kwds.items()) if key != "calendar"}
         cls = type(obj)
         if cls(obj.n, normalize=obj.normalize, **settings) != obj:
             encoder.refuse(f"the offset {obj!r} with a calendar of its own has no data form; use holidays=")

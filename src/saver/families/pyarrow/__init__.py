@@ -10,4 +10,5 @@ FAMILY = Family(
     extra="pandas",
     codecs="saver.families.pyarrow.codecs",
     fingerprints="saver.families.pyarrow.fingerprints",
+    pickles="saver.families.pyarrow.pickles",
 )

@@ -191,6 +191,8 @@ STDLIB: dict[str, Pickled] = {
     "builtins:range": MadePickled("range", _three),
     "builtins:xrange": MadePickled("range", _three),
     "builtins:slice": MadePickled("slice", _three),
+    "zoneinfo:ZoneInfo": MadePickled("stdlib.ZoneInfo", TIMES["zoneinfo"]),
+    "zoneinfo:ZoneInfo._unpickle": MadePickled("stdlib.ZoneInfo", TIMES["zoneinfo"]),
     "decimal:Decimal": MadePickled("stdlib.Decimal", TIMES["decimal"]),
     "fractions:Fraction": MadePickled("stdlib.Fraction", TIMES["fraction"]),
     "uuid:UUID": UuidPickled(),

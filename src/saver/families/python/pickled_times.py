@@ -49,6 +49,12 @@ def _timezone(encoder: Encoder, *args: Any) -> Value:
     return [encoder(arg) for arg in args]
 
 
+def _zoneinfo(encoder: Encoder, key: Any, cached: Any = True) -> Value:
+    if type(key) is not str:
+        raise NotReadError("a time zone has no name")
+    return key
+
+
 def _decimal(encoder: Encoder, text: Any) -> Value:
     if type(text) is not str or len(text) > 4000:
         raise NotReadError("a decimal is not a text")
@@ -70,6 +76,6 @@ _RATIO = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?")
 
 TIMES: dict[str, Callable[..., Value]] = {
     "date": _date, "datetime": _datetime, "time": _time, "timedelta": _timedelta, "timezone": _timezone,
-    "decimal": _decimal, "fraction": _fraction,
+    "zoneinfo": _zoneinfo, "decimal": _decimal, "fraction": _fraction,
 }  # fmt: skip
 """By the name of the class: the state of its codec, from the arguments of the call."""

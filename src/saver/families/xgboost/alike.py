@@ -19,6 +19,9 @@ BYTES = np.dtype(np.uint8)
 """The type of a number that is not in an array: XGBoost writes it in as few bytes as it needs, as its type
 says, which is among the constants."""
 
+_TRIED = 1 << 24
+"""How many forms are compared at most, which of the thousands of trees of a booster are few."""
+
 Value = Callable[[bytes, int], tuple[Any, int]]
 """The value that begins at a place, and where it ends."""
 
@@ -60,9 +63,13 @@ def read(data: bytes, at: int, count: int, form_at: Callable[[bytes, int], Form]
     forms: dict[bytes, list[Form]] = {}
     known: dict[bytes, Any] = {}
     rows, last = [], []
-    first, width = None, 0
+    first, width, tried = None, 0, 0
     for _ in range(count):
-        form = _fitting(forms.get(data[at : at + width], ()), data, at)
+        likely = forms.get(data[at : at + width], ())
+        form = _fitting(likely, data, at)
+        tried += len(likely)
+        if tried > _TRIED:
+            raise ValueError("XGBoost's bytes have objects of too many forms")
         if form is None:
             form = form_at(data, at)
             first, width = first or form, width or len(form.constants[0])

@@ -21,9 +21,6 @@ from saver.families.xgboost.learner import Model
 from saver.restoring import Restorer
 from saver.tree import Node, Value
 
-_PLAIN = ("version", "booster", "sizes", "objective", "rounds", "parallel")
-_TEXTS = ("attributes", "names", "types", "encoders")
-
 
 def split(booster: Any) -> tuple[Model, dict[str, Any]]:
     """A booster's model and the settings of its training. Raises ValueError if it has none yet."""
@@ -71,18 +68,13 @@ class BoosterCodec(Codec):
             model, found = split(obj)
         except ValueError as error:
             encoder.refuse(str(error))
-        return {
-            **{name: getattr(model, name) for name in _PLAIN},
-            **{name: encoder.own(getattr(model, name), name) for name in _TEXTS},
-            "settings": found,
-            "arrays": {name: encoder.tensor(array, name) for name, array in model.arrays.items()},
-        }
+        return learner.state_of(model, found, encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state: Any = node.state
         arrays = {name: _array(decoder, ref) for name, ref in state["arrays"].items()}
-        texts = {name: decoder.own(state[name]) for name in _TEXTS}
-        plain = {name: state[name] for name in _PLAIN}
+        texts = {name: decoder.own(state[name]) for name in learner.TEXTS}
+        plain = {name: state[name] for name in learner.PLAIN}
         expected = {
             "attributes": dict,
             "names": list,

@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from saver.codec import Encoder
 from saver.families.xgboost import categories, trees, ubj
 from saver.families.xgboost.trees import Arrays
 from saver.families.xgboost.words import OBJECTIVES, check_named, numbers, whole
+from saver.tree import Value
 
 _SIZES = frozenset(("base_score", "boost_from_average", "num_class", "num_feature", "num_target"))
 
@@ -31,6 +33,10 @@ _DTYPES: dict[str, type[Any]] = {**trees.FIELDS, **_MORE}
 _FOREST = frozenset((*trees.FIELDS, "iteration_indptr"))
 _ARRAYS = {"gbtree": _FOREST, "dart": _FOREST | {"weight_drop"}, "gblinear": frozenset(("weights",))}
 """The arrays of each kind of booster."""
+
+PLAIN = ("version", "booster", "sizes", "objective", "rounds", "parallel")
+TEXTS = ("attributes", "names", "types", "encoders")
+"""The fields of a model that a booster's state holds as they are, and as values of their own."""
 
 _FEATURE_TYPES = frozenset(("float", "int", "i", "q", "c", "categorical", "indicator"))
 
@@ -58,7 +64,11 @@ class Model(msgspec.Struct, frozen=True):
 
 def read(raw: bytes | bytearray) -> Model:
     """The model in XGBoost's bytes. Raises ValueError for what it never writes."""
-    document = ubj.read(raw)
+    return read_from(ubj.read(raw))
+
+
+def read_from(document: Any) -> Model:
+    """The same in what those bytes hold."""
     learner = document["learner"]
     booster = learner["gradient_booster"]
     objective = dict(learner["objective"])
@@ -151,6 +161,16 @@ def check(model: Model, charge: Callable[[int], object] = lambda count: None) ->
     charge(trees.check(arrays, features, groups))
     _check_rounds(model)
     categories.check(model.encoders, features)
+
+
+def state_of(model: Model, found: dict[str, Any], encoder: Encoder) -> Value:
+    """The state of the codec of boosters, from a model and the settings of its training."""
+    return {
+        **{name: getattr(model, name) for name in PLAIN},
+        **{name: encoder.own(getattr(model, name), name) for name in TEXTS},
+        "settings": found,
+        "arrays": {name: encoder.tensor(array, name) for name, array in model.arrays.items()},
+    }
 
 
 def has_vectors(model: Model) -> bool | None:

@@ -19,7 +19,12 @@ _SECTIONS = frozenset(("generic_param", "gradient_booster", "learner_train_param
 
 def read(text: str) -> dict[str, Any]:
     """The settings in what `save_config()` returns."""
-    found: dict[str, Any] = _without_model(json.loads(text)["learner"])
+    return read_from(json.loads(text))
+
+
+def read_from(document: Any) -> dict[str, Any]:
+    """The same in what that text, or XGBoost's bytes of it, holds."""
+    found: dict[str, Any] = _without_model(document["learner"])
     return found
 
 

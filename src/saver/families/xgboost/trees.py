@@ -56,6 +56,8 @@ _DEEPEST = 4096
 
 def read(found: Table, groups: list[int]) -> Arrays:
     """The arrays of the trees that XGBoost wrote. Raises ValueError for what it never writes."""
+    if len(groups) != len(found.last):
+        raise ValueError("there are not as many groups as trees")
     table = np.zeros((len(groups), _COLUMNS), np.int64)
     for column, name in enumerate(_PARAMETERS):
         table[:, column] = [int(tree[name]) for tree in found.last]

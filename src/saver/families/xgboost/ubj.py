@@ -1,7 +1,8 @@
 """XGBoost's binary form of its JSON (UBJSON), as far as XGBoost writes it: both ways.
 
-What is read has just been written by XGBoost, and what is written is made from arrays that were checked; the
-UBJSON of a file is never read. Lists of numbers are arrays of NumPy, which is what this form is for.
+What is read was written by XGBoost, just now or before it was pickled, and is checked afterwards; what is
+written is made from arrays that were checked, so the bytes of a file never reach XGBoost. Lists of numbers
+are arrays of NumPy, which is what this form is for.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from saver.format import Beside, Reads
 from saver.formats.pickle import archive, tar
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
-from saver.formats.pickle.contents import content_of, holds_pickle
+from saver.formats.pickle.contents import Content, content_of, holds_pickle, is_pickle
 from saver.formats.pickle.joblib import Arrays
 from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
@@ -27,7 +27,7 @@ from saver.storage import Blob
 
 
 class Pickle(Reads):
-    """Pickles, plain or in the files of joblib and PyTorch."""
+    """Pickles, plain, compressed, or in the files of joblib and PyTorch."""
 
     name = "pickle"
     title = "a pickle"
@@ -38,7 +38,8 @@ class Pickle(Reads):
         if blob.read(0, 4) != archive.MAGIC:
             return holds_pickle(blob) or tar.is_archive(blob)
         try:
-            return Archive(blob).has("data.pkl")
+            files = Archive(blob)
+            return files.has("data.pkl") or (len(files.names) == 1 and is_pickle(files.beginning()))
         except SaverError:
             return b"data.pkl" in blob.read(0, 512)  # opening it says what is wrong
 
@@ -47,11 +48,12 @@ class Pickle(Reads):
 
         Raises IncompatibleError, which names all that the pickle would have run and that no family knows.
         """
-        if blob.read(0, 4) == archive.MAGIC:
-            return open_archive(blob, Archive(blob))
         if tar.is_archive(blob):
             return tar.open_tar(blob)
-        content = content_of(blob)
+        files = Archive(blob) if blob.read(0, 4) == archive.MAGIC else None
+        if files is not None and (files.has("data.pkl") or len(files.names) != 1):
+            return open_archive(blob, files)
+        content = content_of(blob) if files is None else Content(files.sole(), None, "zip-compressed")
         what = f"a pickle, {content.how}," if content.how else "a pickle"
         arrays = Arrays(blob.name, beside)
         arrays.machine = machine = Machine(content.data, built=arrays)

@@ -33,6 +33,7 @@ _ENCRYPTED, _UTF8, _DESCRIPTOR = 1, 0x800, 8
 _KNOWN_FLAGS = _UTF8 | _DESCRIPTOR | 0x6  # how hard the compressor tried
 _ENTRIES = 1 << 20
 _STEP = 4 << 20
+_SOME = 4096
 
 
 class Archive:
@@ -132,6 +133,23 @@ class Archive:
         entry = self._entry(name)
         self._charge(entry)
         return self.checked(name).tobytes()
+
+    def sole(self) -> memoryview:
+        """The bytes of the only entry, compared with their sum."""
+        (name,) = self.names
+        return memoryview(self.read(name))
+
+    def beginning(self) -> bytes:
+        """A few bytes of the first entry, not compared with anything."""
+        entry = self._entry(self.names[0])
+        start = self._start(entry)
+        data = self._blob.read(start, start + min(entry.compress_size, _SOME))
+        if entry.compress_type == _STORED:
+            return data
+        try:
+            return zlib.decompressobj(-15).decompress(data, _SOME)
+        except zlib.error:
+            return b""
 
     def inner(self, name: str) -> Archive:
         """An archive that is an entry of this one."""

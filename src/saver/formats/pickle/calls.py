@@ -24,6 +24,34 @@ OLD_MODULES = {
 """Modules of Python 2, and those that `os` takes its functions from."""
 
 
+READ = "read"
+"""The mark of a call that was read already: nothing is to be made of it."""
+
+_METHODS = frozenset(((Global("zoneinfo", "ZoneInfo"), "_unpickle"),))
+"""Methods of classes that pickles name by `getattr`."""
+
+
+def method_of(function: Global, args: tuple[Any, ...]) -> Global | None:
+    """The method that a call of `getattr` names, if it is one of the few that libraries name so."""
+    if (function.module, function.name) != ("builtins", "getattr") or len(args) != 2:
+        return None
+    owner, name = args
+    if type(owner) is not Global or type(name) is not str or (owner, name) not in _METHODS:
+        return None
+    return Global(owner.module, f"{owner.name}.{name}")
+
+
+def applied(function: Any, args: Any) -> tuple[Any, Any, Any]:
+    """The function, the arguments and the named arguments of a call of `functools.partial(…)`, as pickles
+    write named arguments before protocol 4; other functions as they are."""
+    if type(function) is not Call or function.function != Global("functools", "partial"):
+        return function, args, None
+    held = function.state if function.has_state else (*function.args[:1], function.args[1:], None, None)
+    if type(held) is not tuple or len(held) != 4 or type(held[1]) is not tuple or type(args) is not tuple:
+        raise Malformed("it calls a partial without its parts")
+    return held[0], held[1] + args, held[2]
+
+
 def kind_of(value: Any) -> str:
     """What messages call a value."""
     if type(value) is Call:

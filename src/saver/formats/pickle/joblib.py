@@ -12,7 +12,7 @@ import numpy as np
 from saver import registry
 from saver.errors import IncompatibleError
 from saver.format import Beside
-from saver.formats.pickle.calls import Malformed
+from saver.formats.pickle.calls import READ, Malformed
 from saver.formats.pickle.contents import ZFILE, content_of, unpacked
 from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import run
@@ -20,8 +20,6 @@ from saver.pickled import Call, Global, NotReadError, fields_of, sequence
 from saver.storage import Blob
 
 WITHIN, BESIDE, PACKED = "NumpyArrayWrapper", "NDArrayWrapper", "ZNDArrayWrapper"
-READ = "read"
-"""The mark of a wrapper whose array was read."""
 
 
 class Arrays:

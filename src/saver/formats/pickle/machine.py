@@ -10,7 +10,16 @@ import codecs
 from collections.abc import Callable
 from typing import Any
 
-from saver.formats.pickle.calls import OLD_MODULES, Malformed, kind_of, length, plain
+from saver.formats.pickle.calls import (
+    OLD_MODULES,
+    READ,
+    Malformed,
+    applied,
+    kind_of,
+    length,
+    method_of,
+    plain,
+)
 from saver.pickled import Call, Elements, Global, Pairs
 
 HIGHEST = 5
@@ -186,6 +195,8 @@ class Machine:
         self.name(module, name)
 
     def call(self, function: Any, args: Any, made: bool = False, kwargs: Any = None) -> None:
+        if type(function) is Call:
+            function, args, kwargs = applied(function, args)
         if type(function) is not Global:
             raise Malformed(f"it calls {kind_of(function)}, which is not a class or function that it names")
         if type(args) is not tuple:
@@ -193,15 +204,18 @@ class Machine:
         found = plain(function, args)
         self.stack.append(self._called(function, args, made, kwargs) if found is None else found)
 
-    def _called(self, function: Global, args: tuple[Any, ...], made: bool, kwargs: Any) -> Call:
+    def _called(self, function: Global, args: tuple[Any, ...], made: bool, kwargs: Any) -> Call | Global:
         call = Call(function, args, kwargs, made)
+        method = method_of(function, args)
+        if method is not None:
+            call.marks.add(READ)
         if function.module == "copyreg" and args and type(args[0]) is Global:
             if function.name == "__newobj__":
                 call = Call(args[0], args[1:], None, True)
             elif function.name == "_reconstructor" and len(args) == 3:
                 call = Call(args[0], () if args[2] is None else args[2:], None, True)
         self.calls.append(call)
-        return call
+        return method or call
 
     def reduce(self) -> None:
         args = self.stack.pop()

@@ -12,7 +12,8 @@ from saver.formats.pickle.readers import reader_of, value_of
 from saver.pickled import LITERALS, Call, NotReadError
 from saver.tree import Node
 
-_PLAIN = LITERALS | {list, tuple, np.ndarray}
+_PLAIN = LITERALS | {list, tuple, dict, np.ndarray}
+"""Dicts are made by families: those of a pickle are `Pairs`."""
 
 
 class Walk(Encoder):

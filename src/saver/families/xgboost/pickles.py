@@ -1,0 +1,77 @@
+"""How XGBoost's boosters and estimators lie in pickles: a booster is XGBoost's own bytes, read here.
+
+They are those of XGBoost 2.1 and later, whose form Saver knows; older ones are refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from saver import registry
+from saver.codec import Codec, Encoder
+from saver.families.xgboost import learner, settings, ubj
+from saver.families.xgboost.words import numbers, whole
+from saver.pickled import NotReadError, Pickled, attributes_of
+from saver.tree import Value
+
+_OUTPUTS = 1 << 16
+_ERRORS = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, struct.error)
+
+
+class BoosterPickled(Pickled):
+    """Boosters: their model and the settings of its training, in one row of bytes."""
+
+    name = "xgboost.booster"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        own = attributes_of(obj)
+        raw = own.pop("handle", None)
+        if type(raw) not in (bytes, bytearray) or own:
+            raise NotReadError(
+                "a booster has no bytes, or other attributes than in XGBoost 2.1 and later; save it there "
+                "with save_model, and load that file with this XGBoost"
+            )
+        try:
+            document = ubj.read(raw)
+            model, found = learner.read_from(document["Model"]), settings.read_from(document["Config"])
+            _spread(model.sizes)
+            learner.check(model)
+            settings.check(found, model.booster, learner.has_vectors(model))
+        except _ERRORS as error:
+            raise NotReadError(
+                f"a booster has another form than XGBoost 2.1 and later ({type(error).__name__}: {error}); "
+                "save it there with save_model, and load that file with this XGBoost"
+            ) from None
+        return learner.state_of(model, found, encoder)
+
+
+def _spread(sizes: dict[str, str]) -> None:
+    """Give each output the one base score that all had before 3.1."""
+    outputs = max(whole(sizes["num_class"]), whole(sizes["num_target"]))
+    if outputs > 1 and len(numbers(sizes["base_score"])) == 1:
+        if outputs > _OUTPUTS:
+            raise ValueError(f"the model has {outputs:,} outputs")
+        sizes["base_score"] = f"[{','.join([sizes['base_score'].strip('[]')] * outputs)}]"
+
+
+class EstimatorPickled(Pickled):
+    """`XGBClassifier` and its kin, by their attributes."""
+
+    name = "xgboost.estimator"
+    early = True
+
+    def class_of(self, obj: Any) -> str:
+        return f"{obj.function.module}:{obj.function.name}"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(attributes_of(obj))
+
+
+READERS: dict[str, Codec] = {"xgboost.core:Booster": BoosterPickled()}
+_ESTIMATOR = EstimatorPickled()
+
+
+def reader(name: str) -> Pickled | None:
+    """What instances of the estimators become that the family lists."""
+    return _ESTIMATOR if registry.family("xgboost").admits(_ESTIMATOR.name, name) else None
