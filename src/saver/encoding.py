@@ -44,7 +44,7 @@ def encode(obj: Any) -> Encoded:
     if homeless:
         _warn_of_main(sorted(homeless))
     _warn_of_trust(asked)
-    return Encoded(parts, encoder.tensors, whole, encoder.seeds)
+    return Encoded(parts, encoder.tensors, whole, encoder.seeds, sharded=encoder.sharded)
 
 
 def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:

@@ -20,7 +20,7 @@ from saver.codec.names import Names
 from saver.codec.written import written
 from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
-from saver.tensors import TENSOR_DTYPE, TensorData
+from saver.tensors import TENSOR_DTYPE, ShardedData, TensorData
 from saver.tree import EXACT_INTEGER, MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value, encodable
 
 T = TypeVar("T")
@@ -29,12 +29,12 @@ T = TypeVar("T")
 class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
-    After the walk, `tensors` holds what belongs in the pack, `batches` the shared state of batch codecs,
+    After the walk, `tensors` and `sharded` belong in the pack, `batches` has the shared state of batch codecs,
     and `seeds` the random states that estimators were given, by path; not those that fitting drew from them.
     """
 
     def __init__(self) -> None:
-        self.tensors: dict[str, TensorData] = {}
+        self.tensors, self.sharded = dict[str, TensorData](), dict[str, ShardedData]()
         self.batches: dict[str, Value] = {}
         self.seeds: dict[str, int] = {}
         self._nodes: dict[int, Node] = {}
@@ -231,15 +231,16 @@ class Encoder:
         dtype = TENSOR_DTYPE[data.dtype.kind, data.dtype.itemsize]
         return self.raw_tensor(TensorData(dtype, data.shape, data), *steps)
 
-    def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
+    def raw_tensor(self, data: TensorData | ShardedData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
         path = ".".join(map(str, (*self._path, *steps) if steps else self._path))
         path = (path if path.isascii() else refusals.in_utf8(path))[:200]
         name = first = f"{self._part}/{path}" if path else self._part
-        while name in self.tensors:
+        while name in self.tensors or name in self.sharded:
             self._again_named[first] += 1
             name = f"{first}#{self._again_named[first] + 1}"
-        self.tensors[name] = data
+        found: dict[str, Any] = self.sharded if isinstance(data, ShardedData) else self.tensors
+        found[name] = data
         return Tensor(name)
 
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:

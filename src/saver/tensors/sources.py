@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,10 +54,15 @@ def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
     if len(info.shards) == 1:
         return TensorData(info.dtype, info.shape, source.read(name))
     shards = {
-        shard.box.offsets: TensorData(info.dtype, shard.shape, source.read(name, shard.box))
+        shard.box.offsets: TensorData(info.dtype, shard.shape, partial(_shard, source, name, shard.box))
         for shard in info.shards
     }
     return ShardedData(info.dtype, info.shape, shards)
+
+
+def _shard(source: TensorSource, name: str, box: Box) -> Iterator[Bytes]:
+    """A shard, read when it is written: only one at a time takes memory."""
+    yield source.read(name, box)
 
 
 class MemoryTensors:

@@ -1,0 +1,77 @@
+"""Distributed checkpoints of PyTorch (DCP): folders that `torch.distributed.checkpoint.save` writes.
+
+Each rank writes its boxes of the tensors into files of its own; `.metadata` says what lies where.
+"""
+
+from __future__ import annotations
+
+import os
+
+from blake3 import blake3
+
+from saver.disk import mapped
+from saver.errors import IncompatibleError, SaverError
+from saver.format import Beside, Reads
+from saver.formats._packing import opened_parts
+from saver.formats.dcp import metadata
+from saver.formats.dcp.metadata import MODULE
+from saver.formats.dcp.reading import Values, nested
+from saver.formats.pickle.contents import is_pickle
+from saver.formats.pickle.opening import encoded
+from saver.formats.pickle.readers import notes_of
+from saver.opened import Opened
+from saver.pickled import NotReadError
+from saver.storage import Blob
+
+_NAME = ".metadata"
+_FIRST = 256
+
+
+class DistributedCheckpoint(Reads):
+    """A folder of a distributed checkpoint."""
+
+    name = "dcp"
+    title = "a distributed checkpoint of PyTorch"
+
+    def recognizes(self, blob: Blob) -> bool:
+        """Whether it is the `.metadata` of such a folder: a pickle that begins with its class."""
+        first = blob.read(0, _FIRST)
+        return is_pickle(first) and MODULE.encode() in first
+
+    def first_of(self, path: str) -> str | None:
+        """The `.metadata` of a folder."""
+        found = os.path.join(path, _NAME)
+        try:
+            return found if os.path.isfile(found) and self.recognizes(mapped.open_file(found)) else None
+        except SaverError:
+            return None
+
+    def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
+        """The state dict, nested as it was saved; its keys are the parts. Each tensor is put together of its
+        boxes, which stay where they are."""
+        if beside is None:
+            raise IncompatibleError(
+                f"{blob.name}: its tensors are in other files; pass the path of the folder"
+            )
+        text = blob.read()
+        try:
+            found = metadata.read(memoryview(text), blob.name)
+            values = Values(found, beside, blob.name)
+            root = nested(values.read(), found.paths)
+        except NotReadError as error:
+            raise IncompatibleError(
+                f"{blob.name}: this is not what {self.title} says of itself: {error}; copy the folder from "
+                "its source again"
+            ) from None
+        walk, trees, whole = encoded(root, blob.name)
+        environment = {"imported from": self.title}
+        packages = notes_of(values.calls)
+        return opened_parts(
+            trees, walk.batches, walk.tensors, whole=whole, blob=blob, mapped=None,
+            size=len(text) + values.size, digest=blake3(text).hexdigest(),
+            environment=environment | ({"packages": packages} if packages else {}),
+            more=values.shards(walk.sharded),
+        )  # fmt: skip
+
+
+FORMAT = DistributedCheckpoint()
