@@ -124,6 +124,18 @@ def fsdp(rank: int, ranks: int) -> dict[str, Any]:
     return {"model": model, "optimizer": optimizer, "step": 2}
 
 
+def large(rank: int, ranks: int) -> dict[str, Any]:
+    """300 MB, a third of which is one tensor, which is cut along its columns."""
+    import torch
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    mesh = init_device_mesh("cpu", (ranks,))
+    some = torch.arange(4 << 20, dtype=torch.float32)
+    one = distribute_tensor(some.repeat(6).reshape(6 << 10, 4 << 10), mesh, [Shard(1)])
+    return {"large": one, **{f"w.{at}": distribute_tensor(some + at, mesh, [Shard(0)]) for at in range(12)}}
+
+
 def whole(value: Any) -> Any:
     """A state dict with whole tensors."""
     import torch
@@ -170,7 +182,7 @@ def _load(rank: int, ranks: int, folder: str, _: Any) -> None:
     torch.save(found, f"{folder}.{rank}.pt")
 
 
-KINDS = {"boxes": (_save, boxes), "fsdp": (_save, fsdp), "load": (_load, fsdp)}
+KINDS = {"boxes": (_save, boxes), "fsdp": (_save, fsdp), "large": (_save, large), "load": (_load, fsdp)}
 
 
 def _work(rank: int, ranks: int, folder: str, kind: str) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Encoder:
     """One walk from objects to trees. Call it with each part, in order; the parts may share objects.
 
-    After the walk, `tensors` and `sharded` belong in the pack, `batches` has the shared state of batch codecs,
+    After the walk, `tensors` and `sharded` belong in the pack, `batches` is the shared state of batch codecs,
     and `seeds` the random states that estimators were given, by path; not those that fitting drew from them.
     """
 

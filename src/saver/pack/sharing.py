@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from saver.tensors import Box, Bytes, TensorInfo
-
-ROWS = 8 << 20
-"""Bytes of a tensor of several shards that are put together at a time, where it is read piece by piece."""
+from saver.tensors import Bytes, TensorInfo
 
 
 def sharing(tensors: Mapping[str, TensorInfo]) -> frozenset[str]:
@@ -37,11 +34,3 @@ def in_one_run(pieces: list[Bytes], length: int) -> Bytes:
         memory[at : at + piece.size] = piece
         at += piece.size
     return memory
-
-
-def in_rows(info: TensorInfo) -> Iterator[Box]:
-    """A tensor that has elements as boxes of whole rows, in order: as many as take some `ROWS` bytes."""
-    first, *others = info.shape
-    step = max(1, ROWS * first // info.length)
-    for start in range(0, first, step):
-        yield Box((start, *[0] * len(others)), (min(step, first - start), *others))

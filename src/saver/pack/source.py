@@ -10,10 +10,11 @@ from weakref import ref
 import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
-from saver.pack.sharing import in_one_run, in_rows, sharing
+from saver.pack.sharing import in_one_run, sharing
 from saver.pack.verify import Range, damaged, length_of
 from saver.storage import Blob, Progress
 from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
+from saver.tensors.sources import box_of
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
@@ -107,8 +108,7 @@ class PackedTensors:
         info = self._tensors[name]
         shard = info.shards[0]
         if len(info.shards) > 1:
-            self.verify([name])
-            yield from (self.read(name, rows) for rows in in_rows(info))
+            yield from box_of(self, name, whole(info.shape))
             return
         if name in self._whole or not shard.blocks or len(shard.extents) > 1:
             yield self._read_whole(name)

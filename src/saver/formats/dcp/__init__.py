@@ -6,28 +6,32 @@ Each rank writes its boxes of the tensors into files of its own; `.metadata` say
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from blake3 import blake3
 
 from saver.disk import mapped
 from saver.errors import IncompatibleError, SaverError
-from saver.format import Beside, Reads
+from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._packing import opened_parts
+from saver.formats._writing import Streamed
 from saver.formats.dcp import metadata
 from saver.formats.dcp.metadata import MODULE
 from saver.formats.dcp.reading import Values, nested
+from saver.formats.dcp.writing import FILE, Checkpoint, Flattened
 from saver.formats.pickle.contents import is_pickle
 from saver.formats.pickle.opening import encoded
 from saver.formats.pickle.readers import notes_of
 from saver.opened import Opened
 from saver.pickled import NotReadError
-from saver.storage import Blob
+from saver.stack import anywhere
+from saver.storage import Blob, Bytes, Progress
 
 _NAME = ".metadata"
 _FIRST = 256
 
 
-class DistributedCheckpoint(Reads):
+class DistributedCheckpoint(Reads, Writes):
     """A folder of a distributed checkpoint."""
 
     name = "dcp"
@@ -72,6 +76,26 @@ class DistributedCheckpoint(Reads):
             environment=environment | ({"packages": packages} if packages else {}),
             more=values.shards(walk.sharded),
         )  # fmt: skip
+
+    def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
+        """Write dicts and lists as they are, a module or an optimizer as its state dict, and of other objects
+        the arrays by name. A tensor is written in the boxes that it is stored in."""
+        found: Flattened
+        made: Checkpoint
+        found, made = anywhere(_made, chosen)
+        if not found.apart.storages:
+            raise IncompatibleError(
+                f"{chosen.opened.where}: there are no arrays in it that {self.title} could hold; nothing was "
+                "written; write a Saver file instead, or choose other parts"
+            )
+        out.add(f"/{FILE}", Streamed(made.pieces, progress))
+        out.add(f"/{_NAME}", Bytes(made.metadata))
+        return found.losses
+
+
+def _made(chosen: Chosen) -> tuple[Flattened, Checkpoint]:
+    found = Flattened(chosen)
+    return found, Checkpoint(found)
 
 
 FORMAT = DistributedCheckpoint()

@@ -20,14 +20,14 @@ from saver.pickled import Call, Global, Inert, NotReadError, Pairs, attributes_o
 from saver.tensors import Box, check_boxes
 
 MODULE = "torch.distributed.checkpoint.metadata"
-_STORED = "torch.distributed.checkpoint.filesystem"
+STORED = "torch.distributed.checkpoint.filesystem"
 _OLD = "torch.distributed._shard.sharded_tensor.metadata"
 _KNOWN = {
     MODULE: {
         "Metadata", "MetadataIndex", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata",
         "TensorProperties", "_MEM_FORMAT_ENCODING", "StorageMeta",
     },
-    _STORED: {"_StorageInfo"},
+    STORED: {"_StorageInfo"},
     _OLD: {"TensorProperties", "MEM_FORMAT_ENCODING"},
 }  # fmt: skip
 """The classes that PyTorch writes there, by module; the last one until 2.2."""
@@ -166,7 +166,7 @@ def _stored(value: Inert) -> dict[tuple[str, str], Place]:
     """Where boxes lie, by their names and offsets; of objects, which have no offsets, by that of None."""
     found = dict[tuple[str, str], Place]()
     for index, info in _items(value, "storage_data"):
-        key, at = _fields(index, MODULE, "MetadataIndex"), _fields(info, _STORED, "_StorageInfo")
+        key, at = _fields(index, MODULE, "MetadataIndex"), _fields(info, STORED, "_StorageInfo")
         name, offsets = key.get("fqn"), key.get("offset")
         place = Place(at.get("relative_path"), at.get("offset"), at.get("length"))  # type: ignore[arg-type]
         numbers = type(place.start) is int and type(place.size) is int
