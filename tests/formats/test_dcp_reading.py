@@ -136,7 +136,7 @@ def test_a_folder_is_shown_converted_and_migrated(tmp_path: Path) -> None:
     assert same(store.load("a"), values)
 
 
-def test_what_lies_beside_the_folder_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_other_metadata_is_not_taken_for_that_of_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / ".metadata").write_text("a workspace of another tool")
     with pytest.raises(IncompatibleError, match="is a folder"):
         saver.load(tmp_path)

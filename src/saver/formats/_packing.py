@@ -47,7 +47,7 @@ class ArrayBlob(Blob):
 
 
 class Shards(NamedTuple):
-    """What lies in several files: their bytes in memory by name, how to open one, and tensors in shards."""
+    """The contents of several files: their bytes by name, how to open one, and tensors in shards."""
 
     files: Mapping[str, Bytes]
     open: Callable[[str], Blob]

@@ -1,6 +1,6 @@
 """Distributed checkpoints of PyTorch (DCP): folders that `torch.distributed.checkpoint.save` writes.
 
-Each rank writes its boxes of the tensors into files of its own; `.metadata` says what lies where.
+Each rank writes its boxes of the tensors into files of its own; `.metadata` says where each of them is.
 """
 
 from __future__ import annotations

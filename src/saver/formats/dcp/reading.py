@@ -159,7 +159,7 @@ def nested(values: Mapping[str, Inert], paths: Mapping[str, tuple[str | int, ...
 
 
 class _Inner(dict[Any, Any]):
-    """What lies below a step of paths."""
+    """The values below a step of paths."""
 
 
 def _made(inner: _Inner) -> Inert:

@@ -40,7 +40,7 @@ class Apart(Tensors):
     def __init__(self, chosen: Chosen) -> None:
         super().__init__(chosen)
         self.arrays: list[Array] = []
-        """What lies in the storages, by their keys."""
+        """Those of the storages, by their keys."""
 
     def array(self, node: Node, array: Array, place: str) -> Inert:
         found = super().array(node, array, place)
