@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import warnings
 from collections import OrderedDict
@@ -134,6 +135,29 @@ def test_a_folder_is_shown_converted_and_migrated(tmp_path: Path) -> None:
     assert [(each.path, each.format) for each in found.came] == [("a", "dcp")]
     assert (found.refused, found.left) == ((), ())
     assert same(store.load("a"), values)
+
+
+def test_a_folder_that_is_refused_is_refused_once(tmp_path: Path) -> None:
+    save({"a": torch.ones(2)}, tmp_path / "runs" / "a")
+    (tmp_path / "runs" / "a" / "__0_0.distcp").write_bytes(b"PK")
+    found = saver.migrate(tmp_path / "runs", tmp_path / "store")
+    assert [each.path for each in found.refused] == ["a"]
+    assert (found.came, found.left) == ((), ())
+
+
+def test_a_folder_may_have_more_files_than_can_be_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    values = {f"w{at}": torch.full((2,), at) for at in range(300)}
+    save(values, tmp_path / "runs" / "a", single_file_per_rank=False, sync_files=False)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    here = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (here + 160, limits[1]))
+    try:
+        assert same(saver.load(tmp_path / "runs" / "a"), values)
+        found = saver.migrate(tmp_path / "runs", tmp_path / "store")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [(each.path, each.format) for each in found.came] == [("a", "dcp")]
 
 
 def test_other_metadata_is_not_taken_for_that_of_a_checkpoint(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from saver.disk import mapped
 from saver.errors import IncompatibleError, SaverError
-from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
+from saver.format import Around, Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._packing import opened_parts
 from saver.formats._writing import Streamed
 from saver.formats.dcp import metadata
@@ -49,6 +49,12 @@ class DistributedCheckpoint(Reads, Writes):
             return found if os.path.isfile(found) and self.recognizes(mapped.open_file(found)) else None
         except SaverError:
             return None
+
+    def around(self, folder: str, names: Sequence[str]) -> Around | None:
+        """The files of a folder that is a checkpoint, which are no models by themselves."""
+        if _NAME not in names or self.first_of(folder) is None:
+            return None
+        return Around({}, [name for name in names if name == _NAME or name.endswith(".distcp")])
 
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
         """The state dict, nested as it was saved; its keys are the parts. Each tensor is put together of its
