@@ -312,7 +312,7 @@ def test_metadata_that_repeats_itself_takes_little_memory(folder: Path) -> None:
         found.state_dict_metadata |= {f"x{at}": described for at in range(values)}
         write_metadata(folder, found)
         tracemalloc.start()
-        with pytest.raises(saver.IncompatibleError):
+        with pytest.raises(saver.IncompatibleError, match="more boxes than it has room for"):
             saver.load(folder)
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
         tracemalloc.stop()
