@@ -15,6 +15,7 @@ library names a module in `Family.pickles`, which does not import the library. I
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, TypeAlias
 
@@ -83,6 +84,16 @@ class Storage:
     device: str
     data: Bytes | None = None
     calls: list[Call] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Chunks:
+    """A tensor that lies in several boxes: its dtype, and by the offsets of each box the shape of the box,
+    and its elements as bytes, in C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    boxes: Mapping[tuple[int, ...], tuple[tuple[int, ...], Bytes]]
 
 
 Inert: TypeAlias = Any

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dcp_folders import saved
 
 import saver
 from saver.format import Reads, Writes, WritesObjects, formats
@@ -93,6 +94,22 @@ def test_it_is_written_and_read_in_little_memory(large: Path, tmp_path: Path, fo
     first = Path(f"{target}.index") if format == "tensorflow" else target
     assert sum(path.stat().st_size for path in tmp_path.rglob("*")) > 300_000_000
     assert taken(first, tmp_path / "back.saver", "saver") < ROOM
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch.distributed.checkpoint")
+    path = tmp_path_factory.mktemp("cut") / "a"
+    saved("large", 2, path)
+    return path
+
+
+@pytest.mark.parametrize("format", ["saver", "safetensors", "dcp"])
+def test_what_several_processes_wrote_is_converted_in_little_memory(
+    cut: Path, tmp_path: Path, format: str
+) -> None:
+    assert taken(cut, tmp_path / "a", format) < ROOM
+    assert taken(tmp_path / "a", tmp_path / "b", "saver") < ROOM
 
 
 @pytest.mark.parametrize("format", sorted(ELSEWHERE))

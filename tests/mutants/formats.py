@@ -9,6 +9,7 @@ _PARTS = "formats/test_written_in_parts.py"
 _HDF5 = "formats/test_hdf5.py::test_nothing_outside_of_the_file_is_read_and_nothing_is_made_up"
 _ONNX = "formats/test_onnx_files.py"
 _PICKLES = "attacks/test_pickle.py"
+_DCP = "attacks/test_hostile_checkpoints.py"
 _TFJS = "formats/test_tfjs_reading.py"
 _NUMPY = "formats/test_numpy_files.py"
 _GGUF = "formats/test_gguf.py::test_a_bad_file_is_refused"
@@ -158,6 +159,54 @@ MUTANTS = [
         "        if len(paths) > SHARDS:",
         "refusing shards that are named twice",
         (f"{_TFJS}::test_a_file_is_named_once",),
+    ),
+    Mutant(
+        "boxes-of-dcp",
+        "formats/dcp/metadata.py",
+        "        check_boxes(shape, found)",
+        "        found",
+        "requiring that the boxes of a distributed checkpoint tile their tensor",
+        (f"{_DCP}::test_what_contradicts_itself_is_refused",),
+    ),
+    Mutant(
+        "bytes-of-dcp",
+        "formats/dcp/metadata.py",
+        "    _check_places(values)",
+        "    values",
+        "refusing bytes of a distributed checkpoint that are those of two values",
+        (f"{_DCP}::test_what_contradicts_itself_is_refused",),
+    ),
+    Mutant(
+        "room-of-dcp",
+        "formats/dcp/metadata.py",
+        "            if self._room < 0:",
+        "            if False:",
+        "the limit on the boxes that a distributed checkpoint lists",
+        (f"{_DCP}::test_metadata_that_repeats_itself_takes_little_memory",),
+    ),
+    Mutant(
+        "ends-of-dcp",
+        "formats/dcp/reading.py",
+        "        if place.start + place.size > blob.size:",
+        "        if False:",
+        "refusing values of a distributed checkpoint that lie beyond their file",
+        (f"{_DCP}::test_what_contradicts_itself_is_refused",),
+    ),
+    Mutant(
+        "box-of-dcp",
+        "formats/dcp/reading.py",
+        "        if (found.dtype, (*found.shape,)) != (described.dtype, box.sizes):",
+        "        if False:",
+        "comparing what is stored of a box with what the metadata says of it",
+        (f"{_DCP}::test_what_is_not_the_box_is_refused",),
+    ),
+    Mutant(
+        "spread-of-dcp",
+        "formats/dcp/reading.py",
+        "        if view.nbytes > data.size:",
+        "        if False:",
+        "refusing a box that repeats its bytes",
+        (f"{_DCP}::test_what_is_not_the_box_is_refused",),
     ),
     Mutant(
         "depth-of-onnx",

@@ -232,19 +232,18 @@ class Encoder:
         dtype = TENSOR_DTYPE[data.dtype.kind, data.dtype.itemsize]
         return self.raw_tensor(TensorData(dtype, data.shape, data), *steps)
 
-    def raw_tensor(self, data: TensorData, *steps: str | int) -> Tensor:
+    def raw_tensor(self, data: TensorData | ShardedData, *steps: str | int) -> Tensor:
         """Add a tensor under the name of its path: `model/layers.0.weight`."""
         name = self._tensor_names.new(self._part, (*self._path, *steps) if steps else self._path)
-        self.tensors[name] = data
+        found: dict[str, Any] = self.sharded if isinstance(data, ShardedData) else self.tensors
+        found[name] = data
         return Tensor(name)
 
     def boxes(self, data: ShardedData) -> Tensor:
         """Add the boxes of a tensor that this process holds, where all that have some save together."""
         if not self._together:
             self.refuse(refusals.HELD_IN_PART)
-        name = self._tensor_names.new(self._part, self._path)
-        self.sharded[name] = data
-        return Tensor(name)
+        return self.raw_tensor(data)
 
     def batch(self, codec: BatchCodec, obj: Any) -> tuple[str, int]:
         """Put `obj` into the part's batch of `codec`. Returns the name of the batch and the index in it."""

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 from saver.storage import Blob
+from saver.tensors import Bytes
 
 
 class BlobFile(io.RawIOBase):
@@ -35,6 +36,26 @@ class BlobFile(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+class Slice(Blob):
+    """A range of another blob."""
+
+    def __init__(self, blob: Blob, start: int, size: int, name: str) -> None:
+        self.name, self.size, self._blob, self._start = name, size, blob, start
+
+    def read(self, start: int = 0, end: int | None = None) -> bytes:
+        stop = self.size if end is None else min(end, self.size)
+        return self._blob.read(self._start + start, self._start + stop) if start < stop else b""
+
+    def map(self) -> Bytes:
+        return self._blob.map()[self._start : self._start + self.size]
+
+    def fetch(self, start: int, end: int, scratch: memoryview) -> None:
+        self._blob.fetch(self._start + start, self._start + end, scratch)
+
+    def near(self, start: int, end: int) -> bool:
+        return self._blob.near(self._start + start, self._start + end)
 
 
 SCHEMA = "schema.json"

@@ -4,8 +4,10 @@ memory."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from saver.pack import PackedTensors
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest
 from saver.storage import Blob
-from saver.tensors import Bytes, Shard, TensorData, TensorInfo, bytes_of, in_one, whole
+from saver.tensors import Box, Bytes, Shard, ShardedData, TensorData, TensorInfo, bytes_of, in_one, whole
 from saver.tree import Value
 
 _ADVICE = "the file was changed while it was read; open it again"
@@ -44,31 +46,53 @@ class ArrayBlob(Blob):
         return True
 
 
+class Shards(NamedTuple):
+    """The contents of several files: their bytes by name, how to open one, and tensors in shards."""
+
+    files: Mapping[str, Bytes]
+    open: Callable[[str], Blob]
+    tensors: Mapping[str, ShardedData]
+
+
+_Key: TypeAlias = tuple[str, tuple[int, ...]]
+"""A tensor, and the offsets of a shard of it: none if it has one."""
+
+
 class _Places:
-    """Where the bytes of tensors lie: in the mapped file, or in memory."""
+    """Where the bytes of tensors lie: in mapped files, or in memory."""
 
-    def __init__(self, blob: Blob, mapped: Bytes | None) -> None:
-        self._file, self._mapped = blob, mapped
-        self._start = mapped.ctypes.data if mapped is not None and mapped.size else 0
-        self.blobs: dict[str, Blob] = {blob.name: blob}
-        self._small: list[tuple[str, TensorData]] = []
-        self._found: list[tuple[str, TensorData, str, int, Bytes]] = []
-        self.infos: dict[str, TensorInfo] = {}
+    def __init__(self, name: str, files: Mapping[str, Bytes]) -> None:
+        self._name = name
+        self._files = sorted((data.ctypes.data, file, data.size) for file, data in files.items() if data.size)
+        self.blobs: dict[str, Blob] = {}
+        """Those that are in memory."""
+        self._small: list[tuple[_Key, TensorData]] = []
+        self._found: list[tuple[_Key, TensorData, str, int, Bytes]] = []
+        self.shards: dict[_Key, Shard] = {}
 
-    def add(self, name: str, data: TensorData) -> None:
+    def add(self, key: _Key, data: TensorData) -> None:
         flat = _flat(data)
         if flat is None or not flat.size:
-            self._small.append((name, data))
+            self._small.append((key, data))
             return
-        at = flat.ctypes.data - self._start
-        if self._mapped is not None and at >= 0 and at + flat.size <= self._mapped.size:
-            self._found.append((name, data, self._file.name, at, flat))
+        file, at = self._in_file(flat)
+        if file:
+            self._found.append((key, data, file, at, flat))
         elif flat.size < _LARGE or not flat.flags.writeable:
-            self._small.append((name, data))
+            self._small.append((key, data))
         else:
-            blob = ArrayBlob(flat, f"{self._file.name}#{len(self.blobs)}")
+            blob = ArrayBlob(flat, f"{self._name}#{1 + len(self.blobs)}")
             self.blobs[blob.name] = blob
-            self._found.append((name, data, blob.name, 0, flat))
+            self._found.append((key, data, blob.name, 0, flat))
+
+    def _in_file(self, flat: Bytes) -> tuple[str, int]:
+        """The file that an array is a view of, and where it begins there; "" if there is none."""
+        number = bisect_right(self._files, flat.ctypes.data, key=itemgetter(0)) - 1
+        if number < 0:
+            return "", 0
+        start, file, size = self._files[number]
+        at = flat.ctypes.data - start
+        return (file, at) if at + flat.size <= size else ("", 0)
 
     def close(self) -> None:
         """Copy what is left together, each tensor at the beginning of a cache line, and hash everything."""
@@ -80,14 +104,22 @@ class _Places:
             ends.append((at + padding, len(piece)))
             at += padding + len(piece)
         memory = np.frombuffer(bytearray(b"".join(pieces)), np.uint8)
-        place = f"{self._file.name}#memory"
+        place = f"{self._name}#memory"
         self.blobs[place] = ArrayBlob(memory, place)
-        for (name, data), (start, size) in zip(self._small, ends, strict=True):
-            self._found.append((name, data, place, start, memory[start : start + size]))
+        for (key, data), (start, size) in zip(self._small, ends, strict=True):
+            self._found.append((key, data, place, start, memory[start : start + size]))
         hashes = hash_all([flat for *_, flat in self._found])
-        for (name, data, place, start, flat), hashed in zip(self._found, hashes, strict=True):
+        for (key, data, place, start, flat), hashed in zip(self._found, hashes, strict=True):
             extents = ((place, start, flat.size),) if flat.size else ()
-            self.infos[name] = in_one(name, Shard(data.dtype, whole(data.shape), *hashed, extents))
+            box = Box(key[1], data.shape) if key[1] else whole(data.shape)
+            self.shards[key] = Shard(data.dtype, box, *hashed, extents)
+
+    def infos(self, tensors: Iterable[str], sharded: Mapping[str, ShardedData]) -> dict[str, TensorInfo]:
+        found = {name: in_one(name, self.shards[name, ()]) for name in tensors}
+        for name, data in sharded.items():
+            shards = tuple(self.shards[name, offsets] for offsets in sorted(data.shards))
+            found[name] = TensorInfo(name, data.dtype, data.shape, shards)
+        return found
 
 
 def _flat(data: TensorData) -> Bytes | None:
@@ -108,25 +140,32 @@ def opened_parts(
     size: int,
     digest: str,
     environment: Mapping[str, Any],
+    more: Shards | None = None,
 ) -> Opened:
     """The parts of a version or file, from what an encoder made. `mapped` are the bytes of the file in
-    memory, of which tensors may be views; `whole` says that the parts come from one mapping."""
-    places = _Places(blob, mapped)
+    memory, of which tensors may be views, as of those of `more` files; `whole` says that the parts come from
+    one mapping."""
+    more = more or Shards({} if mapped is None else {blob.name: mapped}, {blob.name: blob}.__getitem__, {})
+    places = _Places(blob.name, more.files)
     for name, data in tensors.items():
-        places.add(name, data)
+        places.add((name, ()), data)
+    for name, sharded in more.tensors.items():
+        for offsets, shard in sharded.shards.items():
+            places.add((name, offsets), shard)
     places.close()
+    infos = places.infos(tensors, more.tensors)
     parts = {}
     for name, tree in trees.items():
         own = {batch: state for batch, state in batches.items() if batch.rpartition("/")[0] == name}
         part = encoded_part(tree, own)
         content = manifests.content_hash(manifests.structure(part.tree, part.batches))
-        parts[name] = part.described(manifests.part_hash(content, places.infos, part.tensors), 1)
+        parts[name] = part.described(manifests.part_hash(content, infos, part.tensors), 1)
     document = Manifest(
         format=manifests.FORMAT, parts=parts, time=time.time(), whole=whole, environment=environment
     )
 
     def opened(names: Iterable[str]) -> dict[str, Blob]:
-        return {name: places.blobs[name] for name in names}
+        return {name: places.blobs[name] if name in places.blobs else more.open(name) for name in names}
 
-    source = PackedTensors(places.infos, opened, blob.name, _ADVICE, size=size)
+    source = PackedTensors(infos, opened, blob.name, _ADVICE, size=size)
     return Opened(document, source, blob.name, size, digest)

@@ -40,7 +40,7 @@ class Streamed(Content):
     def __init__(self, pieces: Sequence[Piece], progress: Progress | None = None) -> None:
         self._pieces = pieces
         self._progress = progress
-        self.size = sum(map(_length, pieces))
+        self.size = sum(map(length_of, pieces))
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         done = 0
@@ -115,7 +115,8 @@ def _some(read: Iterator[_Read]) -> list[_Read]:
     return found
 
 
-def _length(piece: Piece) -> int:
+def length_of(piece: Piece) -> int:
+    """In bytes."""
     return piece.length if isinstance(piece, Later) else len(piece)
 
 

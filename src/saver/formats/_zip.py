@@ -102,15 +102,16 @@ class _Placed:
         return b"PK\1\2" + struct.pack("<HHHHHHIIIHHHHHII", *fixed) + self.name + extra
 
 
-def archived(entries: Sequence[Entry], alignment: int) -> list[Piece]:
+def archived(entries: Sequence[Entry], alignment: int, lead_to: int = ALIGNMENT) -> list[Piece]:
     """The pieces of an archive. The bytes of each entry begin on a multiple of `alignment`; those of the
-    first one that is read later on one of `ALIGNMENT`, so that they can be written past the page cache."""
+    first one that is read later on one of `lead_to`: of `ALIGNMENT`, so that they can be written past the
+    page cache."""
     pieces, placed, lead, at = list[Piece](), list[_Placed](), bytearray(), 0
     for entry in entries:
         each = _Placed(entry, at)
         placed.append(each)
         first = isinstance(entry.content, Later) and not pieces
-        header = each.header(ALIGNMENT if first else alignment)
+        header = each.header(lead_to if first else alignment)
         at += len(header) + each.length + len(each.behind())
         if not isinstance(entry.content, Later) and not pieces:
             lead += b"".join([header, *map(bytes, each.read()), each.behind()])
@@ -118,6 +119,7 @@ def archived(entries: Sequence[Entry], alignment: int) -> list[Piece]:
         behind = Later(len(each.behind()), partial(_made, each.behind), _nothing)
         pieces += [bytes(lead) + header, Later(each.length, each.read, each.done), behind]
         lead.clear()
+    pieces += [bytes(lead)] if lead else []
     directory = partial(_directory, placed, at)
     return [*pieces, Later(len(directory()), partial(_made, directory), _nothing)]
 

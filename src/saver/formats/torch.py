@@ -5,7 +5,7 @@ They are zip archives, as `torch.save` writes them since PyTorch 1.6, made witho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from saver.formats.pickle.values import LOST, Values
 from saver.formats.pickle.writing import Outside, Writer
 from saver.pickled import Call, Elements, Global, Inert, Pairs
 from saver.reading.arrays import Array, row_major
+from saver.reading.forms import Form
 from saver.stack import anywhere
 from saver.storage import Progress
 from saver.tree import Node, encodable
@@ -33,7 +34,7 @@ _TYPES = {
 }  # fmt: skip
 """The storage and the dtype of each form; dtypes without a storage of their own lie in plain bytes."""
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
 _FOLDER = "archive"
 _BITS = 8 * 255
 """Of the longest integers that PyTorch reads."""
@@ -49,7 +50,7 @@ class Torch(Writes):
     def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
         """Write dicts, lists and tensors as they are, a module or an optimizer as its state dict, and of
         other objects the arrays by name."""
-        made: _Tensors
+        made: Tensors
         root: Any
         made, root = anywhere(_made, chosen)
         if root is LOST or not made.storages:
@@ -57,25 +58,20 @@ class Torch(Writes):
                 f"{chosen.opened.where}: there are no arrays in it that {self.title} could hold; nothing was "
                 "written; write a Saver file instead, or choose other parts"
             )
-        text = Writer(2).pieces(root)
-        assert len(text) == 1
-        fixed = {"data.pkl": text[0], "byteorder": b"little", "version": b"3\n"}
-        entries = [Entry(f"{_FOLDER}/{name}", content) for name, content in fixed.items()]
-        stored = [Entry(f"{_FOLDER}/data/{key}", content) for key, content in enumerate(made.storages)]
-        out.add("", Streamed(archived([*entries, *stored], _ALIGNMENT), progress))
+        out.add("", Streamed(archived(entries(root, dict(enumerate(made.storages))), ALIGNMENT), progress))
         return made.losses
 
 
 FORMAT = Torch()
 
 
-def _made(chosen: Chosen) -> tuple[_Tensors, Inert]:
-    made = _Tensors(chosen)
+def _made(chosen: Chosen) -> tuple[Tensors, Inert]:
+    made = Tensors(chosen)
     return made, made.root()
 
 
-class _Tensors(Values):
-    """Values of files of PyTorch, and the storages that their tensors lie in."""
+class Tensors(Values):
+    """Values of files of PyTorch, and the storages that their tensors lie in, by their keys."""
 
     def __init__(self, chosen: Chosen) -> None:
         super().__init__(chosen)
@@ -100,31 +96,24 @@ class _Tensors(Values):
         return Call(Global("torch._utils", "_rebuild_parameter"), (tensor, learns, _hooks()))
 
     def _tensor(self, array: Array, learns: bool) -> Call:
-        kind, dtype = _TYPES[array.form.name]
-        key, count, offset, strides = self._placed(array)
-        size = array.form.size
-        named = Global("torch", f"{kind}Storage") if kind else Global("torch.storage", "UntypedStorage")
-        storage = Outside(("storage", named, str(key), "cpu", count if kind else count * size))
-        args = (storage, offset, array.shape, strides, learns, _hooks())
-        if kind:
-            return Call(Global("torch._utils", "_rebuild_tensor_v2"), args)
-        return Call(Global("torch._utils", "_rebuild_tensor_v3"), (*args, Global("torch", dtype)))
+        key, count, offset, strides = self.placed(array)
+        return tensor(array.form, (key, count), offset, array.shape, strides, learns)
 
-    def _placed(self, array: Array) -> tuple[int, int, int, tuple[int, ...]]:
+    def placed(self, array: Array) -> tuple[int, int, int, tuple[int, ...]]:
         """The storage of an array, its number of entries, and where in it the array lies: as in memory if
         it is a run of a tensor's bytes, which views share; otherwise by itself and in order."""
         size, plain = array.form.size, row_major(array.shape)
         length = self.opened.tensors.info(array.name).length if array.name and not array.pieces else 1
         if length % size or array.offset % size:
-            key, count = self._stored(array), array.count
+            key, count = self.stored(array), array.count
             return key, count, 0, plain
         known = array.name, array.form.name
         if known not in self._known:
             whole = msgspec.structs.replace(array, shape=(length // size,), offset=0, strides=None)
-            self._known[known] = self._stored(whole)
+            self._known[known] = self.stored(whole)
         return self._known[known], length // size, array.offset // size, array.strides or plain
 
-    def _stored(self, array: Array) -> int:
+    def stored(self, array: Array) -> int:
         self.charge(array.length)
         self.storages.append(later(self.opened, array))
         return len(self.storages) - 1
@@ -192,6 +181,38 @@ class _Tensors(Values):
         found: Any = self.side.resolve(value)
         items = found.state if type(found) is Node and type(found.state) is list else []
         return list(map(self.side.resolve, items))
+
+
+def tensor(
+    form: Form,
+    storage: tuple[int, int],
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    learns: bool = False,
+) -> Call:
+    """A tensor that lies in a storage, which is given by its key and its number of entries."""
+    (key, count), (kind, dtype) = storage, _TYPES[form.name]
+    named = Global("torch", f"{kind}Storage") if kind else Global("torch.storage", "UntypedStorage")
+    outside = Outside(("storage", named, str(key), "cpu", count if kind else count * form.size))
+    args = (outside, offset, shape, strides, learns, _hooks())
+    if kind:
+        return Call(Global("torch._utils", "_rebuild_tensor_v2"), args)
+    return Call(Global("torch._utils", "_rebuild_tensor_v3"), (*args, Global("torch", dtype)))
+
+
+def dtype_of(form: Form) -> str:
+    """What PyTorch calls a dtype."""
+    return _TYPES[form.name][1]
+
+
+def entries(root: Inert, storages: Mapping[int, Later]) -> list[Entry]:
+    """The files of an archive that holds a value, and the storages of its tensors by their keys."""
+    text = Writer(2).pieces(root)
+    assert len(text) == 1
+    fixed = {"data.pkl": text[0], "byteorder": b"little", "version": b"3\n"}
+    found = [Entry(f"{_FOLDER}/{name}", content) for name, content in fixed.items()]
+    return found + [Entry(f"{_FOLDER}/data/{key}", content) for key, content in storages.items()]
 
 
 _DTYPES = frozenset(dtype for _, dtype in _TYPES.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -143,11 +143,12 @@ class Migration:
             blob = mapped.open_file(path)
             digest = _hash(blob, plan.record.ident)
             if not self._is_known(plan, digest):
-                read: list[Blob] = [blob]
+                read = dict[str, tuple[int, str]]()
                 opened = found.format.open(blob, self._beside(path, real, read))
                 digest = _hash_of_all(digest, read)
                 if not self._is_known(plan, digest):
-                    self._save(plan, opened, digest, sum(each.size for each in read), progress)
+                    size = blob.size + sum(each for each, _ in read.values())
+                    self._save(plan, opened, digest, size, progress)
             self._taken.add(real)
         except _StoreError as error:
             raise error.error from None
@@ -161,15 +162,17 @@ class Migration:
             self._there.append(Left(printable(plan.found.path), version))
         return version is not None
 
-    def _beside(self, path: str, real: str, read: list[Blob]) -> Callable[[str], Blob]:
+    def _beside(self, path: str, real: str, read: dict[str, tuple[int, str]]) -> Callable[[str], Blob]:
+        """Opens files beside one, and notes the size and hash of each by its name: there may be more of them
+        than can be open."""
         opening = beside_of(path)
 
         def opened(name: str) -> Blob:
             inner = self._walk.inside(os.path.join(os.path.dirname(path), name))
             blob = opening(name)
-            if inner != real:
+            if inner != real and name not in read:
                 self._taken.add(inner)
-                read.append(blob)
+                read[name] = blob.size, _hash(blob, "")
             return blob
 
         return opened
@@ -227,12 +230,12 @@ def _hash(blob: Blob, ident: str) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
-def _hash_of_all(digest: str, read: Sequence[Blob]) -> str:
+def _hash_of_all(digest: str, others: Mapping[str, tuple[int, str]]) -> str:
     """Of several files, that of the first and of the others by their names; of one, its own."""
-    if len(read) == 1:
+    if not others:
         return digest
-    others = sorted({os.path.basename(each.name): _hash(each, "") for each in read[1:]}.items())
-    return blake3(msgspec.json.encode([digest, others])).hexdigest()[:_DIGITS]
+    hashes = sorted((name, hashed) for name, (_, hashed) in others.items())
+    return blake3(msgspec.json.encode([digest, hashes])).hexdigest()[:_DIGITS]
 
 
 def _merged(a: Recorded, b: Recorded) -> Recorded:

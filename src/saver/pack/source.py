@@ -11,9 +11,10 @@ import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
 from saver.pack.sharing import in_one_run, sharing
-from saver.pack.verify import Range, damaged
+from saver.pack.verify import Range, damaged, length_of
 from saver.storage import Blob, Progress
 from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
+from saver.tensors.sources import box_of
 
 TOGETHER = 64
 """Packs that are open at the same time: processes may have some 1,000 files open, in all."""
@@ -102,10 +103,14 @@ class PackedTensors:
 
     def stream(self, name: str) -> Iterator[Bytes]:
         """The bytes of a tensor in C order, verified, to be read only: one that is hashed by blocks comes
-        `STREAMED` of them at a time, of which nothing is kept. Raises as `read` does."""
+        `STREAMED` of them at a time, of which nothing is kept; one of several shards some rows at a time.
+        Raises as `read` does."""
         info = self._tensors[name]
         shard = info.shards[0]
-        if name in self._whole or not shard.blocks or len(info.shards) > 1 or len(shard.extents) > 1:
+        if len(info.shards) > 1:
+            yield from box_of(self, name, whole(info.shape))
+            return
+        if name in self._whole or not shard.blocks or len(shard.extents) > 1:
             yield self._read_whole(name)
             return
         for first in range(0, len(shard.blocks), STREAMED):
@@ -228,7 +233,7 @@ class PackedTensors:
     ) -> tuple[dict[str, Bytes], set[str]]:
         """The packs, as far as they were fetched, and the names of the damaged tensors."""
         ranges = self._ranges(wanted)
-        done, total = 0, 0 if progress is None else sum(map(_length, ranges.values()))
+        done, total = 0, 0 if progress is None else sum(map(length_of, ranges.values()))
         memory: dict[str, Bytes] = {}
         lost = set[str]()
         packs = list(ranges)
@@ -238,7 +243,7 @@ class PackedTensors:
             report = None if progress is None else _further(progress, done, total)
             lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)
             if progress is not None:
-                done += sum(_length(ranges[pack]) for pack in some)
+                done += sum(length_of(ranges[pack]) for pack in some)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
 
@@ -288,10 +293,6 @@ class PackedTensors:
                         each = Range(name, offset, offset + length, digest)
                         found.setdefault(pack, []).append(each)
         return found
-
-
-def _length(ranges: Iterable[Range]) -> int:
-    return sum(each.end - each.start for each in ranges)
 
 
 def _further(progress: Progress, done: int, total: int) -> Progress:

@@ -47,6 +47,11 @@ class Range(msgspec.Struct, frozen=True, gc=False):
     hash: str
 
 
+def length_of(ranges: Iterable[Range]) -> int:
+    """Of these ranges together."""
+    return sum(each.end - each.start for each in ranges)
+
+
 def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress | None = None) -> set[str]:
     """Fetch ranges from any number of blobs, and return the names of those whose hash is wrong.
 

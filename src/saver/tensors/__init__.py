@@ -23,7 +23,7 @@ from saver.tensors.hashing import (
     root_of,
 )
 from saver.tensors.shards import Extent, Shard, TensorInfo, in_one
-from saver.tensors.sources import MemoryTensors, TensorSource, copy_box, data_of, room_for
+from saver.tensors.sources import MemoryTensors, TensorSource, box_of, copy_box, data_of, room_for
 
 __all__ = [
     "BLOCK",
@@ -46,6 +46,7 @@ __all__ = [
     "TensorSource",
     "block_count",
     "block_span",
+    "box_of",
     "bytes_of",
     "check_boxes",
     "check_inside",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,9 @@ from saver.tensors.boxes import Box, whole
 from saver.tensors.data import Bytes, ShardedData, TensorData, hash_of, length_of, pieces
 from saver.tensors.dtypes import ITEM_SIZE
 from saver.tensors.shards import Shard, TensorInfo, in_one
+
+ROWS = 8 << 20
+"""Bytes of a tensor of several shards that are put together at a time, where it is read piece by piece."""
 
 
 class TensorSource(Protocol):
@@ -53,10 +57,20 @@ def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
     if len(info.shards) == 1:
         return TensorData(info.dtype, info.shape, source.read(name))
     shards = {
-        shard.box.offsets: TensorData(info.dtype, shard.shape, source.read(name, shard.box))
+        shard.box.offsets: TensorData(info.dtype, shard.shape, partial(box_of, source, name, shard.box))
         for shard in info.shards
     }
     return ShardedData(info.dtype, info.shape, shards)
+
+
+def box_of(source: TensorSource, name: str, box: Box) -> Iterator[Bytes]:
+    """The bytes of a box of a tensor that has elements, verified: some rows at a time, about `ROWS` bytes."""
+    source.verify([name])
+    (start, *other_starts), (count, *others) = box.offsets, box.sizes
+    step = max(1, ROWS * count // (math.prod(box.sizes) * ITEM_SIZE[source.info(name).dtype]))
+    for first in range(start, start + count, step):
+        rows = min(step, start + count - first)
+        yield source.read(name, Box((first, *other_starts), (rows, *others)))
 
 
 class MemoryTensors:

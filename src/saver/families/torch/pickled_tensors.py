@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from saver.codec import Encoder
+from saver.families.torch.pickled_storages import (
+    CODES,
+    PAIRS,
+    Seen,
+    code_of,
+    dtype_of,
+    integers,
+    item_size,
+    octets,
+    row_major,
+    seen,
+)
 from saver.pickled import Call, Global, NotReadError, Pairs, Pickled, Storage, attributes_of, sequence
-from saver.tensors import ITEM_SIZE, TensorData
-from saver.tree import EXACT_INTEGER, Value
-
-_TYPES = {
-    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
-    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "Untyped": "uint8",
-    "ComplexFloat": "complex64", "ComplexDouble": "complex128",
-}  # fmt: skip
-"""What storages are called, before `Storage`."""
-
-_CODES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16",
-    "bfloat16": "BF16", "uint32": "U32", "int32": "I32", "float32": "F32", "uint64": "U64",
-    "int64": "I64", "float64": "F64", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
-}  # fmt: skip
-_PAIRS = {"complex32": "F16", "complex64": "F32", "complex128": "F64"}
-_BYTES = ("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
-"""Dtypes of one byte that safetensors lacks."""
-
-
-def code_of(dtype: str) -> str:
-    """The dtype of safetensors in which the numbers are stored."""
-    code = _CODES.get(dtype) or _PAIRS.get(dtype) or ("U8" if dtype in _BYTES else None)
-    if code is None:
-        raise NotReadError(f"a tensor of {dtype[:40]} has no data form")
-    return code
-
-
-def item_size(dtype: str) -> int:
-    """In bytes."""
-    return ITEM_SIZE[code_of(dtype)] * (2 if dtype in _PAIRS else 1)
-
-
-def dtype_of(kind: Global) -> str:
-    """The dtype of a storage, by the name of its class."""
-    name = kind.name.removesuffix("Storage")
-    if kind.module.partition(".")[0] != "torch" or name not in _TYPES or name == kind.name:
-        raise NotReadError(f"{kind} is not a storage that has a data form")
-    return _TYPES[name]
-
-
-def integers(value: Any) -> list[int]:
-    """A shape or strides: a tuple, or a call of `torch.Size`."""
-    if type(value) is Call and value.function == Global("torch", "Size") and len(value.args) == 1:
-        value = value.args[0]
-    found = sequence(value, "a shape")
-    if len(found) > 64 or not all(type(axis) is int and 0 <= axis <= EXACT_INTEGER for axis in found):
-        raise NotReadError("a shape does not consist of sizes")
-    return found
+from saver.tensors import ShardedData, TensorData
+from saver.tree import Value
 
 
 class TensorPickled(Pickled):
@@ -66,78 +32,65 @@ class TensorPickled(Pickled):
     early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        if len(obj.args) < 4:
-            raise NotReadError("a tensor does not say where in its storage it lies")
-        storage, offset, size, stride = obj.args[:4]
-        dtype, metadata = self._kind(obj, storage)
+        found = seen(obj)
         state: dict[str, Value] = {}
         if obj.args[4:5] == (True,):
             state["requires_grad"] = True
-        for flag in ("conj", "neg"):
-            if metadata.get(flag) is True:
-                state[flag] = True
-        shape, steps = integers(size), integers(stride)
-        if type(offset) is not int or not 0 <= offset <= EXACT_INTEGER or len(shape) != len(steps):
-            raise NotReadError("a tensor does not say where in its storage it lies")
-        self._place(storage, dtype, offset, shape, steps, state, encoder)
+        state |= dict.fromkeys(found.flags, True)
+        self._place(found, state, encoder)
         attributes = attributes_of(obj)
         if attributes:
             state["attributes"] = encoder.fields(attributes)
         return state
 
-    def _kind(self, call: Call, storage: Any) -> tuple[str, dict[str, Any]]:
-        """The dtype, and the flags."""
-        if type(storage) is not Storage:
-            raise NotReadError("a tensor has no storage")
-        third = call.function.name == "_rebuild_tensor_v3"
-        named = call.args[6] if third and len(call.args) > 6 else None
-        more = call.args[7 if third else 6 :]
-        flags = dict(more[0].items) if more and type(more[0]) is Pairs else {}
-        return named.name if type(named) is Global else dtype_of(storage.kind), flags
-
-    def _place(
-        self, storage: Storage, dtype: str, offset: int, shape: list[int], steps: list[int],
-        state: dict[str, Value], encoder: Encoder,
-    ) -> None:  # fmt: skip
-        count, size = math.prod(shape), item_size(dtype)
-        data = octets(storage)
-        reach = 1 + sum((axis - 1) * step for axis, step in zip(shape, steps, strict=True)) if count else 0
-        if (offset + reach) * size > data.size and count:
-            raise NotReadError(f"a tensor reaches beyond the {data.size:,} bytes of its storage")
-        if not count or (len(storage.calls) < 2 and steps == row_major(shape)):
-            start = offset * size if count else 0
+    def _place(self, found: Seen, state: dict[str, Value], encoder: Encoder) -> None:
+        storage, dtype, shape = found.storage, found.dtype, found.shape
+        count, size, data = math.prod(shape), item_size(dtype), octets(storage)
+        if not count or (len(storage.calls) < 2 and found.steps == row_major(shape)):
+            start = found.offset * size if count else 0
             _write(data[start : start + count * size], dtype, shape, storage.device, state, encoder)
             return
         state["base"] = encoder(base_of(storage))
-        state |= {"dtype": dtype, "shape": [*shape], "stride": [*steps], "offset": offset}
+        state |= {"dtype": dtype, "shape": [*shape], "stride": [*found.steps], "offset": found.offset}
 
 
 def _write(
     data: Any, dtype: str, shape: list[int], device: str, state: dict[str, Value], encoder: Encoder
 ) -> None:
-    if dtype not in _CODES:
+    if dtype not in CODES:
         state["dtype"] = dtype
     if device != "cpu":
         state["device"] = device
+    _check_bools(dtype, data)
+    state["data"] = encoder.raw_tensor(TensorData(code_of(dtype), _stored(dtype, shape, 2), data))
+
+
+class ChunksPickled(Pickled):
+    """Tensors that lie in several boxes."""
+
+    name = "torch.Tensor"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        code, dtype = code_of(obj.dtype), obj.dtype
+        shards = {}
+        for offsets, (shape, data) in obj.boxes.items():
+            _check_bools(dtype, data)
+            at, stored = _stored(dtype, offsets, 0), _stored(dtype, shape, 2)
+            shards[at] = TensorData(code, stored, data)
+        state: dict[str, Value] = {} if dtype in CODES else {"dtype": dtype}
+        state["data"] = encoder.raw_tensor(ShardedData(code, _stored(dtype, obj.shape, 2), shards))
+        return state
+
+
+def _stored(dtype: str, axes: Sequence[int], last: int) -> tuple[int, ...]:
+    """Sizes or offsets as they are stored: a complex number is two."""
+    return (*axes, last) if dtype in PAIRS else (*axes,)
+
+
+def _check_bools(dtype: str, data: Any) -> None:
+    """Raise NotReadError for bools that are not ones."""
     if dtype == "bool" and data.size and data.max() > 1:
         raise NotReadError("its bools have bytes other than 0 and 1")
-    stored = (*shape, 2) if dtype in _PAIRS else (*shape,)
-    state["data"] = encoder.raw_tensor(TensorData(code_of(dtype), stored, data))
-
-
-def octets(storage: Storage) -> Any:
-    """The bytes of a storage, which is what all of its tensors look at."""
-    if storage.data is None:
-        raise NotReadError(f"the storage {storage.key[:40]!r} is not in the file")
-    return storage.data
-
-
-def row_major(shape: list[int]) -> list[int]:
-    """The strides of a tensor that lies in order."""
-    steps = [1]
-    for axis in reversed(shape[1:]):
-        steps.append(steps[-1] * max(axis, 1))
-    return steps[: len(shape)][::-1]
 
 
 def base_of(storage: Storage) -> Call:
@@ -160,7 +113,7 @@ class BasePickled(Pickled):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         (storage,) = obj.args
         dtype, data = dtype_of(storage.kind), octets(storage)
-        if dtype == "bool" or dtype not in _CODES or data.size % item_size(dtype):
+        if dtype == "bool" or dtype not in CODES or data.size % item_size(dtype):
             dtype = "uint8"
         state: dict[str, Value] = {}
         _write(data, dtype, [data.size // item_size(dtype)], storage.device, state, encoder)

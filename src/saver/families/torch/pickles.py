@@ -6,9 +6,20 @@ import re
 from typing import Any
 
 from saver.codec import Encoder
+from saver.families.torch.pickled_storages import dtype_of, integers, item_size, seen
 from saver.families.torch.pickled_tensors import READERS as TENSORS
-from saver.families.torch.pickled_tensors import StoragePickled, dtype_of, integers, item_size
-from saver.pickled import Call, Elements, NotReadError, Pairs, Pickled, Storage, attributes_of, sequence
+from saver.families.torch.pickled_tensors import ChunksPickled, StoragePickled
+from saver.pickled import (
+    Call,
+    Chunks,
+    Elements,
+    NotReadError,
+    Pairs,
+    Pickled,
+    Storage,
+    attributes_of,
+    sequence,
+)
 from saver.tree import Value
 
 _HELD = ("_parameters", "_buffers", "_modules")
@@ -114,7 +125,7 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
 
 
 _MODULE, _CONSTANTS = ModulePickled(), ConstantPickled()
-KINDS: dict[type, Pickled] = {Storage: StoragePickled()}
+KINDS: dict[type, Pickled] = {Storage: StoragePickled(), Chunks: ChunksPickled()}
 READERS: dict[str, Pickled] = {
     **TENSORS,
     "torch:Size": SizePickled(),
@@ -142,4 +153,4 @@ def strangers(call: Call) -> Pickled | None:
     return _MODULE if names.issuperset(_HELD) else None
 
 
-__all__ = ["KINDS", "READERS", "claims", "dtype_of", "item_size", "strangers", "value"]
+__all__ = ["KINDS", "READERS", "claims", "dtype_of", "integers", "item_size", "seen", "strangers", "value"]

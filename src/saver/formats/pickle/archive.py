@@ -90,8 +90,13 @@ class Archive:
     def _check(self, entries: list[zipfile.ZipInfo]) -> None:
         if len(entries) > _ENTRIES or len({entry.filename for entry in entries}) != len(entries):
             raise self._wrong("two entries have the same name, or there are too many")
-        end = 0
-        for entry in sorted(entries, key=lambda each: each.header_offset):
+        end, ordered = 0, sorted(entries, key=lambda each: each.header_offset)
+        if ordered and ordered[0].header_offset:
+            raise self._wrong(
+                f"{ordered[0].header_offset:,} bytes lie before it; if it is a file of a distributed "
+                "checkpoint (.distcp), pass the path of the folder"
+            )
+        for entry in ordered:
             name = entry.filename
             if "\\" in name or name.startswith("/") or ".." in name.split("/") or "\0" in entry.orig_filename:
                 raise self._wrong(f"an entry is called {name[:80]!r}")

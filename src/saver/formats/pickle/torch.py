@@ -54,8 +54,15 @@ class Storages:
 
 
 def open_archive(blob: Blob, archive: Archive) -> Opened:
-    """The value of a zip archive of `torch.save`."""
-    where, storages = blob.name, Storages()
+    """A zip archive of `torch.save`, opened."""
+    root, machine, title = value_in(archive, blob.name)
+    told = f"a zip archive of {title}, protocol {machine.protocol}"
+    return opened_value(root, machine, blob, archive.mapped, blob.size, told)
+
+
+def value_in(archive: Archive, where: str) -> tuple[Inert, Machine, str]:
+    """The value of a zip archive of `torch.save`, the machine that made it, and what wrote it."""
+    storages = Storages()
     pickle = archive.read("data.pkl")
     order = archive.read("byteorder") if archive.has("byteorder") else b"little"
     if order not in (b"little", b"big"):
@@ -70,8 +77,7 @@ def open_archive(blob: Blob, archive: Archive) -> Opened:
     there = {f"data/{key}": found for key, found in storages.found.items() if archive.has(f"data/{key}")}
     for storage, data in zip(there.values(), archive.all_checked([*there]), strict=True):
         storage.data = _native(data, storage, where) if order == b"big" else data
-    told = f"a zip archive of {title}, protocol {machine.protocol}"
-    return opened_value(root, machine, blob, archive.mapped, blob.size, told)
+    return root, machine, title
 
 
 def open_row(blob: Blob, content: Content, machine: Machine) -> Opened:
