@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
+from saver.canonical import canonical
 from saver.encoding import encoded_part
 from saver.formats._hashing import hash_all
 from saver.opened import Opened
@@ -26,10 +28,11 @@ _ALIGNED = 64
 
 
 class ArrayBlob(Blob):
-    """Bytes in memory that belong to this blob."""
+    """Bytes in memory that belong to this blob. `hashed` says that the hashes recorded of them were taken
+    from this very memory."""
 
-    def __init__(self, data: Bytes, name: str) -> None:
-        self.name, self.size, self._data = name, data.size, data
+    def __init__(self, data: Bytes, name: str, hashed: bool = False) -> None:
+        self.name, self.size, self._data, self.hashed = name, data.size, data, hashed
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         return self._data[start:end].tobytes()
@@ -66,7 +69,7 @@ class _Places:
         elif flat.size < _LARGE or not flat.flags.writeable:
             self._small.append((name, data))
         else:
-            blob = ArrayBlob(flat, f"{self._file.name}#{len(self.blobs)}")
+            blob = ArrayBlob(flat, f"{self._file.name}#{len(self.blobs)}", hashed=True)
             self.blobs[blob.name] = blob
             self._found.append((name, data, blob.name, 0, flat))
 
@@ -81,7 +84,7 @@ class _Places:
             at += padding + len(piece)
         memory = np.frombuffer(bytearray(b"".join(pieces)), np.uint8)
         place = f"{self._file.name}#memory"
-        self.blobs[place] = ArrayBlob(memory, place)
+        self.blobs[place] = ArrayBlob(memory, place, hashed=True)
         for (name, data), (start, size) in zip(self._small, ends, strict=True):
             self._found.append((name, data, place, start, memory[start : start + size]))
         hashes = hash_all([flat for *_, flat in self._found])
@@ -106,7 +109,6 @@ def opened_parts(
     blob: Blob,
     mapped: Bytes | None,
     size: int,
-    digest: str,
     environment: Mapping[str, Any],
 ) -> Opened:
     """The parts of a version or file, from what an encoder made. `mapped` are the bytes of the file in
@@ -129,4 +131,5 @@ def opened_parts(
         return {name: places.blobs[name] for name in names}
 
     source = PackedTensors(places.infos, opened, blob.name, _ADVICE, size=size)
-    return Opened(document, source, blob.name, size, digest)
+    digest = blake3(canonical({name: part.hash for name, part in parts.items()}))
+    return Opened(document, source, blob.name, size, digest.hexdigest())

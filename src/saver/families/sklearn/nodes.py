@@ -72,8 +72,8 @@ def _joined(records: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 def _with(column: NDArray[Any], span: slice, values: NDArray[Any]) -> NDArray[Any]:
     """The column with these values in it, which is a wider one if they do not fit."""
-    if values.dtype == np.int64 and column.dtype == _NARROW and values.size:
-        limits = np.iinfo(_NARROW)
+    if column.dtype == _NARROW and values.dtype == np.int64 and values.size:
+        limits, values = np.iinfo(_NARROW), np.ascontiguousarray(values)
         if values.min() < limits.min or values.max() > limits.max:
             column = column.astype(np.int64)
     column[span] = values
