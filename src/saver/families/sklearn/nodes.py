@@ -35,11 +35,11 @@ def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
     return ends
 
 
-def runs(bounds: NDArray[np.int64], most: int = RUN) -> Iterator[tuple[slice, slice]]:
+def runs(bounds: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
     """Runs of trees: which trees, and which nodes these have."""
     first, count = 0, len(bounds) - 1
     while first < count:
-        fitting = int(bounds.searchsorted(bounds[first] + most, "right")) - 1
+        fitting = int(bounds.searchsorted(bounds[first] + RUN, "right")) - 1
         last = max(first + 1, fitting)
         yield slice(first, last), slice(int(bounds[first]), int(bounds[last]))
         first = last

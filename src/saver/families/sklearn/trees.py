@@ -8,6 +8,7 @@ are built from that copy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -66,18 +67,18 @@ class TreeCodec(BatchCodec):
         nodes = columns_in(state["nodes"], self.dtype(), decoder)
         values = decoder.array(state["values"], "F64", 1)
         counts, depths, features, outputs = columns_of(decoder.array(state["trees"], "I64", 2), 4)
-        classes = decoder.array(state["classes"], "I64", 1)
+        classes = decoder.array(state["classes"], "I64", 1).astype(np.intp)  # a copy
         bounds = bounds_of(counts, len(nodes["feature"]), "nodes")
         class_bounds = bounds_of(outputs, len(classes), "outputs")
         if (classes < 1).any() or (outputs < 1).any() or (classes > values.size).any():
             raise ValueError("a tree has an impossible number of classes or outputs")
         most = np.maximum.reduceat(classes, class_bounds[:-1]) if len(classes) else classes
-        strides = [o * m for o, m in zip(outputs.tolist(), most.tolist(), strict=True)]
-        sizes = [n * s for n, s in zip(counts.tolist(), strides, strict=True)]
-        if sum(sizes) != values.size:
-            raise ValueError(f"the trees need {sum(sizes)} values, the file has {values.size}")
+        shapes = [*zip(counts.tolist(), outputs.tolist(), most.tolist(), strict=True)]
+        need = sum(map(math.prod, shapes))
+        if need != values.size:
+            raise ValueError(f"the trees need {need} values, the file has {values.size}")
         checked = _checked(nodes, self.dtype(), bounds, depths, features)
-        return self._build(checked, values, sizes, depths, features, classes, class_bounds)
+        return self._build(checked, values, shapes, depths, features, np.split(classes, class_bounds[1:-1]))
 
     def dtype(self) -> np.dtype[Any]:
         """That of the nodes."""
@@ -97,24 +98,15 @@ class TreeCodec(BatchCodec):
         self,
         nodes: Iterable[NDArray[Any]],
         values: NDArray[Any],
-        sizes: list[int],
+        shapes: Iterable[tuple[int, int, int]],
         depths: NDArray[Any],
         features: NDArray[Any],
-        classes: NDArray[Any],
-        class_bounds: NDArray[Any],
+        classes: Iterable[NDArray[np.intp]],
     ) -> list[Any]:
         found, at = [], 0
-        spans = zip(
-            nodes,
-            pairwise(class_bounds.tolist()),
-            sizes,
-            depths.tolist(),
-            features.tolist(),
-            strict=True,
-        )
-        for own, (first, last), size, depth, n_features in spans:
-            n_classes = np.array(classes[first:last], np.intp)
-            shape = (len(own), last - first, int(n_classes.max()))
+        each = zip(nodes, shapes, depths.tolist(), features.tolist(), classes, strict=True)
+        for own, shape, depth, n_features, n_classes in each:
+            size = math.prod(shape)
             state = {
                 "max_depth": depth,
                 "node_count": len(own),
@@ -122,7 +114,7 @@ class TreeCodec(BatchCodec):
                 "values": values[at : at + size].reshape(shape),
             }
             at += size
-            found.append(self.made(n_features, n_classes, last - first, state))
+            found.append(self.made(n_features, n_classes, len(n_classes), state))
         return found
 
 
