@@ -188,7 +188,7 @@ class PredictorCodec(BatchCodec):
             bounds_of(declared, len(table), "bitsets")
             for declared, table in zip(bitset_counts, bitsets, strict=True)
         )
-        _check_predictors(nodes, counts, *bitset_counts)
+        _check_predictors({name: nodes[name] for name in nodes.dtype.names or ()}, counts, *bitset_counts)
         return [
             self.made(nodes[a:b], bitsets[0][c:d], bitsets[1][e:f])
             for (a, b), (c, d), (e, f) in zip(
