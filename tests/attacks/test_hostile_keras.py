@@ -196,7 +196,7 @@ LISTS: dict[str, tuple[dict[str, Any], str]] = {
     "a call without a tensor": (
         {**layer("Dense"), "inbound_nodes": [{"args": [1], "kwargs": {}}]}, "without a tensor of its model",
     ),
-    "calls that are none": ({**layer("Dense"), "inbound_nodes": 1}, "without a tensor of its model"),
+    "calls that are a number": ({**layer("Dense"), "inbound_nodes": 1}, "without a tensor of its model"),
     "unknown fields": ({**layer("Dense"), "args": []}, "has the fields"),
     "unknown fields of a class of one's own": ({**layer("Net", "mine"), "args": []}, "has the fields"),
     "no settings": ({"module": "keras.layers", "class_name": "Dense"}, "has the fields"),

@@ -21,7 +21,7 @@ KIND = np.dtype([("left_child", "<i8"), ("right_child", "<i8"), ("flag", "u1"), 
 
 
 def depth_of(left: list[int], right: list[int]) -> int | None:
-    """The depth of a tree, node by node; None if it is none: a child comes before its parent or is not there,
+    """The depth of a tree, node by node; None if it is not one: a child comes before its parent, is missing,
     or has two."""
     size, parents, depths = len(left), [0] * len(left), [0] * len(left)
     for node in range(size):

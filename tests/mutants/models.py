@@ -41,7 +41,7 @@ MUTANTS = [
     Mutant(
         "bases-of-classes-for-keras", _CONFIGS,
         "        if not issubclass(found, KINDS):", "        if False:",
-        "refusing trusted classes that are none of Keras' kinds", (_KERAS,),
+        "refusing trusted classes of other kinds than those of Keras", (_KERAS,),
     ),
     Mutant(
         "fields-of-files-of-keras", "families/keras/files.py",
@@ -136,7 +136,7 @@ MUTANTS = [
         "shapes-of-weights-of-tfjs", _WEIGHTS,
         "            type(size) is not int or not 0 <= size <= EXACT_INTEGER for size in shape\n",
         "            False for size in shape\n",
-        "refusing sizes that are none", (_WRONG,),
+        "refusing invalid sizes", (_WRONG,),
     ),
     Mutant(
         "quantized-weights-of-tfjs", _WEIGHTS,
@@ -146,7 +146,7 @@ MUTANTS = [
     Mutant(
         "groups-of-tfjs", _WEIGHTS,
         "        if type(manifest) is not list or not all(map(_is_group, manifest)):", "        if False:",
-        "refusing a manifest that is none", (_WRONG,),
+        "refusing an invalid manifest", (_WRONG,),
     ),
     Mutant(
         "protocols-of-skops", _SKOPS,
@@ -161,7 +161,7 @@ MUTANTS = [
     Mutant(
         "literals-of-skops", _SKOPS,
         "        if type(found) not in _LITERALS:", "        if False:",
-        "refusing literals that are none", (_REFUSED,),
+        "refusing invalid literals", (_REFUSED,),
     ),
     Mutant(
         "keys-of-skops", _SKOPS,

@@ -217,20 +217,14 @@ class Encoder:
         found, why = attributes_of(obj, data, left_out)
         if why is not None:
             self.refuse(f"{why}; rename it, or leave it out")
-        return {
-            name: item if item is None or item is True or item is False else self._value(item, (name,), True)
-            for name, item in found.items()
-        }
+        return {name: self._value(item, (name,), True) for name, item in found.items()}
 
     def fields(self, mapping: Mapping[str, Any]) -> dict[str, Value]:
         """The items of a mapping, each under its key as a step of the path."""
         if not self.names.are(mapping):
             key = next(key for key in mapping if not self.names.are((key,)))
             self.refuse(f"an attribute is called {key!r}; attributes need plain names")
-        return {
-            key: item if item is None or item is True or item is False else self._value(item, (key,), True)
-            for key, item in mapping.items()
-        }
+        return {key: self._value(item, (key,), True) for key, item in mapping.items()}
 
     def tensor(self, data: NDArray[Any], *steps: str | int) -> Tensor:
         """Add a NumPy array of a dtype that safetensors has; its bytes are taken when the pack is written."""

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.canonical import canonical
 from saver.encoding import encoded_part
 from saver.formats._hashing import hash_all
 from saver.opened import Opened
@@ -131,5 +131,5 @@ def opened_parts(
         return {name: places.blobs[name] for name in names}
 
     source = PackedTensors(places.infos, opened, blob.name, _ADVICE, size=size)
-    digest = blake3(canonical({name: part.hash for name, part in parts.items()}))
+    digest = blake3(msgspec.json.encode([(name, part.hash) for name, part in parts.items()]))
     return Opened(document, source, blob.name, size, digest.hexdigest())
