@@ -96,7 +96,7 @@ def measure(
     if "frameworks" in questions:
         add(frameworks.run(folder, 4 * repeat, min(factor, 10)))
     if "small" in questions:
-        add(small.run(folder, 4 * repeat, max(1000, small.TENSORS // factor)))
+        add(small.run(folder, 4 * repeat, max(1000, small.TENSORS // factor), factor))
     if "startup" in questions:
         add(startup.run(folder, 8 * repeat))
     if "versions" in questions:

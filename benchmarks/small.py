@@ -6,6 +6,9 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import msgspec
 import numpy as np
 
 import saver
-from benchmarks.measure import rounds
+from benchmarks.measure import make_durable, rounds
 from benchmarks.tables import Row, Table
 from saver.repo import manifest as manifests
 from saver.repo.manifest import Manifest, Part, ShardForm, TensorForm
@@ -22,25 +25,55 @@ from saver.repo.manifest import Manifest, Part, ShardForm, TensorForm
 EACH = 50
 """Calls in a row, of which the fastest counts: this is about work, and others disturb it."""
 
+FEW = 5
+"""As many of those that take milliseconds."""
+
 TENSORS = 20_000
+DICTS = 20_000
+RUN = 198
+WIDTH = 25_252
+"""A run of 20 MB: so many tensors of so many float32 each."""
 
 
-def run(folder: Path, repeat: int, tensors: int = TENSORS) -> list[Table]:
-    """One table, `small`."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is timed, and what happens before, each time, without being timed."""
+
+    run: Callable[[], object]
+    each: int = EACH
+    before: Callable[[], object] = lambda: None
+
+    def turn(self, seconds: list[float]) -> None:
+        found = []
+        for _ in range(self.each):
+            self.before()
+            begin = time.perf_counter()
+            self.run()
+            found.append(time.perf_counter() - begin)
+        seconds.append(min(found))
+
+
+def run(folder: Path, repeat: int, tensors: int = TENSORS, factor: int = 1) -> list[Table]:
+    """One table, `small`; the run and the many dicts are `factor` times smaller."""
     seconds: dict[str, list[float]] = defaultdict(list)
-    calls = _calls(folder / "small", tensors)
-    rounds(repeat, [_turn(what, call, seconds) for what, call in calls.items()])
-    shutil.rmtree(folder / "small")
+    home = folder / "small"
+    home.mkdir()
+    with ExitStack() as open_runs:
+        calls = _calls(home, tensors) | _runs(home, open_runs, factor) | _many(home, DICTS // factor)
+        rounds(repeat, [partial(call.turn, seconds[what]) for what, call in calls.items()])
+    shutil.rmtree(home)
     rows = tuple(Row(what, tuple(seconds[what])) for what in calls)
-    about = (
-        f"The fastest of {EACH} calls in each round (5 for the manifest). The object is a dict of a 16 KB "
-        "array, three small ones and some numbers, in three parts. Saves sync their files."
-    )
-    return [Table("small", "small loads and saves", about, rows, unit="µs")]
+    return [Table("small", "small loads and saves", _ABOUT, rows, unit="µs")]
 
 
-def _calls(folder: Path, tensors: int) -> dict[str, Callable[[], Any]]:
-    folder.mkdir()
+_ABOUT = (
+    f"The fastest of {EACH} calls in each round ({FEW} for the manifest and run, one restore). The object "
+    "is a dict of a 16 KB array, three small ones and some numbers, in three parts. All saves sync their "
+    f"files. The run has {RUN} tensors of PyTorch, all of which change before each save."
+)
+
+
+def _calls(folder: Path, tensors: int) -> dict[str, _Call]:
     path, numbers = folder / "a.saver", count()
     store = saver.Saver(folder / "store")
     saver.dump(_object(0), path)
@@ -48,27 +81,61 @@ def _calls(folder: Path, tensors: int) -> dict[str, Callable[[], Any]]:
     large = _manifest(tensors)
     text = manifests.encode(large)
     return {
-        "load": lambda: saver.load(path),
-        "dump": lambda: saver.dump(_object(0), path),
-        "store.load": lambda: store.load("iris"),
-        "Saver(…).load": lambda: saver.Saver(folder / "store").load("iris"),
-        "store.save": lambda: store.save("iris", _object(next(numbers))),
-        "Saver(…).save": lambda: saver.Saver(folder / "store").save("iris", _object(next(numbers))),
-        f"encode a manifest of {tensors:,} tensors": lambda: manifests.encode(large),
-        f"decode a manifest of {tensors:,} tensors": lambda: manifests.decode(text, "here"),
+        "load": _Call(lambda: saver.load(path)),
+        "dump": _Call(lambda: saver.dump(_object(0), path)),
+        "store.load": _Call(lambda: store.load("iris")),
+        "Saver(…).load": _Call(lambda: saver.Saver(folder / "store").load("iris")),
+        "store.save": _Call(lambda: store.save("iris", _object(next(numbers)))),
+        "Saver(…).save": _Call(lambda: saver.Saver(folder / "store").save("iris", _object(next(numbers)))),
+        f"encode a manifest of {tensors:,} tensors": _Call(lambda: manifests.encode(large), FEW),
+        f"decode a manifest of {tensors:,} tensors": _Call(lambda: manifests.decode(text, "here"), FEW),
     }
 
 
-def _turn(what: str, call: Callable[[], Any], seconds: dict[str, list[float]]) -> Callable[[], None]:
-    def turn() -> None:
-        found = []
-        for _ in range(5 if "manifest" in what else EACH):
-            begin = time.perf_counter()
-            call()
-            found.append(time.perf_counter() - begin)
-        seconds[what].append(min(found))
+def _runs(folder: Path, open_runs: ExitStack, factor: int) -> dict[str, _Call]:
+    """A step of a run that saves some MB: how long the training stands still, and until all is written; and
+    what `torch.save` takes for the same."""
+    import torch
 
-    return turn
+    net = {f"layers.{at}": torch.full((WIDTH // factor,), float(at)) for at in range(RUN)}
+    never = saver.Every(steps=1 << 40)
+    checkpoints = saver.Saver(folder / "runs").checkpoints(
+        "run", {"model": net}, every=never, keep=saver.Keep(last=1)
+    )
+    found, steps = open_runs.enter_context(checkpoints), count(1)
+
+    def change() -> None:
+        found.flush()
+        for tensor in net.values():
+            tensor.add_(1.0)
+
+    def save() -> None:
+        found.step(next(steps), loss=1.0)
+        found.save()
+
+    def written() -> None:
+        save()
+        found.flush()
+
+    def by_torch() -> None:
+        torch.save(net, folder / "net.pt")
+        make_durable(folder / "net.pt")
+
+    size = f"{4 * (WIDTH // factor) * RUN / 1e6:.3g} MB"
+    return {
+        f"{size} run: a step that saves": _Call(save, FEW, change),
+        f"{size} run: the same, until it is written": _Call(written, FEW, change),
+        f"{size}: torch.save, with fsync": _Call(by_torch, FEW, change),
+    }
+
+
+def _many(folder: Path, dicts: int) -> dict[str, _Call]:
+    """Small dicts, restored into themselves."""
+    path = folder / "many.saver"
+    held = [{"number": at, "weight": at / 7, "name": f"n{at}"} for at in range(dicts)]
+    saver.dump({"many": held}, path)
+    what = f"restore many: {dicts:,} small dicts"
+    return {what: _Call(lambda: saver.restore(path, into={"many": held}), 1)}
 
 
 def _object(number: int) -> dict[str, Any]:

@@ -104,10 +104,15 @@ def test_what_is_written_over_or_trained_on_is_measured(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) -> None:
-    tables = [*models.run(tmp_path, 1, 120), *small.run(tmp_path, 1, 10), *startup.run(tmp_path, 1)]
+    tables = [*models.run(tmp_path, 1, 120), *small.run(tmp_path, 1, 10, 100), *startup.run(tmp_path, 1)]
     assert list(tmp_path.iterdir()) == []
     for table in tables:
         assert all(row.seconds for row in table.rows), table.name
+    rows = {row.what for table in tables for row in table.rows}
+    assert {
+        "0.2 MB run: a step that saves", "0.2 MB run: the same, until it is written",
+        "0.2 MB: torch.save, with fsync", "restore many: 200 small dicts",
+    } <= rows  # fmt: skip
     state = large.run(TINY[0], tmp_path, WAYS, 1, list(peers())[:4])
     peaks = [memory.Peak("Saver (NumPy)", 1000, 32 << 20)]
     report = Report([*state, *tables], peaks, {"date": "today"}, "1")

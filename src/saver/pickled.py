@@ -71,6 +71,8 @@ class Call:
     has_state: bool = False
     marks: set[str] = field(default_factory=set)
     """What the reader of an object around it found out about this one."""
+    result: Any = None
+    """What it stands for, where a family makes that once for all that refer to it: a dtype."""
 
 
 @dataclass(eq=False, slots=True)

@@ -92,6 +92,10 @@ class Blob(ABC):
     """How many threads should fetch at the same time; 0 for as many as there are processors. A storage with
     slow calls has more."""
 
+    hashed: bool = False
+    """Whether the hashes that readers hold against its bytes were taken from the array of `map` itself, which
+    nobody else has: then there is nothing to compare."""
+
     @abstractmethod
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`; fewer if the object ends before."""

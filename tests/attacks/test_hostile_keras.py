@@ -182,24 +182,44 @@ def test_what_a_file_names_is_not_imported(tmp_path: Path) -> None:
         saver.load(tmp_path / "a.keras")
 
 
-LISTS = {
-    "a path for a vocabulary": {"module": "keras.layers", "class_name": "StringLookup",
-                                "config": {"vocabulary": "/etc/passwd"}},
-    "too many classes": {"module": "keras.metrics", "class_name": "MeanIoU",
-                         "config": {"num_classes": 1 << 30}},
-    "a call without a tensor": {"module": "keras.layers", "class_name": "Dense", "config": {},
-                                "inbound_nodes": [{"args": [1], "kwargs": {}}]},
-    "unknown fields": {"module": "keras.layers", "class_name": "Dense", "config": {}, "args": []},
-    "no settings": {"module": "keras.layers", "class_name": "Dense"},
-    "a reserved key": {"module": "keras.layers", "class_name": "Dense", "config": {"$": 1}},
+def layer(name: str, module: str | None = "keras.layers", **config: Any) -> dict[str, Any]:
+    return {"module": module, "class_name": name, "config": config}
+
+
+LISTS: dict[str, tuple[dict[str, Any], str]] = {
+    "a path for a vocabulary": (layer("StringLookup", vocabulary="/etc/passwd"), "not the path of a file"),
+    "a path for weights": (layer("TextVectorization", idf_weights="/etc/passwd"), "not the path of a file"),
+    "too many classes": (layer("MeanIoU", "keras.metrics", num_classes=1 << 30), "Saver admits"),
+    "a pattern that takes long": (
+        layer("OptimizerMap", "keras.optimizers", optimizer_map={"(a+)+b": None}), "very long to match",
+    ),
+    "a call without a tensor": (
+        {**layer("Dense"), "inbound_nodes": [{"args": [1], "kwargs": {}}]}, "without a tensor of its model",
+    ),
+    "calls that are a number": ({**layer("Dense"), "inbound_nodes": 1}, "without a tensor of its model"),
+    "unknown fields": ({**layer("Dense"), "args": []}, "has the fields"),
+    "unknown fields of a class of one's own": ({**layer("Net", "mine"), "args": []}, "has the fields"),
+    "no settings": ({"module": "keras.layers", "class_name": "Dense"}, "has the fields"),
+    "settings that are a list": ({**layer("Dense"), "config": []}, "not a JSON object"),
+    "a reserved key": (layer("Dense", **{"$": 1}), "there is the key"),
+    "a value that is a list": ({**layer("__tensor__", None), "config": []}, "not a JSON object"),
+    "numbers of another dtype": (layer("__numpy__", None, value=[1], dtype="object"), "has the dtype"),
+    "bytes that are numbers": (layer("__bytes__", None, value=[1]), "not a text"),
+    "a tensor of a huge shape": (
+        layer("__keras_tensor__", None, shape=[1 << 60], dtype="float32", keras_history=["a", 0, 0]), "shape",
+    ),
+    "a tensor without history": (
+        layer("__keras_tensor__", None, shape=[None], dtype="float32", keras_history=["a"]), "no history",
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_settings_that_reach_further_are_refused(name: str, tmp_path: Path) -> None:
     config = copy.deepcopy(CONFIG)
-    config["config"]["layers"].append(LISTS[name])
-    with pytest.raises(IncompatibleError):
+    added, why = LISTS[name]
+    config["config"]["layers"].append(added)
+    with pytest.raises(IncompatibleError, match=why):
         asks(archive(tmp_path / "a.keras", entries(config_json=json.dumps(config).encode())))
 
 

@@ -199,6 +199,28 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a newer protocol": ({**listed(), "protocol": 3}, "protocol"),
     "keys without types": (mapped({"a": literal(1)}), "no types"),
     "keys of a type": (mapped({"a": literal(1)}, "os.system"), "os.system"),
+    "keys of another library": (mapped({"1": literal(1)}, "mine.int64"), r"of the type mine\.int64"),
+    "a name that is a number": ({"__loader__": "TypeNode", "__module__": 7, "__class__": "x"}, "names no"),
+    "no name": ({"__loader__": "TypeNode", "__module__": "", "__class__": ""}, "names no class"),
+    "a long name": (node("TypeNode", f"mine.{'x' * 600}"), "names no class"),
+    "a slice of texts": (
+        node("SliceNode", "builtins.slice", content={"start": "a", "stop": 1, "step": None}), "three numbers",
+    ),
+    "rows of other lengths": (
+        node("NdArrayNode", ARRAY, type="json", shape=tupled(literal(2), literal(2)),
+             content=[listed(*map(literal, (1, 2, 3))), listed(literal(4))]),
+        "other rows than its shape says",
+    ),
+    "a dtype with fields": (
+        node("DTypeNode", "numpy.dtype", content=node("NdArrayNode", ARRAY, type="numpy", file="fields.npy")),
+        "does not read there",
+    ),
+    "a mask of another shape": (
+        node("MaskedArrayNode", "numpy.ma.MaskedArray",
+             content={name: node("NdArrayNode", ARRAY, type="numpy", file=f"{name}.npy")
+                      for name in ("data", "mask")}),
+        "no mask of its shape",
+    ),
     "a shape of objects": (
         node("NdArrayNode", ARRAY, type="json", shape=tupled(literal(9)), content=[]), "elements",
     ),
@@ -212,7 +234,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_forged_is_refused(name: str, tmp_path: Path) -> None:
     content, message = REFUSED[name]
-    (tmp_path / "a.skops").write_bytes(schema(content))
+    arrays = {
+        "fields_npy": npy(np.zeros(0, [("a", "i4"), ("b", "f4")])),
+        "data_npy": npy(np.zeros(3)),
+        "mask_npy": npy(np.zeros((1, 3), bool)),
+    }
+    (tmp_path / "a.skops").write_bytes(schema(content, **arrays))
     with pytest.raises(IncompatibleError, match=message):
         saver.load(tmp_path / "a.skops")
 
@@ -253,7 +280,11 @@ def test_deep_schemas_are_refused(tmp_path: Path) -> None:
 def test_archives_that_trick_readers_are_refused(tmp_path: Path) -> None:
     array = node("NdArrayNode", "numpy.ndarray", type="numpy", file="a.npy")
     text = json.dumps({"protocol": 2, **array})
-    for trick in ("twice", "bomb", "object", "short"):
+    tricks = {
+        "twice": "same name|twice", "bomb": "unpack", "object": "object",
+        "short": "its shape needs", "long": "its shape needs",
+    }  # fmt: skip
+    for trick, why in tricks.items():
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             data = npy(np.zeros(3))
@@ -263,10 +294,11 @@ def test_archives_that_trick_readers_are_refused(tmp_path: Path) -> None:
                 data = npy(np.zeros(300 << 20, np.uint8))
             if trick == "object":
                 data = npy(np.array([{}], dtype=object))
-            archive.writestr("a.npy", data[:-1] if trick == "short" else data)
+            changed = {"short": data[:-1], "long": data + bytes(8)}
+            archive.writestr("a.npy", changed.get(trick, data))
             archive.writestr("schema.json", text)
         (tmp_path / "a.skops").write_bytes(file.getvalue())
-        with pytest.raises((IncompatibleError, LimitExceededError)):
+        with pytest.raises((IncompatibleError, LimitExceededError), match=why):
             saver.load(tmp_path / "a.skops")
 
 

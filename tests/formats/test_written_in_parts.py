@@ -14,8 +14,9 @@ import saver
 from saver.errors import DamagedError
 from saver.file import open_file
 from saver.formats import _writing
-from saver.formats._writing import Later, Streamed
+from saver.formats._writing import SMALL, Later, Streamed
 from saver.pack.source import STREAMED
+from saver.storage import ALIGNMENT, Sink
 from saver.tensors import BLOCK, Bytes, MemoryTensors, TensorData
 
 BLOCKED = 5 * BLOCK + 4096
@@ -138,3 +139,29 @@ def test_a_piece_must_have_the_length_that_was_planned() -> None:
     content = Streamed([Later(5, lambda: [np.zeros(2, np.uint8)] * 2, lambda: None)])
     with pytest.raises(AssertionError, match="4 bytes came where 5 were planned"):
         list(content.pieces())
+
+
+class Aligned(Sink):
+    """Takes only what can be written past the page cache."""
+
+    def __init__(self, size: int) -> None:
+        self.held = bytearray(size)
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        raise AssertionError("a large file is written through the page cache")
+
+    def write_aligned(self, data: memoryview, offset: int) -> None:
+        assert offset % ALIGNMENT == len(data) % ALIGNMENT == 0
+        room = len(self.held) - offset
+        self.held[offset : offset + len(data)] = data[:room]
+
+
+@pytest.mark.parametrize("head", [b"", b"a", b"a" * 127, b"a" * ALIGNMENT, b"a" * (ALIGNMENT + 1), None])
+def test_large_files_are_written_past_the_page_cache_whatever_they_begin_with(head: bytes | None) -> None:
+    data = np.random.default_rng(0).integers(0, 256, SMALL + 5, np.uint8)
+    later = Later(data.size, lambda: [data], lambda: None)
+    pieces = [later] if head is None else [head, later, b"end"]
+    content = Streamed(pieces)
+    sink = Aligned(content.size)
+    content.write(sink)
+    assert bytes(sink.held) == b"".join(content.pieces())

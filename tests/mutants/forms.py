@@ -10,6 +10,8 @@ _ASKED = "families/test_forms_of_python.py::test_a_lock_comes_back_as_a_new_one_
 _REGISTERED = "test_registering.py::test_only_what_can_be_carried_is_registered"
 _REFUSED = "test_refusals.py"
 _CHECKS = "families/scipy/checks.py"
+_NODES = "families/sklearn/nodes.py"
+_TREES = "families/test_sklearn_nodes.py"
 
 MUTANTS = [
     Mutant(
@@ -85,6 +87,41 @@ MUTANTS = [
         '    if not is_own(root):\n        return root\n',
         "naming to pip only libraries that Saver knows",
         ("test_missing_packages.py::test_only_libraries_that_saver_knows_are_named_to_pip",),
+    ),
+    Mutant(
+        "ends-of-trees", _NODES,
+        " or (np.maximum(to_left, to_right) >= last).any():", ":",
+        "refusing children outside of their tree", (_TREES,),
+    ),
+    Mutant(
+        "parents-of-trees", _NODES,
+        "    if np.count_nonzero(reached) != 2 * len(parents):", "    if False:",
+        "refusing nodes with two parents", (_TREES,),
+    ),
+    Mutant(
+        "depths-of-forests", _NODES,
+        "(depths < real).any() or ", "",
+        "holding the depth of a tree against its nodes", (_TREES,),
+    ),
+    Mutant(
+        "features-of-trees", _NODES,
+        " | (feature >= np.repeat(features, sizes))", "",
+        "refusing nodes that ask for features which there are not", (_TREES,),
+    ),
+    Mutant(
+        "halves-of-leaves", _NODES,
+        "    if (leaf & (right != -1)).any():", "    if False:",
+        "refusing leaves with a child", (_TREES,),
+    ),
+    Mutant(
+        "copies-of-nodes", "families/sklearn/trees.py",
+        "        part |= {name: part[name].astype(np.int64) for name in _CHECKED}\n", "",
+        "building trees from the copy of their nodes that was checked", (_TREES,),
+    ),
+    Mutant(
+        "wide-columns", _NODES,
+        "        if values.min() < limits.min or values.max() > limits.max:", "        if False:",
+        "keeping integers that do not fit in 32 bits", (_TREES,),
     ),
     Mutant(
         "texts-of-numpy", "families/sklearn/checks/attributes.py",

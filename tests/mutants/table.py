@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import collecting, disk, formats, forms, log, packs, reading, runs, saving, shortcuts
+from . import collecting, disk, formats, forms, log, models, packs, reading, runs, saving, shortcuts
 
 GROUPS = {
     "Files and folders": disk.MUTANTS,
@@ -15,6 +15,7 @@ GROUPS = {
     "Training runs": runs.MUTANTS,
     "Objects as data": forms.MUTANTS,
     "Files of other tools": formats.MUTANTS,
+    "Models of other tools": models.MUTANTS,
 }
 
 MUTANTS = [mutant for group in GROUPS.values() for mutant in group]

@@ -254,3 +254,16 @@ def test_distant_ranges_are_fetched_in_as_few_calls_as_near_ones(count: int, len
     assert damaged([(blob, ranges)]) == set()
     assert blob.calls <= 1 + count * length // (verify.READ - length)
     assert sum(end - start for start, end in blob.fetched) == count * length, "and nothing between them"
+
+
+def test_what_was_hashed_where_it_lies_is_not_read_again_but_counts() -> None:
+    sure, other = Remote(content(300)), Remote(content(500, 1), "other")
+    sure.hashed = True
+    ranges = [Range("a", 0, 100, "0" * 64), Range("b", 100, 300, "0" * 64), Range("far", 200, 301, "0" * 64)]
+    digest = blake3(content(500, 1)).hexdigest()
+    seen: list[tuple[int, int]] = []
+    lost = damaged([(sure, ranges), (other, [Range("c", 0, 500, digest)])], lambda *done: seen.append(done))
+    assert lost == {"far"}
+    assert sure.fetched == []
+    assert other.fetched == [(0, 500)]
+    assert seen == [(300, 800), (800, 800)]

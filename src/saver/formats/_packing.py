@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from saver.encoding import encoded_part
@@ -28,10 +30,11 @@ _ALIGNED = 64
 
 
 class ArrayBlob(Blob):
-    """Bytes in memory that belong to this blob."""
+    """Bytes in memory that belong to this blob. `hashed` says that the hashes recorded of them were taken
+    from this very memory."""
 
-    def __init__(self, data: Bytes, name: str) -> None:
-        self.name, self.size, self._data = name, data.size, data
+    def __init__(self, data: Bytes, name: str, hashed: bool = False) -> None:
+        self.name, self.size, self._data, self.hashed = name, data.size, data, hashed
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         return self._data[start:end].tobytes()
@@ -81,7 +84,7 @@ class _Places:
         elif flat.size < _LARGE or not flat.flags.writeable:
             self._small.append((key, data))
         else:
-            blob = ArrayBlob(flat, f"{self._name}#{1 + len(self.blobs)}")
+            blob = ArrayBlob(flat, f"{self._name}#{1 + len(self.blobs)}", hashed=True)
             self.blobs[blob.name] = blob
             self._found.append((key, data, blob.name, 0, flat))
 
@@ -105,7 +108,7 @@ class _Places:
             at += padding + len(piece)
         memory = np.frombuffer(bytearray(b"".join(pieces)), np.uint8)
         place = f"{self._name}#memory"
-        self.blobs[place] = ArrayBlob(memory, place)
+        self.blobs[place] = ArrayBlob(memory, place, hashed=True)
         for (key, data), (start, size) in zip(self._small, ends, strict=True):
             self._found.append((key, data, place, start, memory[start : start + size]))
         hashes = hash_all([flat for *_, flat in self._found])
@@ -138,7 +141,6 @@ def opened_parts(
     blob: Blob,
     mapped: Bytes | None,
     size: int,
-    digest: str,
     environment: Mapping[str, Any],
     more: Shards | None = None,
 ) -> Opened:
@@ -168,4 +170,5 @@ def opened_parts(
         return {name: places.blobs[name] if name in places.blobs else more.open(name) for name in names}
 
     source = PackedTensors(infos, opened, blob.name, _ADVICE, size=size)
-    return Opened(document, source, blob.name, size, digest)
+    digest = blake3(msgspec.json.encode([(name, part.hash) for name, part in parts.items()]))
+    return Opened(document, source, blob.name, size, digest.hexdigest())

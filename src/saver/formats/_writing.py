@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from saver.pack.ring import write_through_ring
-from saver.storage import ALIGNMENT, Content, Progress, Sink
+from saver.storage import Content, Progress, Sink
 from saver.tensors import Bytes
 
 PIECE = 4 << 20
@@ -34,8 +34,7 @@ Piece: TypeAlias = bytes | Later
 
 
 class Streamed(Content):
-    """A file of these pieces. If the first one is read later, or is as long as `ALIGNMENT` wants, what is
-    read is written past the page cache."""
+    """A file of these pieces. A large one is written past the page cache, while its pieces are read."""
 
     def __init__(self, pieces: Sequence[Piece], progress: Progress | None = None) -> None:
         self._pieces = pieces
@@ -52,14 +51,11 @@ class Streamed(Content):
                 self._progress(done, self.size)
 
     def write(self, sink: Sink) -> None:
-        head = self._pieces[0] if self._pieces else b""
-        head = b"" if isinstance(head, Later) else head
-        if len(head) % ALIGNMENT or self.size - len(head) < SMALL:
+        if self.size < SMALL:
             super().write(sink)
-            return
-        rest = _each(self._pieces[1 if head else 0 :], self.size)
-        write_through_ring(sink, rest, _unhashed, len(head), self.size, self._progress)
-        sink.write(head, 0)
+        else:
+            read = _each(self._pieces, self.size)
+            write_through_ring(sink, read, _unhashed, 0, self.size, self._progress)
 
 
 _Read: TypeAlias = tuple[Bytes, Callable[[], None] | None]

@@ -60,7 +60,7 @@ def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress |
     """
     lost: set[str] = set()
     within: list[tuple[Blob, list[Range]]] = []
-    total = 0
+    total = done = 0
     for blob, ranges in wanted:
         inside, end = list[Range](), blob.size
         for item in ranges:
@@ -69,12 +69,16 @@ def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress |
                 total += item.end - item.start
             else:
                 lost.add(item.name)
+        if blob.hashed:
+            done += sum(item.end - item.start for item in inside)
+            continue
         inside.sort(key=_START)
         within.append((blob, inside))
-    done = 0
+    if done and progress is not None:
+        progress(done, total)
     feed = _Feed(job for blob, inside in within for job in _jobs(blob, inside))
     fetchers = max((blob.fetchers for blob, _ in within), default=0)
-    alone = total <= (READ if fetchers else SERIAL)
+    alone = total - done <= (READ if fetchers else SERIAL)
     for size, names in feed.checked() if alone else _checked_by_threads(feed, fetchers):
         lost.update(names)
         done += size

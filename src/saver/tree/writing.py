@@ -45,8 +45,8 @@ _CONTAINERS = frozenset((dict, list, tuple))
 
 
 class _Marks:
-    """Marks what canonical JSON does not keep, in a copy of a tree. `found` are its nodes, tensors and
-    references."""
+    """Marks what canonical JSON does not keep, in a copy of what has to be marked of a tree. `found` are its
+    nodes, tensors and references."""
 
     def __init__(self) -> None:
         self.found: list[Item] = []
@@ -69,21 +69,22 @@ class _Marks:
         if kind is Node:
             self.found.append(value)
             state = value.state
-            if type(state) not in _PLAIN:
-                state = self.on(state, depth)
-            return Node(value.codec, value.cls, value.version, value.id, state)
+            marked = state if type(state) in _PLAIN else self.on(state, depth)
+            return value if marked is state else Node(value.codec, value.cls, value.version, value.id, marked)
         if kind not in _CONTAINERS:
             return _marked_number(float(value)) if isinstance(value, float) else value
-        marked: Any = dict(value) if kind is dict else list(value)
+        order = self._order(tuple(value)) if kind is dict else None
+        marked = value
         for at, item in value.items() if kind is dict else enumerate(value):
             kind_of_item = type(item)
-            if kind_of_item is int and -EXACT_INTEGER <= item <= EXACT_INTEGER:
+            if kind_of_item in _PLAIN or (kind_of_item is int and -EXACT_INTEGER <= item <= EXACT_INTEGER):
                 continue
-            if kind_of_item not in _PLAIN:
-                marked[at] = self.on(item, depth)
-        if kind is dict and (order := self._order(tuple(value))) is not None:
-            marked["$order"] = order
-        return marked
+            new = _marked_number(item) if kind_of_item is float else self.on(item, depth)
+            if new is not item:
+                if marked is value:
+                    marked = dict(value) if kind is dict else list(value)
+                marked[at] = new
+        return marked if order is None else {**marked, "$order": order}
 
     def _order(self, keys: tuple[str, ...]) -> list[int] | None:
         """The place of each key among the sorted ones; None if they are sorted, or a node's as raw JSON."""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.families.sklearn.trees import bounds_of, check_children
+from saver.families.sklearn.nodes import bounds_of, check_children
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -19,6 +19,13 @@ def dtype_of(value: Any, depth: int = 0) -> np.dtype[Any]:
         return value
     if type(value) is not Call or value.function != Global("numpy", "dtype") or depth > _DEPTH:
         raise NotReadError("a dtype is missing")
+    if value.result is None:  # the arrays of a model refer to a few
+        value.result = _made(value, depth)
+    found: np.dtype[Any] = value.result
+    return found
+
+
+def _made(value: Call, depth: int) -> np.dtype[Any]:
     text = value.args[0] if value.args else None
     if type(text) is Global and text.module == "numpy" and text.name == "record":
         text = "V"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.codec import BatchCodec, Decoder, Encoder, added, private
-from saver.families.sklearn.trees import bounds_of, columns_of
+from saver.families.sklearn.nodes import bounds_of
+from saver.families.sklearn.trees import columns_of
 from saver.tree import Value
 
 _FIELDS = (

@@ -13,6 +13,7 @@ from typing import Any
 
 from saver import uses
 from saver.codec import rules_of
+from saver.families.sklearn.checks.attributes import is_of
 
 _ELEMENTWISE = frozenset(("elementwise", "array", "check"))
 _DISTANCE = frozenset(("distance", "pairwise"))
@@ -57,7 +58,7 @@ _OPTIONS = frozenset(
 )  # fmt: skip
 """Attributes with options for functions, or with what to set in estimators, which is checked there."""
 
-_ROWS = frozenset(("kernel", "distance", "combining"))
+_ROWS_IN = dict.fromkeys(("kernel", "metric"), frozenset(("kernel", "distance", "combining")))
 _BY_ROWS = frozenset(("KernelPCA", "KernelRidge", "Nystroem", "PairwiseKernel"))
 """Their kernel is called with two rows and returns a number, which NumPy checks."""
 
@@ -76,6 +77,6 @@ def check(obj: Any) -> None:
     allowed = ALLOWED
     for of_the_library in rules_of(cls, "CALLABLES"):
         allowed = {**allowed, **of_the_library(obj)}
-    if any(base.__name__ in _BY_ROWS and base.__module__.startswith("sklearn.") for base in cls.__mro__):
-        allowed = {**allowed, "kernel": _ROWS, "metric": _ROWS}
+    if not own.keys().isdisjoint(_ROWS_IN) and any(is_of(obj, name) for name in _BY_ROWS):
+        allowed = {**allowed, **_ROWS_IN}
     uses.check(own, allowed, uses.is_listed(cls), _OPTIONS)

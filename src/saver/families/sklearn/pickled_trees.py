@@ -67,9 +67,9 @@ class TreePickled(TreeCodec):
 
 def nodes_of(nodes: NDArray[Any]) -> NDArray[Any]:
     """Nodes with the fields of today. Missing values went nowhere before 1.3."""
-    if nodes.dtype == NODE and nodes.ndim == 1:
-        return nodes
     names = nodes.dtype.names or ()
+    if nodes.ndim == 1 and names == NODE.names and all(nodes.dtype[name] == NODE[name] for name in names):
+        return nodes  # wherever its fields lie
     if (
         nodes.ndim != 1
         or not set(names) >= set((NODE.names or ())[:-1])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.families.sklearn.trees import bounds_of, check_children
+from saver.families.sklearn.nodes import bounds_of, check_children
 from saver.families.xgboost import ubj
 from saver.families.xgboost.alike import Table
 

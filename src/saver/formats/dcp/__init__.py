@@ -78,7 +78,7 @@ class DistributedCheckpoint(Reads, Writes):
         packages = notes_of(values.calls)
         return opened_parts(
             trees, walk.batches, walk.tensors, whole=whole, blob=blob, mapped=None,
-            size=len(text) + values.size, digest=blake3(text).hexdigest(),
+            size=len(text) + values.size,
             environment=environment | ({"packages": packages} if packages else {}),
             more=values.shards(walk.sharded),
         )  # fmt: skip

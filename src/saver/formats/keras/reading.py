@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from blake3 import blake3
 
 from saver import registry
 from saver.codec import Codec, Decoder, Encoder
@@ -25,9 +24,6 @@ from saver.storage import Blob
 from saver.strict import strict_json
 from saver.tensors import TENSOR_DTYPE, Bytes, TensorData
 from saver.tree import EXACT_INTEGER, Node, Tensor, Value
-
-HASHED = 64 << 20
-"""Bytes of a file that its hash is made of, beside its size."""
 
 _BRAIN = "bfloat16"
 _VARIABLE = re.compile("(?:(.+)/)?vars/(.+)", re.DOTALL)
@@ -70,14 +66,12 @@ def opened(model: Model, blob: Blob, mapped: Bytes | None, size: int, version: s
         tree = walk.part(SOLE, model)
     except SaverError as error:
         raise IncompatibleError(f"{blob.name}: {error}") from None
-    digest = blake3(blob.read(0, HASHED))
-    digest.update(f"{size}".encode())
     environment: dict[str, Any] = {"imported from": f"a file of Keras {version}".rstrip()}
     if version:
         environment["packages"] = {"keras": version}
     return opened_parts(
         {SOLE: tree}, walk.batches, walk.tensors, whole=False, blob=blob, mapped=mapped, size=size,
-        digest=digest.hexdigest(), environment=environment,
+        environment=environment,
     )  # fmt: skip
 
 

@@ -29,7 +29,6 @@ class Arrays:
         self._where, self._beside = where, beside
         self.machine: Machine | None = None
         self.met = False
-        self._dtypes: dict[int, np.dtype[Any]] = {}
 
     def __call__(self, call: Call, at: int) -> tuple[Any, int]:
         kind = _wrapper(call.function)
@@ -48,10 +47,7 @@ class Arrays:
     def _within(self, state: dict[str, Any], at: int) -> tuple[Any, int]:
         assert self.machine is not None
         numpy: Any = registry.family("numpy").module("pickles")
-        described = state.get("dtype")
-        dtype = self._dtypes.get(id(described))
-        if dtype is None:  # many arrays refer to the same one, which the machine keeps
-            dtype = self._dtypes[id(described)] = numpy.dtype_of(described)
+        dtype = numpy.dtype_of(state.get("dtype"))
         shape = numpy.shape_of(state.get("shape"))
         data = self.machine.data
         if dtype.hasobject:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from blake3 import blake3
-
 from saver.encoding import makes_parts
 from saver.errors import IncompatibleError, SaverError
 from saver.formats._packing import opened_parts
@@ -84,16 +82,11 @@ def opened_value(
 ) -> Opened:
     """The opened file of a value; `what` says how it was stored, and goes into the environment."""
     walk, trees, whole = encoded(root, blob.name)
-    digest = blake3(machine.data[:_HASHED])
-    digest.update(f"{size}".encode())
     environment: dict[str, Any] = {"imported from": what}
     packages = notes_of(machine.calls)
     if packages:
         environment["packages"] = packages
     return opened_parts(
         trees, walk.batches, walk.tensors, whole=whole, blob=blob, mapped=mapped, size=size,
-        digest=digest.hexdigest(), environment=environment,
+        environment=environment,
     )  # fmt: skip
-
-
-_HASHED = 64 << 20
