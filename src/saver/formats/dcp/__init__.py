@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from blake3 import blake3
-
 from saver.disk import mapped
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Around, Beside, Chosen, Loss, Out, Reads, Writes
