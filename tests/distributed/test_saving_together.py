@@ -222,6 +222,28 @@ def test_an_error_of_one_rank_reaches_all_and_nothing_is_saved(
     assert str(saved(tmp_path, [{"a": weights(seed=1)}] * 3)[2]) == "m@2", "the next save succeeds"
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_what_all_ranks_staged_is_removed_when_one_fails_after_that(
+    tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather, staged = Session.gather, threading.Barrier(3)
+
+    def failing(self: Session, key: str, *rest: Any) -> Any:
+        if key == "staged-0":
+            staged.wait(20)
+            assert len([*(tmp_path / "packs").iterdir()]) == 3
+            staged.wait(20)
+            if self.rank == rank:
+                raise CannotWriteError("no space left")
+        return gather(self, key, *rest)
+
+    monkeypatch.setattr(Session, "gather", failing)
+    found = saved(tmp_path, [{"a": weights(24 << 20)}] * 3)
+    assert [type(each) for each in found] == [CannotWriteError] * 3
+    left = [*(tmp_path / "packs").iterdir()]
+    assert len(left) <= 1, "that of the rank that failed, which does not know what rank 0 will do"
+
+
 def test_an_error_while_it_is_committed_reaches_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (CannotWriteError, CommitUnknownError):
 

@@ -149,7 +149,8 @@ class _Save:
         session, number, version = self._session, 0, None
         while True:
             session.check()
-            written.keep()  # once this rank has reported, rank 0 may commit
+            if not session.leads:
+                written.keep()  # once this rank has reported, rank 0 may commit
             reports = session.gather(f"staged-{number}", staged, Staged)
             session.doing("committing")
             outcome = _Outcome()
@@ -168,6 +169,7 @@ class _Save:
         self, reports: list[Staged], transaction: str, written: Written
     ) -> tuple[Version | None, dict[str, Condemned]]:
         """Commit what all ranks staged: the version, or what of it must be staged again."""
+        written.keep()
         try:
             self._session.decide()
             version = commit(
@@ -177,6 +179,7 @@ class _Save:
         except CondemnedError as error:
             logger.info("%s", error)
             self._session.reopen()
+            written.release()
             return None, error.condemned
         except (CannotWriteError, CannotSaveError, LostRankError):
             written.release()  # nothing was committed
