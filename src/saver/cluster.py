@@ -3,7 +3,7 @@ leave short notes for each other.
 
 A rank is a process. Saver never uses the training's own way to exchange tensors (its process group), which
 may be busy, or hang when a rank is lost: a board is enough. To support another launcher, implement the
-members of `Cluster`; test it by subclassing `saver.testing.ClusterTests`.
+three methods of `Cluster`; test it by subclassing `saver.testing.ClusterTests`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,9 @@ class Cluster(ABC):
     lost_after: float = 10.0
     arrive_within: float = 600.0
 
-    @property
-    @abstractmethod
-    def rank(self) -> int:
-        """The number of this process, from 0 to `size` - 1. Rank 0 coordinates."""
-
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """How many ranks there are; the same in each of them."""
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+        """The number of this process, from 0 to `size` - 1; rank 0 coordinates. How many there are."""
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:

@@ -9,21 +9,14 @@ class MemoryCluster(Cluster):
     """A rank whose board is a dict that all of them share: `MemoryCluster.all(4)` are four."""
 
     def __init__(self, board: dict[str, bytes], rank: int, size: int) -> None:
-        self._board, self._rank, self._size = board, rank, size
+        super().__init__(rank, size)
+        self._board = board
 
     @classmethod
     def all(cls, size: int) -> list[MemoryCluster]:
         """All ranks, each for another thread."""
         board: dict[str, bytes] = {}
         return [cls(board, rank, size) for rank in range(size)]
-
-    @property
-    def rank(self) -> int:
-        return self._rank
-
-    @property
-    def size(self) -> int:
-        return self._size
 
     def put(self, key: str, data: bytes) -> None:
         self._board[key] = data

@@ -31,21 +31,13 @@ class StorageCluster(Cluster):
         lost_after: float = 30.0,
         arrive_within: float = 600.0,
     ) -> None:
-        self._size = arguments.whole_number("size", size, 1, 1_000_000)
-        self._rank = arguments.whole_number("rank", rank, 0, size - 1)
+        size = arguments.whole_number("size", size, 1, 1_000_000)
+        super().__init__(arguments.whole_number("rank", rank, 0, size - 1), size)
         self.lost_after = arguments.seconds("lost_after", lost_after)
         self.arrive_within = arguments.seconds("arrive_within", arrive_within)
         self._storage = storage_at("place", place)
         self._last: dict[str, int] = {}
         self._lock = threading.Lock()
-
-    @property
-    def rank(self) -> int:
-        return self._rank
-
-    @property
-    def size(self) -> int:
-        return self._size
 
     def put(self, key: str, data: bytes) -> None:
         with self._lock:

@@ -25,17 +25,8 @@ class TorchCluster(Cluster):
                 "torch.distributed.init_process_group first, or leave out `cluster` in a single process"
             )
         self.lost_after, self.arrive_within = lost_after, arrive_within
-        self._rank: int = distributed.get_rank()
-        self._size: int = distributed.get_world_size()
+        super().__init__(distributed.get_rank(), distributed.get_world_size())
         self._store = _own(distributed.distributed_c10d._get_default_store(), lost_after)
-
-    @property
-    def rank(self) -> int:
-        return self._rank
-
-    @property
-    def size(self) -> int:
-        return self._size
 
     def put(self, key: str, data: bytes) -> None:
         self._store.set(_named(key), data)
