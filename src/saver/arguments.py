@@ -78,8 +78,11 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return found
 
 
-def per_rank(value: Any, cluster: Any) -> tuple[str, ...]:
-    """The names of parts of which each rank has its own, which only those of a cluster can have."""
+def per_rank(value: Any, cluster: Any, wait: bool = True) -> tuple[str, ...]:
+    """The names of parts of which each rank has its own, which only those of a cluster can have; and it saves
+    in the foreground."""
+    if cluster is not None and not wait:
+        raise ValueError("wait: the ranks of a cluster would go on before the save; leave out wait=False")
     found = texts("per_rank", value)
     if found and cluster is None:
         raise ValueError(f"per_rank: {found[0]!r} is to be a part of each rank of a cluster; pass cluster=")

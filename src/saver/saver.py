@@ -124,14 +124,13 @@ class Saver(Store):
         git = Git()
         arguments.flag("wait", wait)
         progress = arguments.callback("progress", progress)
-        if not wait and (cluster is not None or isinstance(progress, Bar)):
-            why = "the line would end" if cluster is None else "the ranks of a cluster would go on"
-            raise ValueError(f"wait: {why} before the save; leave out wait=False")
+        if isinstance(progress, Bar) and not wait:
+            raise ValueError("progress: the line would end before the save; pass a function, or wait=True")
         details = details_of(model, step, metrics, tags, labels, notes)
         by = self._repo.author if author is None else author_of(author)
         given = environment.given_seeds(seeds) if seeds is not None else None
         bases = bases_of(self._repo, base)
-        own = arguments.per_rank(per_rank, cluster)
+        own = arguments.per_rank(per_rank, cluster, wait)
 
         def draft() -> Draft:
             return encoding.draft(

@@ -46,7 +46,8 @@ MUTANTS = [
     ),
     Mutant(
         "void-commits", "repo/commit.py",
-        "        if self._repo.state.void(self._transaction) is not None:\n", "        if False:\n",
+        "        if self._is_announced and self._repo.state.void(self._transaction) is not None:\n",
+        "        if False:\n",
         "giving up a commit that those who waited for it gave up",
         ("repo/test_interleavings.py::"
          "test_those_who_wait_for_a_commit_and_the_one_who_makes_it_agree_whether_it_took_place",),

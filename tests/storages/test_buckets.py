@@ -17,10 +17,10 @@ import pytest
 import servers
 
 import saver
+from saver.addresses import open_storage
 from saver.errors import CannotReadError, CannotWriteError
 from saver.storage import Storage
 from saver.storages.object.failures import CODES, STATUSES
-from saver.store import open_storage
 from saver.testing import StorageTests
 
 pytest.importorskip("obstore")

@@ -52,7 +52,7 @@ class Members:
         self.told: list[list[str]] = []
         """The names of this rank's notes in its last sessions."""
         self._watch = Watch(self)
-        atexit.register(self._watch.leave)
+        atexit.register(self.close)
 
     def begin(self, note: Callable[[Problem], None]) -> int:
         """Begin the next session; `note` is called with a problem of a rank that this one watches. Returns
@@ -74,7 +74,9 @@ class Members:
         self._watch.session(self.sessions, None)
 
     def close(self) -> None:
-        """This rank takes part no more: the others need not wait for signs of life."""
+        """This rank takes part no more: the others need not wait for signs of life. Its threads end, since
+        those that Python stops at its end, in the midst of a call to the board, end the process."""
+        atexit.unregister(self.close)
         self._watch.leave()
         self.board.close()
 
@@ -234,6 +236,8 @@ class Watch:
                 self._pulse = msgspec.structs.replace(self._pulse, left=True)
             with suppress(SaverError):
                 self._give()
+            if self._thread is not None:
+                self._thread.join(self._members.lost_after)
 
     def _give(self) -> None:
         with self._lock:

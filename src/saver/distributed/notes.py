@@ -120,7 +120,8 @@ class Board:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._waiting: queue.SimpleQueue[tuple[Callable[[], Any] | None, _Answers]] = queue.SimpleQueue()
-        threading.Thread(target=self._answer, name="saver-board", daemon=True).start()
+        self._thread = threading.Thread(target=self._answer, name="saver-board", daemon=True)
+        self._thread.start()
 
     def put(self, key: str, data: Any) -> None:
         """Leave a note, as JSON."""
@@ -139,6 +140,7 @@ class Board:
     def close(self) -> None:
         """Ask nothing more."""
         self._waiting.put((None, queue.SimpleQueue()))
+        self._thread.join(self._cluster.lost_after)
 
     def _ask(self, ask: Callable[[], Any]) -> Any:
         answer: _Answers = queue.SimpleQueue()

@@ -100,6 +100,7 @@ class _Commit:
         self._details = details
         self._written = written
         self._progress = progress
+        self._is_announced = bool(transaction)
         self._transaction = transaction or repo.fresh()
         self._added = merged.bytes_added
         self._documents: list[str] = []
@@ -185,7 +186,7 @@ class _Commit:
 
     def _demand_not_void(self) -> None:
         """Raise VoidError if those who wait for this commit have given it up."""
-        if self._repo.state.void(self._transaction) is not None:
+        if self._is_announced and self._repo.state.void(self._transaction) is not None:
             raise VoidError(
                 f"{self._repo.storage}: those who took part in this save gave it up, because this process "
                 "no longer answered them; nothing was saved; save again"

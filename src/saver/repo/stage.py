@@ -99,16 +99,16 @@ def stage(
     bases: Iterable[str] = (),
     written: Written | None = None,
     progress: Progress | None = None,
-    small: int = FILE_BYTES,
+    small: int | None = None,
 ) -> Staged:
     """Write what the store lacks of what was encoded: parts, tensors, some of both, or some boxes of a tensor
     if others stage the rest. Shares bytes with the newest version of `model`, with the versions that the
     refs `bases` name, and with all that the index knows.
 
     When this returns, all of it is durable. It belongs to no version until it is committed, so a collection
-    may condemn it: then `commit` says so, and `stage_again` repairs it. Up to `small` bytes in all are not
-    written but held, and travel with what this returns. Raises CannotWriteError, and leaves nothing; with
-    `written`, the caller removes what is left.
+    may condemn it: then `commit` says so, and `stage_again` repairs it. Up to `small` bytes in all (None:
+    `FILE_BYTES`) are not written but held, and travel with what this returns. Raises CannotWriteError, and
+    leaves nothing; with `written`, the caller removes what is left.
     """
     if written is None:
         with Written(repo.storage) as own:
@@ -119,7 +119,7 @@ def stage(
     shards, cuts = in_shards(encoded.stored, tiling=False)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
-    held = _copied(shards, parts, small)
+    held = _copied(shards, parts, FILE_BYTES if small is None else small)
     reuse = sharing.find(shards, {name: hashed for name, (_, hashed) in (held or {}).items()})
     if held is not None and not _worth_sharing(shards, parts, reuse, sharing):
         harmed = {shard.hash for shard in sharing.harmed}
