@@ -132,22 +132,22 @@ class Saver(Store):
         bases = bases_of(self._repo, base)
         own = arguments.per_rank(per_rank, cluster, wait)
 
-        def draft() -> Draft:
+        def draft(of: Any) -> Draft:
             return encoding.draft(
-                model, encoding.encode(obj, cluster is not None), git, given, author=by,
+                model, encoding.encode(of, cluster is not None), git, given, author=by,
                 data=fingerprints_of(data, progress), bases=bases, **details,
             )  # fmt: skip
 
         if wait:
             self._background.wait()
             if cluster is None:
-                return save_version(self._repo, draft(), progress)
+                return save_version(self._repo, draft(obj), progress)
             from saver.distributed.saving import save_together
 
-            return save_together(self._repo, cluster_of(cluster), model, draft, own, progress)
+            return save_together(self._repo, cluster_of(cluster), model, obj, draft, own, progress)
         from saver.detached import detached
 
-        return self._background.begin(model, lambda: detached(self._repo, draft(), progress))
+        return self._background.begin(model, lambda: detached(self._repo, draft(obj), progress))
 
     def tag(self, ref: str | Version, tag: str) -> None:
         """Make `model@tag` name this version. The tag moves if another version has it."""

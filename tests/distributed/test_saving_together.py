@@ -113,6 +113,29 @@ def test_each_rank_may_have_parts_of_its_own(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("bytes_of_each", [4 << 10, 6 << 20])
+def test_the_tensors_of_parts_of_its_own_are_those_of_the_rank(tmp_path: Path, bytes_of_each: int) -> None:
+    own = [weights(bytes_of_each, seed) for seed in range(3)]
+    saved(
+        tmp_path, [{"model": weights(1 << 20, 9), "state": {"a": each}} for each in own], per_rank=["state"]
+    )
+    loaded = saver.Saver(tmp_path).load("m")
+    for rank, each in enumerate(own):
+        np.testing.assert_array_equal(loaded[f"state.rank{rank}"]["a"], each)
+    targets = [{"state": {"a": np.zeros_like(own[0])}} for _ in range(3)]
+    clusters = ranks(3)
+    reports = together(
+        clusters,
+        lambda cluster: saver.Saver(tmp_path).restore(
+            "m", targets[cluster.rank], cluster=cluster, per_rank=["state"]
+        ),
+    )
+    end(clusters)
+    assert all(reports), reports
+    for target, each in zip(targets, own, strict=True):
+        np.testing.assert_array_equal(target["state"]["a"], each)
+
+
 def test_ranks_restore_what_they_saved_and_each_its_own(tmp_path: Path) -> None:
     objects = [{"model": {"w": weights()}, "generator": [10 + rank]} for rank in range(3)]
     saved(tmp_path, objects, per_rank=["generator"])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from saver.cluster import Cluster
 from saver.distributed.members import members_of
-from saver.distributed.saving import OWN
+from saver.distributed.saving import own_parts
 from saver.distributed.session import Session
 from saver.errors import NotFoundError
 from saver.opened import open_version
@@ -41,9 +41,7 @@ def restore_together(
     objects' own code can fail after that.
     """
     members = members_of(cluster)
-    own = set(per_rank)
-    if own and isinstance(into, Mapping):
-        into = {OWN.format(name, members.rank) if name in own else name: item for name, item in into.items()}
+    into = own_parts(into, per_rank, members.rank)
     with Session(members, f"restore {ref}") as session:
         session.doing("looking for the version")
         version = _same_version(repo, session, ref)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -51,7 +52,8 @@ def save_together(
     repo: Repository,
     cluster: Cluster,
     model: str,
-    draft: Callable[[], Draft],
+    obj: Any,
+    draft: Callable[[Any], Draft],
     per_rank: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Version:
@@ -59,7 +61,7 @@ def save_together(
 
     Every box of a tensor is written by one of the ranks that hold it, and every part's structure by the
     first one that has it. The parts that `per_rank` names are saved for each rank. `draft` encodes what this
-    rank has.
+    rank has, under the names that its parts get.
 
     If a rank is lost, or fails, the others raise LostRankError, or the error of that rank. Nothing is saved
     then.
@@ -67,9 +69,8 @@ def save_together(
     members = members_of(cluster)
     with Session(members, f"save {model}") as session:
         session.doing("encoding")
-        found = draft()
-        encoded = _own_parts(found.encoded, set(per_rank), members.rank)
-        return _Save(repo, members, session, found, encoded, progress).run()
+        found = draft(own_parts(obj, per_rank, members.rank))
+        return _Save(repo, members, session, found, progress).run()
 
 
 class _Save:
@@ -81,11 +82,10 @@ class _Save:
         members: Members,
         session: Session,
         draft: Draft,
-        encoded: Encoded,
         progress: Progress | None,
     ) -> None:
         self._repo, self._members, self._session = repo, members, session
-        self._draft, self._model, self._encoded = draft, draft.model, encoded
+        self._draft, self._model, self._encoded = draft, draft.model, draft.encoded
         self._progress = progress
 
     def run(self) -> Version:
@@ -205,12 +205,13 @@ class _Save:
         return version
 
 
-def _own_parts(encoded: Encoded, names: set[str], rank: int) -> Encoded:
-    """The same, where these parts, and their tensors, have the rank in their names."""
-    if not names:
-        return encoded
-    parts = {OWN.format(name, rank) if name in names else name: part for name, part in encoded.parts.items()}
-    return msgspec.structs.replace(encoded, parts=parts)
+def own_parts(obj: Any, names: Iterable[str], rank: int) -> Any:
+    """A dict of parts in which those that each rank has for itself have the rank in their names, and so in
+    the names of their tensors; anything else as it is."""
+    own = set(names)
+    if not own or not isinstance(obj, Mapping):
+        return obj
+    return {OWN.format(name, rank) if name in own else name: item for name, item in obj.items()}
 
 
 def _described(encoded: Encoded) -> Described:
