@@ -5,6 +5,7 @@ Each function that files may name was reviewed, and its review says what kind it
 - `elementwise`: one array in, one of the same shape out; `combining`: two in, one out
 - `array`: an array in, and no more than its size out; `number`: a number in, a number out
 - `metric`, `scores`, `distance`, `kernel`, `pairwise`, `activation`, `loss`: as the field uses the words
+- `schedule`: a step in, a number out; a partial of one has plain numbers and words
 - `text`: a text in, a text or a list of texts out; `getter`: gets an item or an attribute
 - `type`: for `dtype=`; `factory`: makes an empty value; `check`, `splitter`, `internal`: what libraries hold
   themselves
@@ -98,6 +99,8 @@ def may_be(value: Any, kinds: Iterable[str]) -> bool:
         found = kinds_of(value.func)
         if found is not None and not _REFUSED.isdisjoint(value.keywords):
             return False
+        if found is not None and "schedule" in found and not all(map(_is_setting, value.keywords.values())):
+            return False
         if found is not None and "combining" in found and len(value.args) == 1 and _is_number(value.args[0]):
             found |= {"elementwise"}
         elif value.args and found is not None:
@@ -109,6 +112,14 @@ def may_be(value: Any, kinds: Iterable[str]) -> bool:
 
 _REFUSED = frozenset(("out", "like", "where", "initial", "signature"))
 """Options with which a numerical function writes elsewhere than into its result, or calls other code."""
+
+
+def _is_setting(value: Any) -> bool:
+    """Whether it is one number that floating point numbers can hold, a word, or None. With arrays, a schedule
+    would give one as large as the product of theirs."""
+    if type(value) is int:
+        return value.bit_length() < 64
+    return value is None or type(value) in (bool, float, str) or getattr(value, "shape", None) == ()
 
 
 def _is_number(value: Any) -> bool:

@@ -82,6 +82,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
             "transformers.pytorch_utils",
             *(f"transformers.models.{name}.modeling_{name}" for name in _ARCHITECTURES),
         ),
+        "torch.Optimizer": ("transformers.optimization",),
         "transformers.object": ("transformers",),
     },
     "xgboost": {"xgboost.estimator": ("xgboost.sklearn",)},

@@ -19,7 +19,7 @@ from saver import trust, uses
 LISTED = Path(__file__).with_name("references.txt")
 KINDS = {
     "activation", "array", "check", "class", "combining", "distance", "elementwise", "factory", "internal",
-    "kernel", "loss", "metric", "number", "pairwise", "scores", "splitter", "text", "type",
+    "kernel", "loss", "metric", "number", "pairwise", "schedule", "scores", "splitter", "text", "type",
 }  # fmt: skip
 
 

@@ -184,7 +184,7 @@ def _counting_step(optimizer: Any) -> Any:
     return step
 
 
-_FACTOR = frozenset(("number",))
+_FACTOR = frozenset(("number", "schedule"))
 
 
 def _check_uses(obj: Any) -> None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from saver.family import Reference, instances
+from saver.family import Reference, instances, reviewed
 
-REFERENCES: dict[str, Reference] = {}
+REFERENCES: dict[str, Reference] = reviewed(
+    "transformers.optimization",
+    "schedule",
+    "arithmetic on a step, numbers and names of curves, which gives a number, of fixed cost",
+    "_get_constant_lambda _get_constant_schedule_with_warmup_lr_lambda "
+    "_get_cosine_schedule_with_warmup_lr_lambda "
+    "_get_cosine_with_hard_restarts_schedule_with_warmup_lr_lambda "
+    "_get_cosine_with_min_lr_schedule_with_warmup_lr_rate_lambda "
+    "_get_inverse_sqrt_schedule_lr_lambda _get_linear_schedule_with_warmup_lr_lambda "
+    "_get_polynomial_decay_schedule_with_warmup_lr_lambda _get_wsd_scheduler_lambda",
+)
 
 INSTANCES: dict[str, str] = {
     **instances("enum", "PIL.Image", "Resampling"),
