@@ -146,12 +146,14 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
             "tokenization_python:ExtensionsTrie", "tokenization_python:PythonBackend",
             "video_processing_utils:BaseVideoProcessor",
             "video_processing_utils:VideoProcessorMixin",
+            "models.bark.processing_bark:", "models.ernie4_5_vl_moe.processing_",
+            "models.ernie4_5_vl_moe.video_processing_",
             "models.bert.tokenization_bert_legacy:", "models.cpm.tokenization_cpm_fast:",
             *(f"models.{name}.tokenization_{name}:" for name in (
                 "bert_japanese", "bertweet", "biogpt", "blenderbot_small", "clvp", "cpm",
                 "cpmant", "dia", "fastspeech2_conformer", "flaubert", "fsmt", "gpt_neox_japanese",
-                "m2m_100", "marian", "mgp_str", "myt5", "phobert", "prophetnet", "roc_bert",
-                "roformer", "speech_to_text", "tapas", "vits", "wav2vec2_phoneme", "xlm",
+                "mgp_str", "myt5", "phobert", "prophetnet", "roc_bert",
+                "roformer", "tapas", "vits", "wav2vec2_phoneme", "xlm",
             )),
         )
     ),

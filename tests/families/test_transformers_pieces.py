@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 transformers = pytest.importorskip("transformers")
-pytest.importorskip("sentencepiece")
+sentencepiece = pytest.importorskip("sentencepiece")
 pytest.importorskip("torch")
 
 import sentencepiece_models as small  # noqa: E402
@@ -26,10 +27,14 @@ from saver.testing.codecs import StoredObject, load  # noqa: E402
 
 pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.filterwarnings("ignore")]
 
-CLASSES = (
+BACKED = (
     "BartphoTokenizer", "BertGenerationTokenizer", "GPTSw3Tokenizer", "PLBartTokenizer",
     "SentencePieceBackend", "SiglipTokenizer", "SpeechT5Tokenizer",
 )  # fmt: skip
+BESIDE = ("M2M100Tokenizer", "MarianTokenizer", "Speech2TextTokenizer")
+"""Those that have a vocabulary beside the model."""
+
+CLASSES = (*BACKED, *BESIDE)
 MODELS = ("unigram", "bpe", "bytes", "symbols")
 TEXTS = (*small.TEXTS, "in 1999 $ 5 <mask> </s> <new> fox", "the <c>\xadfox")
 
@@ -42,6 +47,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files_in(folder: Path) -> Path:
     for model in MODELS:
         (folder / f"{model}.model").write_bytes(small.trained(model))
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{model}.model"))
+        words = [pieces.IdToPiece(number) for number in reversed(range(len(pieces)))]
+        words = [
+            "<s>",
+            "<pad>",
+            "</s>",
+            "<unk>",
+            ">>fr<<",
+            *(f"<lang:{each}>" for each in ("de", "fr")),
+            *words,
+        ]
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+        (folder / f"{model}.json").write_text(json.dumps(numbers))
     (folder / "dict.txt").write_text(
         "\n".join(f"{piece} 1" for piece in ("\u2581the", "\u2581fox", "a", "b"))
     )
@@ -53,7 +71,19 @@ def tokenizer(name: str, folder: Path, model: str = "unigram", **settings: Any) 
         settings["monolingual_vocab_file"] = str(folder / "dict.txt")
     if name == "SentencePieceBackend":
         settings["unk_token"] = "<unk>"
-    made = getattr(transformers, name)(vocab_file=str(folder / f"{model}.model"), **settings)
+    paths = {"vocab_file": str(folder / f"{model}.model")}
+    if name in BESIDE:
+        words = str(folder / f"{model}.json")
+        paths = {"vocab_file": words, "spm_file": paths["vocab_file"]}
+    if name == "MarianTokenizer":
+        other = str(folder / "bpe.model")
+        paths = {
+            "source_spm": paths["spm_file"],
+            "target_spm": other,
+            "vocab": words,
+            "target_vocab_file": words,
+        }
+    made = getattr(transformers, name)(**paths, **settings)
     made.add_tokens(["<new>"])
     return made
 
@@ -133,8 +163,8 @@ def test_a_loaded_one_writes_its_files_and_knows_no_others(name: str, folder: Pa
     data = saver.dumps(made)
     assert str(folder).encode() not in data
     found = saver.loads(data)
-    assert found.vocab_file == ""
     assert str(folder) not in str(vars(found))
+    assert getattr(found, "vocab_file", "") == ""
     found.save_pretrained(tmp_path)
     again = type(found).from_pretrained(tmp_path)
     assert [again(text)["input_ids"] for text in TEXTS] == answers(made)[0]
@@ -174,11 +204,15 @@ class TestHostile:
         secret.write_text("secret")
         out.mkdir()
         made = tokenizer(name, folder)
-        for path in files.attributes(type(made)) - {"_normalizer"}:
-            setattr(made, path, str(secret))
+        form = files.form_of(type(made))
+        assert form
+        for path, kept in form.paths.items():
+            setattr(made, path, [str(secret)] * 2 if kept == ["", ""] else str(secret))
+        for path in (*form.paths, *made.vocab_files_names):
             made.init_kwargs[path] = str(secret)
         with monkeypatch.context() as forging:
-            forging.setattr(files, "attributes", lambda cls: frozenset())
+            real = files.form_of
+            forging.setattr(files, "form_of", lambda cls: real(cls) and real(cls)._replace(paths={}))
             forging.setattr(files, "settings", lambda obj: dict(vars(obj)["init_kwargs"]))
             data = saver.dumps(made)
         assert str(secret).encode() in data

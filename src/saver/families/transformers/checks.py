@@ -34,12 +34,12 @@ def check_tokenizer(obj: Any) -> None:
         raise ValueError("a tokenizer holds no compiled one")
 
 
-def check_pieces(obj: Any) -> None:
-    """Raise ValueError unless a tokenizer of SentencePiece has its model, and makes its own normalizer."""
+def check_pieces(obj: Any, models: tuple[str, ...]) -> None:
+    """Raise ValueError unless a tokenizer of SentencePiece has its models, and makes its own normalizer."""
     from sentencepiece import SentencePieceProcessor
 
     own = vars(obj)
-    if type(own.get("sp_model")) is not SentencePieceProcessor:
+    if any(type(own.get(name)) is not SentencePieceProcessor for name in models):
         raise ValueError("a tokenizer holds no model of SentencePiece")
     for options in (own.get(_OPTIONS), own["init_kwargs"].get(_OPTIONS, {})):
         if type(options) is not dict or not _MODELS.isdisjoint(options):

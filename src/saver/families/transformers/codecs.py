@@ -4,6 +4,7 @@ PyTorch, and are stored as those are."""
 from __future__ import annotations
 
 import enum
+import re
 from typing import Any
 
 from transformers import FeatureExtractionMixin, GenerationConfig, PreTrainedConfig, ProcessorMixin
@@ -11,7 +12,6 @@ from transformers.generation.configuration_utils import BaseWatermarkingConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import SizeDict
 from transformers.tokenization_python import PythonBackend, Trie
-from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from saver import trust, uses
@@ -26,6 +26,8 @@ _BASES = (
     PreTrainedConfig, GenerationConfig, BaseWatermarkingConfig, ProcessorMixin, FeatureExtractionMixin,
     ImageProcessingMixin, TokenizersBackend, PythonBackend, Trie,
 )  # fmt: skip
+
+_HOMES = ("transformers", "tokenizers", "sentencepiece")
 
 _TEMPLATE = "chat_template"
 _RUNS = "transformers.utils.chat_template_utils:render_jinja_template"
@@ -69,11 +71,12 @@ class ObjectCodec(Codec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         template = vars(obj).get(_TEMPLATE)
-        pieces = isinstance(obj, SentencePieceBackend)
+        form = files.form_of(type(obj))
         left_out = frozenset((_TEMPLATE,)) if template is not None else frozenset[str]()
-        left_out |= {*files.attributes(type(obj)), files.SETTINGS} if pieces else frozenset()
+        left_out |= files.left_out(obj, form) if form else frozenset()
         found = encoder.attributes(obj, left_out, data_of(type(obj)))
-        if pieces:
+        if form:
+            encoder.check(files.check_anew, obj, form)
             encoder.check(files.settings, obj)
             found[files.SETTINGS] = encoder(files.settings(obj), files.SETTINGS)
         if template is None:
@@ -98,17 +101,19 @@ class ObjectCodec(Codec):
         return obj
 
     def claim(self, obj: Any) -> None:
-        if isinstance(obj, SentencePieceBackend):
-            files.forget(obj)
+        form = files.form_of(type(obj))
+        if form:
+            files.forget(obj, form)
 
     def check(self, obj: Any) -> None:
         uses.check(vars(obj), {}, True)
+        uses.check_objects(vars(obj), vars(obj).keys(), _HOMES)
         if isinstance(obj, PreTrainedConfig):
             checks.check_configuration(obj)
         elif isinstance(obj, TokenizersBackend):
             checks.check_tokenizer(obj)
-        elif isinstance(obj, SentencePieceBackend):
-            checks.check_pieces(obj)
+        elif form := files.form_of(type(obj)):
+            checks.check_pieces(obj, form.models)
 
 
 class TemplateCodec(Codec):
@@ -135,7 +140,13 @@ def _check_template(found: Any) -> None:
     texts = [*found, *found.values()] if type(found) is dict else [found]
     if not all(type(text) is str for text in texts):
         raise ValueError("a chat template is neither a text nor texts by name")
+    if type(found) is dict and any(_SEPARATOR.search(name) for name in found):
+        raise ValueError(
+            "the name of a chat template is a path; `save_pretrained` writes a file of that name"
+        )
 
+
+_SEPARATOR = re.compile(r"[/\\:\0]|^\.")
 
 _TEMPLATES = TemplateCodec()
 
