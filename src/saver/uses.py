@@ -66,7 +66,12 @@ def is_callable_value(value: Any) -> bool:
 def are_plain(values: Iterable[Any]) -> bool:
     """Whether all values are known to be and to hold neither functions nor classes. Quick; False if in
     doubt."""
-    return _leaves.issuperset(map(type, values))
+    return all(map(_is_plain, values))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return kind in _leaves or (kind is np.ndarray and not value.dtype.hasobject)
 
 
 def is_listed(cls: type) -> bool:
@@ -174,7 +179,7 @@ def check(
     passed = _passed.get()
     passed = {} if passed is None else passed
     for name, value in attributes.items():
-        if type(value) in _leaves:
+        if _is_plain(value):
             continue
         kinds = allowed.get(name)
         if closed and name not in open_to:

@@ -19,12 +19,10 @@ from saver.errors import IncompatibleError, SaverError
 from saver.registry import codec_root
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import TensorSource
-from saver.tree import MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value
+from saver.tree import MAX_OBJECT_DEPTH, SCALARS, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may point deep into a part that has not been decoded."""
-
-_SCALARS = frozenset((bool, int, float, str, type(None)))
 
 
 class _Pending:
@@ -147,7 +145,7 @@ class Decoder(TensorReader):
             kind = type(value)
             if kind is Node:
                 target[key] = self._build(value)
-            elif kind in _SCALARS:
+            elif kind in SCALARS:
                 target[key] = value
             elif kind is Reference:
                 target[key] = self.slot(value, target, key)
@@ -160,7 +158,7 @@ class Decoder(TensorReader):
             kind = type(value)
             if kind is Node:
                 target.append(self._build(value))  # type: ignore[arg-type]
-            elif kind in _SCALARS:
+            elif kind in SCALARS:
                 target.append(value)
             else:
                 target.append(self.slot(value, target, len(target)))

@@ -170,13 +170,15 @@ def _batches(jobs: Iterable[_Job]) -> Iterator[_Batch]:
 def _fetch(batch: _Batch, scratch: memoryview) -> memoryview:
     """Fetch the pieces. Returns memory to be used as `scratch` the next time."""
     ranges = [(start, end) for _, start, end in batch if start < end]
-    longest = max((end - start for start, end in ranges), default=0)
+    if not ranges:
+        return scratch
+    longest = max(end - start for start, end in ranges)
     if len(scratch) < longest:
         scratch = np.empty(longest, np.uint8).data
     try:
         if len(ranges) == 1:
             batch[0][0].blob.fetch(*ranges[0], scratch)
-        elif ranges:
+        else:
             batch[0][0].blob.fetch_many(ranges, scratch)
     except DamagedError:  # each job will find out which range it is
         for job, _, _ in batch:

@@ -37,7 +37,7 @@ def is_live(target: Any, exact: bool, seen: set[int] | None = None) -> bool:
             if restorer is not None or isinstance(item, Target):
                 return True
         elif exact or isinstance(item, (dict, list)):
-            waiting += [inner for _, inner in restorer.within(item)]
+            waiting += [inner for _, inner in restorer.within(item) if not isinstance(inner, _PLAIN)]
     return False
 
 

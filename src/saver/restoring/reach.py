@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from saver.reading.dispatch import said
 from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
     from saver.restoring.saved import Saved
+
+
+_Holds: TypeAlias = Callable[[Any], tuple[Any, Any]]
+"""Divides the state of a node into the values that its object stores as they are decoded, and the rest.
+
+Code that checks, counts, copies or hashes the rest must get the saved values, not objects that are only
+filled with them later.
+"""
+
+_WITHIN = frozenset((Node, Reference, list, tuple, dict))
+"""Everything else is a scalar or a tensor, in which there are no nodes."""
 
 
 class Reach:
@@ -26,20 +37,20 @@ class Reach:
         self.looked_into: set[int] = set()
         self.tensors: dict[int, Node] = {}
         self._saved = saved
+        self._forms: dict[str, tuple[bool, _Holds | None]] = {}
         self._batches = {name.rpartition("/")[2] for name in saved.batches}
         self._stack: list[tuple[Any, bool, bool]] = [(value, True, False) for value in wanted]
         self._stack += [(value, False, False) for value in held]
         self._walk(standing)
 
     def _walk(self, standing: set[int]) -> None:
-        met = set[tuple[int, bool, bool]]()
-        while self._stack:
-            value, looked, as_base = self._stack.pop()
+        met, stack = set[tuple[int, bool, bool]](), self._stack
+        while stack:
+            value, looked, as_base = stack.pop()
             if isinstance(value, (list, tuple, dict)):
-                within = value.values() if isinstance(value, dict) else value
-                self._stack.extend(
-                    (item, looked, False) for item in within if type(item) in (Node, Reference, list, dict)
-                )
+                for item in value.values() if isinstance(value, dict) else value:
+                    if type(item) in _WITHIN:
+                        stack.append((item, looked, False))
                 continue
             node = self._saved.follow(value)
             if type(node) is not Node or id(node) in standing or (id(node), looked, as_base) in met:
@@ -47,14 +58,24 @@ class Reach:
             met.add((id(node), looked, as_base))
             if looked:
                 self.looked_into.add(id(node))
-            if is_tensor(node):
+            tensor, holds = self._form(node.codec)
+            if tensor:
                 self._tensor(node, looked, as_base)
                 continue
-            held, others = _held(node)
-            self._stack.append((held, looked, False))
-            self._stack.append((others, True, False))
+            held, others = (None, node.state) if holds is None else holds(node.state)
+            if type(held) in _WITHIN:
+                stack.append((held, looked, False))
+            if type(others) in _WITHIN:
+                stack.append((others, True, False))
             if node.codec in self._batches and type(node.state) is list and node.state:
-                self._stack.append((self._saved.batches.get(str(node.state[0])), True, False))
+                stack.append((self._saved.batches.get(str(node.state[0])), True, False))
+
+    def _form(self, codec: str) -> tuple[bool, _Holds | None]:
+        """Whether nodes of this codec are tensors, and what divides the state of others."""
+        found = self._forms.get(codec)
+        if found is None:
+            found = self._forms[codec] = bool(said(codec, "TENSORS")), said(codec, "HOLDS")
+        return found
 
     def _tensor(self, node: Node, looked: bool, as_base: bool) -> None:
         if not as_base:
@@ -67,16 +88,6 @@ class Reach:
 def is_tensor(node: Node) -> bool:
     """Whether the node is a tensor, which may be a view of another one: its `base`."""
     return bool(said(node.codec, "TENSORS"))
-
-
-def _held(node: Node) -> tuple[Any, Any]:
-    """The content of a node in two parts: values that its object stores as they are decoded, and the rest.
-
-    Code that checks, counts, copies or hashes the rest must get the saved values, not objects that are only
-    filled with them later.
-    """
-    holds = said(node.codec, "HOLDS")
-    return holds(node.state) if holds is not None else (None, node.state)
 
 
 def root_of(node: Node, follow: Callable[[Value], Value]) -> Node:

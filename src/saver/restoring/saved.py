@@ -18,7 +18,7 @@ from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.storage import Progress
-from saver.tree import Node, Reference, Tensor, Value
+from saver.tree import SCALARS, Node, Reference, Tensor, Value
 
 if TYPE_CHECKING:
     from saver.opened import Opened
@@ -245,7 +245,8 @@ class Saved:
             elif type(value) is Tensor:
                 yield value
             elif isinstance(value, (list, dict)):
-                stack.extend(reversed(value if isinstance(value, list) else value.values()))
+                within = value if isinstance(value, list) else list(value.values())
+                stack += [item for item in within[::-1] if type(item) not in SCALARS]
 
 
 def _on_fresh_stacks(plan: Plan) -> Plan:

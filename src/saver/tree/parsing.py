@@ -90,6 +90,8 @@ class _Parser:
                 item = raw[key]
                 ordered[key] = self.tree(item, depth) if type(item) in _CONTAINERS else item
             return ordered
+        if type(raw) is list and _CONTAINERS.isdisjoint(map(type, raw)):  # a shape, or a list of numbers
+            return raw
         for at, item in raw.items() if type(raw) is dict else enumerate(raw):
             if type(item) in _CONTAINERS:
                 raw[at] = self.tree(item, depth)

@@ -48,6 +48,9 @@ class Reference(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 Scalar: TypeAlias = bool | int | float | str | None
+SCALARS = frozenset((bool, int, float, str, type(None)))
+"""Their types."""
+
 Item: TypeAlias = Node | Tensor | Reference
 Value: TypeAlias = "Scalar | Item | list[Any] | dict[str, Any]"
 

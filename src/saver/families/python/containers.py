@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -19,7 +20,7 @@ from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
 from saver.restoring.contract import kind
 from saver.restoring.live import Within
-from saver.tree import Node, Reference, Tensor, Value, walk
+from saver.tree import SCALARS, Node, Reference, Tensor, Value, walk
 
 _PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 """Mappings that do not show their items as attributes."""
@@ -110,23 +111,24 @@ def _is_derived(node: Value, target: Any, saved: Saved) -> TypeGuard[Node]:
 
 
 def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> list[tuple[Value, Any]]:
-    """The saved values, each with the target's object under the same key. Keys that are objects are the same
+    """The saved objects, each with the target's one under the same key. Keys that are objects are the same
     if they would be saved in the same way, so that nothing needs to be read or trusted."""
     state = node.state[1] if node.codec == _DERIVED else node.state
     if node.codec == "stdlib.OrderedDict" and type(state) is list and state[2:] == ["attributes"]:
         state = state[0]
     elif node.codec == "stdlib.defaultdict":
         state = state[1]
-    keys, values = state if type(state) is list else (list(state), list(state.values()))
+    if type(state) is dict:
+        return [(v, target[key]) for key, v in state.items() if type(v) not in SCALARS and key in target]
+    keys, values = state
     if type(keys) is not list or type(values) is not list:
         return []
-    plain = all(type(key) in _PLAIN_KEYS for key in keys)
+    plain = all(type(key) in SCALARS for key in keys)
     here = target if plain else {_name_here(key): item for key, item in target.items()}
     pairs = zip(keys if plain else (_name(key, saved.follow, _steps()) for key in keys), values, strict=True)
-    return [(item, here[name]) for name, item in pairs if name in here]
+    return [(item, here[name]) for name, item in pairs if type(item) not in SCALARS and name in here]
 
 
-_PLAIN_KEYS = frozenset((str, int, float, bool, type(None)))
 _NAME_LIMIT = 64
 """At most this much of a key is examined: references can make a small key stand for endless values."""
 
@@ -201,33 +203,29 @@ def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Val
     return Plan(PartReport(kind(target), ("value",)), pair.ready)
 
 
-def _refilled(node: Node, target: Any, within: Iterable[tuple[Value, Any]]) -> Pair:
+def _refilled(node: Node, target: Any, within: Sequence[tuple[Value, Any]]) -> Pair:
     """A container that is emptied and filled with the saved items, which may include itself."""
     content = Node(node.codec, node.cls, node.version, state=node.state)
-
-    def ready(decoder: Decoder) -> Callable[[], None]:
-        fresh = decoder(content)
-        for why in _refused(target, fresh):
-            raise ValueError(why)
-        return lambda: _refill(target, fresh)
-
-    return Pair(node, target, content, ready, tuple(within))
+    return Pair(node, target, content, partial(_to_refill, target, content), within)
 
 
-def _refused(target: Any, fresh: Any) -> Iterator[str]:
-    """Why saved items are refused as items or attributes of a live container of another class."""
-    if base_of(type(target)) is not None and type(fresh) is type(target):
-        return
+def _to_refill(target: Any, content: Node, decoder: Decoder) -> Callable[[], None]:
+    """Decodes the items, and returns the function that fills the target with them. Raises ValueError for
+    those that are refused as items or attributes of a live container of another class."""
+    fresh = decoder(content)
+    if type(fresh) is type(target) and base_of(type(target)) is not None:
+        return partial(refill, target, fresh)
+    names: list[Any] = []
     if isinstance(target, dict) and type(target) not in _PLAIN_MAPPINGS:
-        yield from refused_names(type(target), fresh)
+        names += fresh
     if isinstance(target, OrderedDict) and isinstance(fresh, OrderedDict):
-        yield from refused_names(type(target), vars(fresh))
+        names += vars(fresh)
+    for why in refused_names(type(target), names) if names else ():
+        raise ValueError(why)
+    return partial(_refill, target, fresh)
 
 
 def _refill(target: Any, fresh: Any) -> None:
-    if base_of(type(target)) is not None and type(fresh) is type(target):
-        refill(target, fresh)
-        return
     if isinstance(target, (list, bytearray)):
         target[:] = fresh
         return
