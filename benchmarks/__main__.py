@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import (
     checkpoints,
+    distributed,
     frameworks,
     large,
     limits,
@@ -38,6 +39,7 @@ QUESTIONS = (
     "versions",
     "scale",
     "checkpoints",
+    "distributed",
 )
 RESULTS = Path(__file__).parent / "results"
 
@@ -108,6 +110,9 @@ def measure(
     if "checkpoints" in questions:
         count, saves, steps = (repeat, checkpoints.SAVES, checkpoints.STEPS) if factor == 1 else (2, 1, 2)
         add(checkpoints.run(folder, count, factor, saves, steps))
+    if "distributed" in questions:
+        sizes = distributed.SIZES if factor == 1 else (2,)
+        add(distributed.run(folder, repeat, factor, sizes))
     report.machine = machine.describe(folder)
     return report
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from benchmarks import large, loops, models, rewriting, scale, startup, versions
+from benchmarks import distributed, large, loops, models, ranks, rewriting, scale, startup, versions
 from benchmarks.memory import Peak
 from benchmarks.peers import BASELINE, OURS
 from benchmarks.states import MANY, ONE, TENSORS
@@ -61,7 +61,7 @@ def _targets() -> list[Target]:
     targets.append(
         Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False)
     )
-    return targets + _of_stores() + _of_rewriting() + _of_checkpoints()
+    return targets + _of_stores() + _of_rewriting() + _of_checkpoints() + _of_ranks()
 
 
 def _of_stores() -> list[Target]:
@@ -119,6 +119,41 @@ def _of_checkpoints() -> list[Target]:
         Target(f"{ours}: memory for snapshots, of the state", (table,), 1, _kept(ours), at_least=False)
         for ours in (loops.PLAIN, loops.HOOK)
     ]
+
+
+def _of_ranks() -> list[Target]:
+    """How fast ranks save and load together."""
+    found = []
+    for size in distributed.SIZES:
+        for mesh in (ranks.FSDP, ranks.HSDP):
+            name, title = distributed.name_of(mesh, size), f"{size} ranks, {mesh}"
+            for doing, bound in (("save", 3), ("cold", 1.5), ("warm", 1.5)):
+                table, what = f"{name}-{doing}", doing if doing == "save" else f"{doing} load"
+                faster = _faster(table, ranks.OURS, ranks.DCP)
+                found.append(Target(f"{title}: {what}, against {ranks.DCP}", (table,), bound, faster))
+            save, blocked = f"{name}-save", f"{name}-blocked"
+            found += [
+                Target(
+                    f"{title}: save, {distributed.SHARE}", (save,), 5, _share_of(save), "%", at_least=False
+                ),
+                Target(
+                    f"{title}: bytes, {distributed.BALANCE}, of the mean", (save,), 1.1, _balance_of(save),
+                    at_least=False,
+                ),
+                Target(
+                    f"{title}: blocked, against a memcpy", (blocked,), 1.2,
+                    _slower(blocked, ranks.OURS, ranks.MEMCPY), at_least=False,
+                ),
+            ]  # fmt: skip
+    return found
+
+
+def _share_of(name: str) -> Callable[[Tables], float]:
+    return lambda tables: float(tables[name].cells[0][0].rstrip("%"))
+
+
+def _balance_of(name: str) -> Callable[[Tables], float]:
+    return lambda tables: float(tables[name].cells[0][1])
 
 
 def _kept(ours: str) -> Callable[[Tables], float]:

@@ -17,6 +17,7 @@ for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pa
 
 from benchmarks import (
     checkpoints,
+    distributed,
     frameworks,
     large,
     limits,
@@ -31,6 +32,7 @@ from benchmarks import (
 from benchmarks.loops import LAYERS, LIMIT, SAVINGS, WIDTH, Training
 from benchmarks.measure import make_cold, make_warm, resident
 from benchmarks.peers import Peer, peers
+from benchmarks.ranks import DCP, HSDP, MEMCPY, OURS
 from benchmarks.report import Report
 from benchmarks.states import MANY, ONE, SHAPES, TENSORS, Shape, equal, size_of, touch
 from benchmarks.stores import allocated, build, build_long, index_in, model_name, small_model
@@ -285,6 +287,22 @@ def test_what_stops_a_training_run_is_measured_and_held_against_the_goals(tmp_pa
     Report(tables).save(tmp_path)
     assert "checkpoints.png" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert (tmp_path / "checkpoints.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_what_ranks_save_together_is_measured_and_held_against_the_goals(tmp_path: Path) -> None:
+    tables = distributed.run(tmp_path, 1, SMALL_RUN, (2,), (HSDP,))
+    assert list(tmp_path.iterdir()) == []
+    kinds = {table.name.rpartition("-")[2]: [row.what for row in table.rows] for table in tables}
+    ours = [OURS, DCP]
+    assert kinds == {"save": ours, "cold": ours, "warm": ours, "blocked": [MEMCPY, *ours]}
+    assert all(len(row.seconds) == 1 for table in tables for row in table.rows)
+    goals = {goal: float(figure.split()[0]) for goal, _, figure, _ in verdicts(tables, [])}
+    assert len(goals) == 6
+    assert all(1 <= figure <= 2 for goal, figure in goals.items() if "bytes" in goal)
+    assert all(0 <= figure <= 100 for goal, figure in goals.items() if distributed.SHARE in goal)
+    Report(tables).save(tmp_path)
+    assert "2 ranks, HSDP" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_takes_the_blocks_of_its_files(tmp_path: Path) -> None:
