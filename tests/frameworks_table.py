@@ -32,6 +32,8 @@ _WHOLE = re.compile(
     rf"""^(?:\w+ = )?{_NEEDS.pattern}|could not import '({_ANY})'", allow_module_level""", re.MULTILINE
 )
 
+_WITHIN = re.compile(rf"(?:{_ANY})(?:[.:-]|$)")
+
 Shown = dict[str, dict[str, str]]
 """Of each framework, its cells."""
 
@@ -42,9 +44,13 @@ def _text(path: Path) -> str:
 
 
 def needs_framework(item: Any) -> bool:
-    """Whether the test, or its whole module, is skipped where one of the libraries is missing."""
+    """Whether the test, or its whole module, is skipped where one of the libraries is missing; or a parameter
+    of it is a library, or a name in one."""
     text = _text(item.path)
-    return bool(_WHOLE.search(text) or (_NEEDS.search(text) and _NEEDS.search(inspect.getsource(item.obj))))
+    if _WHOLE.search(text) or (_NEEDS.search(text) and _NEEDS.search(inspect.getsource(item.obj))):
+        return True
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(type(value) is str and _WITHIN.match(value) for value in values)
 
 
 def mark(items: Iterable[Any]) -> None:

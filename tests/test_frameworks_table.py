@@ -46,3 +46,14 @@ def test_a_test_needs_a_framework_if_it_or_its_module_is_skipped_without() -> No
     assert needed(HERE / "families" / "test_xgboost.py", runs)
     assert needed(HERE / "families" / "test_keras.py", runs)
     assert not needed(HERE / "families" / "test_numpy.py", runs)
+
+
+@pytest.mark.parametrize(
+    ("value", "needs"),
+    [("keras", True), ("jax.nn:relu", True), ("xgboost-3", True), ("kerasy", False), ("sklearn.svm", False)],
+)
+def test_a_test_needs_a_framework_if_a_parameter_is_in_one(value: str, needs: bool) -> None:
+    item = SimpleNamespace(
+        path=HERE / "families" / "test_numpy.py", obj=needed, callspec=SimpleNamespace(params={"name": value})
+    )
+    assert frameworks_table.needs_framework(item) is needs
