@@ -93,11 +93,12 @@ def _calls(folder: Path, tensors: int) -> dict[str, _Call]:
 
 
 def _runs(folder: Path, open_runs: ExitStack, factor: int) -> dict[str, _Call]:
-    """A step of a run that saves some MB: how long the training stands still, and until all is written; and
-    what `torch.save` takes for the same."""
+    """A step of a run that saves some MB: how long the training stands still, and until all is written; what
+    `torch.save` takes for the same; and the least that the step takes, which is to copy the tensors."""
     import torch
 
     net = {f"layers.{at}": torch.full((WIDTH // factor,), float(at)) for at in range(RUN)}
+    copies = [tensor.clone() for tensor in net.values()]
     never = saver.Every(steps=1 << 40)
     checkpoints = saver.Saver(folder / "runs").checkpoints(
         "run", {"model": net}, every=never, keep=saver.Keep(last=1)
@@ -117,6 +118,10 @@ def _runs(folder: Path, open_runs: ExitStack, factor: int) -> dict[str, _Call]:
         save()
         found.flush()
 
+    def copied() -> None:
+        for tensor, copy in zip(net.values(), copies, strict=True):
+            copy.copy_(tensor)
+
     def by_torch() -> None:
         torch.save(net, folder / "net.pt")
         make_durable(folder / "net.pt")
@@ -125,6 +130,7 @@ def _runs(folder: Path, open_runs: ExitStack, factor: int) -> dict[str, _Call]:
     return {
         f"{size} run: a step that saves": _Call(save, FEW, change),
         f"{size} run: the same, until it is written": _Call(written, FEW, change),
+        f"{size} run: its tensors copied": _Call(copied, FEW, change),
         f"{size}: torch.save, with fsync": _Call(by_torch, FEW, change),
     }
 

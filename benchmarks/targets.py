@@ -58,9 +58,11 @@ def _targets() -> list[Target]:
         for other, bound in ((models.BASELINE, 1), ("skops", 5)):
             measure = _faster(name, models.OURS, other)
             targets.append(Target(f"forest of 100 trees: {kind}, against {other}", (name,), bound, measure))
-    targets.append(
-        Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False)
-    )
+    targets += [
+        Target("`import saver` beyond `import numpy`", ("startup",), 60, _beyond, "ms", at_least=False),
+        Target("`saver --help`", ("startup",), 170, _taken(startup.HELP), "ms", at_least=False),
+        Target("`saver show`", ("startup",), 130, _taken(startup.SHOW), "ms", at_least=False),
+    ]
     return targets + _of_stores() + _of_rewriting() + _of_checkpoints() + _of_ranks()
 
 
@@ -193,6 +195,10 @@ def _beyond(tables: Tables) -> float:
     table = tables["startup"]
     pairs = zip(table.row(startup.OURS).seconds, table.row(startup.NUMPY).seconds, strict=True)
     return median(ours - numpy for ours, numpy in pairs) * 1e3
+
+
+def _taken(what: str) -> Callable[[Tables], float]:
+    return lambda tables: median(tables["startup"].row(what).seconds) * 1e3
 
 
 def _ring() -> float:

@@ -20,7 +20,7 @@ from blake3 import blake3
 
 import saver
 from saver.pack import Pack
-from saver.pack.layout import header_bytes
+from saver.pack.layout import header_bytes, slots_bytes
 from saver.repo.events import Commit
 from saver.repo.log import log_key
 from saver.repo.manifest import Manifest
@@ -473,7 +473,7 @@ def headed(forged: Forged, act: Callable[[dict[str, Any], dict[str, Shard]], Non
     pack = Pack(store.open(key))
     told, entries = {"id": name}, dict(pack.shards)
     act(told, entries)
-    header = header_bytes(entries, told["id"], {})
+    header = header_bytes(entries, slots_bytes(entries), told["id"], {})
     forged.packs[key] = header + forged.packs[key][pack.start :]
     return key
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from saver.disk import mapped
 from saver.disk.files import Files
 from saver.disk.mapped import open_file
 from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
@@ -33,6 +34,48 @@ def test_an_empty_file_is_one(tmp_path: Path) -> None:
     blob = open_file(str(tmp_path / "a"))
     assert blob.read() == b""
     assert blob.map().size == 0
+
+
+class Broken(Files):
+    """Cannot say what is in the page cache, and cannot read one byte."""
+
+    def __init__(self, lost: int) -> None:
+        self._lost = lost
+
+    def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
+        if not wait:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        if offset <= self._lost < offset + len(buffer):
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read_into(file, buffer, offset)
+
+
+def test_a_small_file_is_copied_where_nobody_knows_what_is_near(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped, "_mmap", None)
+    monkeypatch.setattr(mapped, "can_map", lambda: True)
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    blob = open_file(str(path), files=Broken(lost=10))
+    assert not blob.near(2, 5)
+    blob.fetch(2, 5, memoryview(bytearray(3)))
+    path.write_bytes(b"")
+    assert blob.map().tobytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("lost", range(10))
+def test_of_a_small_file_that_is_lost_in_part_the_rest_is_read(tmp_path: Path, lost: int) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    blob, scratch = open_file(str(path), files=Broken(lost)), memoryview(bytearray(1))
+    for at in range(10):
+        if at == lost:
+            with pytest.raises(DamagedError, match="the disk cannot read it"):
+                blob.fetch(at, at + 1, scratch)
+        else:
+            blob.fetch(at, at + 1, scratch)
+    assert blob.map().tobytes() == b"0123456789"
 
 
 def test_it_is_called_as_one_says(tmp_path: Path) -> None:

@@ -503,7 +503,8 @@ def test_a_shape_that_no_array_has_is_refused(shape: tuple[int, ...]) -> None:
     data = bytes(8 * abs(np.prod(shape, dtype=int)))
     shard = Shard("F64", whole(shape), blake3(data).hexdigest())
     store = MemoryStorage()
-    store.create("packs/a", layout.header_bytes({"a": shard}, "0" * 32, {}) + data)
+    slots = layout.slots_bytes({"a": shard})
+    store.create("packs/a", layout.header_bytes({"a": shard}, slots, "0" * 32, {}) + data)
     with pytest.raises(saver.IncompatibleError, match="'a' has the shape"):
         Pack(store.open("packs/a"))
 

@@ -65,14 +65,27 @@ def plan(tensors: Mapping[str, TensorData]) -> list[str]:
     return sorted(tensors, key=rank)
 
 
+def slots_bytes(shards: Mapping[str, Shard]) -> bytes:
+    """Where the shards are, as a header says it in JSON, if they are stored in this order; it does not depend
+    on their hashes."""
+    slots: dict[str, Any] = {}
+    end = 0
+    for name, shard in shards.items():
+        begin, end = end, end + shard.length
+        slots[name] = {"dtype": shard.dtype, "shape": shard.shape, "data_offsets": (begin, end)}
+    return msgspec.json.encode(slots)
+
+
 def header_bytes(
     shards: Mapping[str, Shard],
+    slots: bytes,
     ident: str,
     metadata: Mapping[str, str],
     cuts: Mapping[str, Cut] | None = None,
 ) -> bytes:
     """Length and header, hashed and padded: everything before the data, which holds the shards in this order.
-    `cuts` are the cuts of tensors of which the pack has several shards, or might have.
+    `slots` are what `slots_bytes` returns for them. `cuts` are the cuts of tensors of which the pack has
+    several shards, or might have.
     """
     own = _Own(
         1,
@@ -81,14 +94,10 @@ def header_bytes(
         {name: shard.blocks for name, shard in shards.items() if shard.blocks},
         dict(cuts or {}),
     )
-    document: dict[str, Any] = {
-        "__metadata__": {"saver.header": ZERO, "saver": msgspec.json.encode(own).decode(), **metadata}
-    }
-    end = 0
-    for name, shard in shards.items():
-        begin, end = end, end + shard.length
-        document[name] = {"dtype": shard.dtype, "shape": shard.shape, "data_offsets": (begin, end)}
-    text = msgspec.json.encode(document)
+    first = {"__metadata__": {"saver.header": ZERO, "saver": msgspec.json.encode(own).decode(), **metadata}}
+    text = msgspec.json.encode(first)
+    if shards:
+        text = b"%b,%b" % (text[:-1], slots[1:])
     length = -(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8
     if length > HEADER_LIMIT:
         raise IncompatibleError(

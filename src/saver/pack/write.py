@@ -12,7 +12,7 @@ import numpy as np
 
 from saver.errors import CannotWriteError
 from saver.memory import HUGE_PAGE, huge_pages
-from saver.pack.layout import Describe, header_bytes, header_hash, plan
+from saver.pack.layout import Describe, header_bytes, header_hash, plan, slots_bytes
 from saver.pack.ring import write_through_ring
 from saver.storage import Content, Progress, Sink
 from saver.tensors import (
@@ -84,6 +84,7 @@ class PackWriter(Content):
                 raise AssertionError("more or fewer bytes than the shapes of the tensors say")
             planned = self._of_held() if hashed is None else [hashed[name] for name in self._data]
         self._known = self._with(planned)
+        self._slots = slots_bytes(self._known)
         self._header = self._made()
         self.hash, self.start = header_hash(self._header), len(self._header)
         self.size = self.start + sum(self._lengths)
@@ -186,7 +187,7 @@ class PackWriter(Content):
         described = self._describe
         if not isinstance(described, Mapping):
             described = described(put_together(self._known, self._cuts))
-        return header_bytes(self._known, self.id, described, self._cuts)
+        return header_bytes(self._known, self._slots, self.id, described, self._cuts)
 
 
 def _held(found: Sequence[Bytes]) -> memoryview:

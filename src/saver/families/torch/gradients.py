@@ -6,7 +6,7 @@ backward pass begins with `zero_grad`. So gradients that an optimizer has steppe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -39,16 +39,17 @@ def watched(objects: Mapping[str, Any]) -> Callable[[], None]:
 
 def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
     """The gradients that wait for a step, by the names of their parameters."""
+    found = list(within(objects))
     hooks = [
         hook
-        for _, obj in within(objects)
+        for _, obj in found
         if isinstance(obj, Optimizer) and takes_hooks(obj)
         for hook in obj._optimizer_step_post_hooks.values()
         if isinstance(hook, AfterStep)
     ]
     return {
         name: parameter.grad
-        for name, parameter in parameters(objects).items()
+        for name, parameter in _named(found).items()
         if parameter.grad is not None and not any(hook.has_stepped_with(parameter.grad) for hook in hooks)
     }
 
@@ -80,9 +81,13 @@ def within(objects: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def parameters(objects: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors that can have gradients, each under one name: that of a module, if one has it."""
+    return _named(within(objects))
+
+
+def _named(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     unnamed: dict[str, Any] = {}
-    for path, obj in within(objects):
+    for path, obj in found:
         if isinstance(obj, nn.Module):
             own = unwrapped(obj).named_parameters()
             named.update((f"{path}.{without_wrappers(name)}", item) for name, item in own)
