@@ -13,12 +13,18 @@ from hypothesis import strategies as st
 from ranks import end, ranks, saved, together
 
 import saver
-from saver import encoding
+from saver import encoding, environment
 from saver.cluster import Cluster
 from saver.codec import Encoder
 from saver.distributed import planning, saving
 from saver.distributed.session import Session
-from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, LostRankError
+from saver.errors import (
+    CannotSaveError,
+    CannotWriteError,
+    CommitUnknownError,
+    IncompatibleError,
+    LostRankError,
+)
 from saver.repo.commit import commit
 from saver.repo.stage import stage
 from saver.storages.local import LocalStorage
@@ -343,3 +349,65 @@ def test_staged_bytes_that_travel_are_bounded_by_the_number_of_ranks(tmp_path: P
     encoded = encoding.encode({"a": np.arange(1000)})
     assert stage(repo, "m", encoded, small=8200).held
     assert not stage(repo, "m", encoded, small=8000).held
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_a_rank_with_another_version_of_saver_is_refused_by_all(
+    tmp_path: Path, odd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters, now = ranks(3), environment.package_version("saver") or ""
+
+    def act(cluster: Cluster) -> Any:
+        mine.rank = cluster.rank
+        return saver.Saver(tmp_path).save("m", [1], cluster=cluster)
+
+    mine = threading.local()
+    monkeypatch.setattr(environment, "package_version", lambda name: "0.0.7" if mine.rank == odd else now)
+    found = together(clusters, act)
+    end(clusters)
+    for error in found:
+        assert type(error) is IncompatibleError
+        assert "has Saver 0.0.7" in str(error)
+        assert f"rank {odd} (process " in str(error)
+        assert "install the same version for all ranks" in str(error)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("note", [b'{"rank":1}', b"\xff", b'{"rank":1,"host":"h","process":"p"}', b"[]", b""])
+def test_a_note_that_another_program_left_is_refused(tmp_path: Path, note: bytes) -> None:
+    first, _ = ranks(2)
+    first.put("hello/1", note)
+    (error,) = together([first], lambda cluster: saver.Saver(tmp_path).save("m", [1], cluster=cluster))
+    assert type(error) is IncompatibleError
+    assert "hello/1" in str(error)
+
+
+def test_a_collector_runs_beside_saves_of_a_cluster(tmp_path: Path) -> None:
+    clusters, store, done = ranks(3, lost_after=10), saver.Saver(tmp_path), threading.Event()
+    store.save("m", [1])
+    freed = []
+
+    def collect() -> None:
+        while not done.is_set():
+            for version in saver.Saver(tmp_path).versions("m")[:-1]:
+                store.delete(str(version))
+            freed.append(store.gc(grace=0, everything=True).freed)
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    try:
+        for at in range(6):
+            objects = [
+                {"a": weights(6 << 20, at % 2), f"of{rank}": weights(1 << 20, rank)} for rank in range(3)
+            ]
+            found = saved(tmp_path, objects, clusters)
+            assert {str(each) for each in found} == {f"m@{at + 2}"}
+            loaded = saver.Saver(tmp_path).load(f"m@{at + 2}")
+            for name, each in ({**objects[0], **objects[1], **objects[2]}).items():
+                np.testing.assert_array_equal(loaded[name], each)
+    finally:
+        done.set()
+        collector.join()
+        end(clusters)
+    assert any(freed)
+    assert saver.Saver(tmp_path).check().sound

@@ -110,11 +110,13 @@ def restore_meshes(folder: Path) -> None:
     for saved in MESHES:
         for mesh in MESHES:
             target = {name: placed(torch.zeros_like(each), mesh) for name, each in tensors().items()}
+            before = {name: each._version for name, each in target.items()}
             report = store.restore(saved.replace(" ", "-"), {"state": target}, cluster="torch")
             assert report, report
             for name, each in tensors().items():
                 wanted = placed(each, mesh)
                 assert type(target[name]) is type(wanted)
+                assert target[name]._version > before[name], "autograd must know that it changed"
                 if isinstance(wanted, DTensor):
                     assert same(target[name].to_local(), wanted.to_local()), (saved, mesh, name)
                 else:

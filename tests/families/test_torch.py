@@ -51,7 +51,7 @@ class _Memory:
         dtype, shape, _ = self.held[name]
         return in_one(name, Shard(dtype, whole(shape)))
 
-    def read(self, name: str, box: Any = None) -> Any:
+    def read(self, name: str, box: Any = None, mapped: bool = False) -> Any:
         return self.held[name][2]
 
 

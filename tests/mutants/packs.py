@@ -45,8 +45,8 @@ MUTANTS = [
         ("pack/test_verify.py::test_a_range_outside_of_its_object_is_damaged",),
     ),
     Mutant(
-        "blocks-bound-to-tensors", "pack/source.py",
-        "                if not shard.root_matches():\n", "                if False:\n",
+        "blocks-bound-to-tensors", "pack/ranges.py",
+        "            if not shard.root_matches():\n", "            if False:\n",
         "holding the hashes of blocks against that of their tensor, in files",
         ("attacks/test_hostile_headers.py::test_blocks_of_a_large_tensor_are_bound_to_its_hash",),
     ),
@@ -103,8 +103,8 @@ MUTANTS = [
         "the boxes in the hash of a part", ("golden/test_format.py", "repo/test_shards.py"),
     ),
     Mutant(
-        "blocks-of-boxes", "pack/source.py",
-        "                    if blocks is None or number in blocks[at]:\n", "                    if True:\n",
+        "blocks-of-boxes", "pack/ranges.py",
+        "                if blocks is None or number in blocks[at]:\n", "                if True:\n",
         "reading no more blocks than a box cuts",
         ("test_tensors.py::test_a_box_is_read_from_the_shards_and_blocks_that_it_cuts_and_no_others",),
     ),

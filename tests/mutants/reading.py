@@ -101,9 +101,12 @@ MUTANTS = [
     ),
     Mutant(
         "own-arrays", "pack/source.py",
-        "found.copy() if name in self._sharing() else found", "found",
+        "found.copy() if name in self._shared[1] else found", "found",
         "giving tensors that share bytes arrays of their own",
-        ("repo/test_reading.py::test_tensors_that_share_bytes_are_loaded_as_arrays_of_their_own",),
+        (
+            "repo/test_reading.py::test_tensors_that_share_bytes_are_loaded_as_arrays_of_their_own",
+            "repo/test_shards.py::test_boxes_that_share_bytes_are_read_as_arrays_of_their_own",
+        ),
     ),
     Mutant(
         "forks", "forks.py",

@@ -16,6 +16,7 @@ import saver
 from equality import assert_same
 from saver.file import open_file
 from saver.pack import Pack
+from saver.pack.verify import damaged
 from saver.repo import manifest as manifests
 from saver.repo.commit import commit
 from saver.repo.described import described
@@ -71,6 +72,57 @@ def test_a_sharded_tensor_is_loaded_whole_and_by_box(store: saver.Saver, cut: An
     assert len(source.info(name).shards) == len(cut(name, table))
     for box in (Box((5, 25), (30, 10)), Box((0, 0), (20, 30)), Box((39, 49), (1, 1)), whole((40, 50))):
         assert source.read(name, box).tobytes() == table[box.slices].tobytes()
+
+
+def test_boxes_that_share_bytes_are_read_as_arrays_of_their_own(store: saver.Saver) -> None:
+    quarters = [Box((r, c), (200, 200)) for r in (0, 200) for c in (0, 200)]
+
+    def cut(name: str, array: Any) -> list[Box]:
+        return quarters if array.shape == (400, 400) else [whole(array.shape)]
+
+    save(store, {"c": np.zeros((200, 200))}, cut)
+    save(store, {**{name: np.zeros((400, 400)) for name in "ab"}, "c": np.zeros((200, 200))}, cut)
+    infos = store._open("m").tensors
+    assert len({shard.extents for name in infos.names for shard in infos.info(name).shards}) == 1
+    every: list[tuple[str, Box | None]] = [(name, box) for name in "ab" for box in quarters]
+    for order in (["c", *every], [*every, "c"]):
+        source = store._open("m").tensors
+        asked = [("c", None) if each == "c" else each for each in order]
+        found = [source.read(*each, mapped=True).view(np.float64) for each in asked]
+        for number, array in enumerate(found, 1):
+            array[:] = number
+        assert [{*array.tolist()} for array in found] == [{number} for number in range(1, 10)]
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_boxes_that_were_announced_are_read_together_and_once(
+    tmp_path: Path, blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if blocks:
+        monkeypatch.setattr(hashing, "BLOCK", 400)
+        monkeypatch.setattr(hashing, "BLOCKS_FROM", 800)
+    save(saver.Saver(tmp_path), values())
+    table = values()["net"]["table"]
+    calls = []
+
+    def counting(wanted: Any, progress: Any = None) -> set[str]:
+        found = [(blob, [*ranges]) for blob, ranges in wanted]
+        calls.append(sum(each.end - each.start for _, ranges in found for each in ranges))
+        return damaged(found, progress)
+
+    monkeypatch.setattr("saver.pack.source.damaged", counting)
+    source = saver.Saver(tmp_path)._open("m").tensors
+    asked = [GRID[0], GRID[3], Box((18, 28), (4, 4)), Box((3, 3), (50, 50))]
+    source.verify(["other"], None, {"net/table": asked})
+    (read,) = calls
+    assert read <= values()["other"].nbytes + table.nbytes
+    for mapped in (False, True):
+        for box in (*asked[:3], GRID[0]):
+            assert source.read("net/table", box, mapped).tobytes() == table[box.slices].tobytes()
+    assert source.read("other").tobytes() == values()["other"].tobytes()
+    assert sum(calls) == read, "nothing is read again"
+    with pytest.raises(ValueError, match="reaches beyond"):
+        source.read("net/table", asked[3])
 
 
 def test_packs_of_shards_are_files_of_safetensors_that_describe_themselves(tmp_path: Path) -> None:

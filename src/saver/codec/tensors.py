@@ -35,7 +35,7 @@ class TensorReader:
         if type(ref) is not Tensor:
             raise ValueError("a tensor is missing")
         try:
-            found = self._tensors.read(ref.name, box)
+            found = self._tensors.read(ref.name, box, mapped=True)
         except KeyError:
             raise self._missing(ref) from None
         self.budget.charge(found.nbytes)

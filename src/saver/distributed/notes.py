@@ -13,17 +13,22 @@ import msgspec
 
 from saver import errors
 from saver.cluster import Cluster
-from saver.errors import LostRankError, SaverError
+from saver.errors import IncompatibleError, LostRankError, SaverError
 
 T = TypeVar("T")
 
 POLL = 0.0005, 0.02
 """Seconds between two looks at a note that is not there yet: at first, and at most."""
 
+LONGER = 1.1
+"""By how much each pause is longer than the one before: so a note is seen late by no more than a tenth of the
+time that it took to come."""
+
 
 class Member(msgspec.Struct, frozen=True):
     """A process that takes part: its rank, its host, its number there, its version of Saver, and a random
-    text that no other process has."""
+    text that no other process has. Every version of Saver has these fields, so that ranks with different
+    ones can say so."""
 
     rank: int
     host: str
@@ -107,7 +112,7 @@ class Waiting:
 
     def wait(self) -> None:
         time.sleep(self._pause)
-        self._pause = min(self._pause * 1.5, POLL[1])
+        self._pause = min(self._pause * LONGER, POLL[1])
 
 
 _Answers: TypeAlias = "queue.SimpleQueue[tuple[Any, BaseException | None]]"
@@ -129,9 +134,16 @@ class Board:
         self._ask(lambda: self._cluster.put(key, text))
 
     def get(self, key: str, kind: type[T]) -> T | None:
-        """The note under a key, of this type; None if there is none."""
+        """The note under a key, of this type; None if there is none. Raises IncompatibleError if this
+        version of Saver left no such note."""
         found: bytes | None = self._ask(lambda: self._cluster.get(key))
-        return None if found is None else msgspec.json.decode(found, type=kind)
+        try:
+            return None if found is None else msgspec.json.decode(found, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise IncompatibleError(
+                f"the note {key!r} of a rank is not one of this version of Saver ({error}); install the same "
+                "version for all ranks, and let nobody else write notes there"
+            ) from error
 
     def delete(self, keys: list[str]) -> None:
         """Take notes away."""

@@ -10,13 +10,15 @@ from saver.tensors import Bytes, TensorInfo
 
 
 def sharing(tensors: Mapping[str, TensorInfo]) -> frozenset[str]:
-    """The names of tensors that share bytes with one that begins before them, or at the same place."""
+    """The names of tensors with a shard that shares bytes with another one, which begins before it or at the
+    same place: that of another tensor, or of the same one."""
     found, end = set[str](), dict[str, int]()
     extents = [
         (extent, name)
         for name, info in tensors.items()
-        if len(info.shards) == 1 and len(info.shards[0].extents) == 1
-        for extent in info.shards[0].extents
+        for shard in info.shards
+        if len(shard.extents) == 1
+        for extent in shard.extents
     ]
     for (pack, offset, length), name in sorted(extents):
         if offset < end.get(pack, 0):

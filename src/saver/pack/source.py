@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from weakref import ref
 
 import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
+from saver.pack.ranges import Wanted, further, ranges_of
 from saver.pack.sharing import in_one_run, sharing
-from saver.pack.verify import Range, damaged, length_of
+from saver.pack.verify import damaged, length_of
 from saver.storage import Blob, Progress
 from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
 from saver.tensors.sources import box_of
@@ -24,9 +25,6 @@ STREAMED = 2
 
 _kept: deque[tuple[ref[PackedTensors], str]] = deque()
 """The packs that stay open after they were read, `TOGETHER` in all of this process, the oldest first."""
-
-Wanted: TypeAlias = Mapping[int, set[int]] | None
-"""The blocks of a tensor to read, by the number of their shard; None for the whole tensor."""
 
 
 class PackedTensors:
@@ -62,7 +60,11 @@ class PackedTensors:
         """The bytes of tensors that were verified whole: for each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
         """The bytes of other blocks that were verified, by tensor, shard and number."""
-        self._shared = None if locate is not None else frozenset[str]()  # the tensors of a file tile it
+        self._shards: dict[tuple[str, int], Bytes] = {}
+        """The bytes of other shards of which all blocks were verified together, and lie side by side."""
+        self._shared: tuple[Mapping[str, TensorInfo], frozenset[str]] | None = None
+        if locate is None:  # the tensors of a file tile it
+            self._shared = infos, frozenset()
         self._overlaps: dict[str, Overlaps] = {}
         self._own = False
 
@@ -80,23 +82,24 @@ class PackedTensors:
         """What a tensor is, without reading it. Raises KeyError if there is no such tensor."""
         return self._tensors[name]
 
-    def read(self, name: str, box: Box | None = None) -> Bytes:
+    def read(self, name: str, box: Box | None = None, mapped: bool = False) -> Bytes:
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
-        that the box overlaps are read; what was verified before is not read again.
+        that the box overlaps are read; what was verified before is not read again. `mapped` is as in
+        `TensorSource`.
 
         Raises KeyError if there is no such tensor, ValueError if the box exceeds its shape, and DamagedError.
         """
-        if box is None:
-            return self._read_whole(name)
         info = self._tensors[name]
-        if box == whole(info.shape):
+        if box is None or box == whole(info.shape):
             return self._read_whole(name)
         target = room_for(box, info)
         parts = self._parts_of(info, box)
         if name not in self._whole:
-            self._keep_blocks(name, {
-                at: info.shards[at].blocks_of(part.within(info.shards[at].box)) for at, part in parts.items()
-            })  # fmt: skip
+            new = self._new_blocks(info, parts)
+            self._keep(name, new, self._verified({name: new}, None))
+        for at, part in parts.items():
+            if mapped and part == box == info.shards[at].box:
+                return self._alone(name, self._shard(name, at))
         for at, part in parts.items():
             copy_box(target, box, self._shard(name, at), info.shards[at], part)
         return target
@@ -126,15 +129,23 @@ class PackedTensors:
             self._overlaps[info.name] = Overlaps(info.boxes)
         return self._overlaps[info.name].of(box)
 
-    def _keep_blocks(self, name: str, wanted: Mapping[int, set[int]]) -> None:
-        """Verify those of these blocks of a tensor that were not verified yet."""
-        new = {
-            at: numbers - {number for number in numbers if (name, at, number) in self._blocks}
-            for at, numbers in wanted.items()
-        }
-        memory = self._verified({name: new}, None)
+    def _new_blocks(self, info: TensorInfo, parts: Mapping[int, Box]) -> dict[int, set[int]]:
+        """The numbers of the blocks that these parts need and that were not verified yet, by shard."""
+        found = {}
+        for at, part in parts.items():
+            if (info.name, at) not in self._shards:
+                blocks = info.shards[at].blocks_of(part.within(info.shards[at].box))
+                found[at] = {number for number in blocks if (info.name, at, number) not in self._blocks}
+        return found
+
+    def _keep(self, name: str, new: Mapping[int, set[int]], memory: Mapping[str, Bytes]) -> None:
+        """Keep these blocks, which were verified."""
         for at, numbers in new.items():
-            for number, _, extent in self._tensors[name].shards[at].block_extents():
+            shard = self._tensors[name].shards[at]
+            if len(numbers) == max(len(shard.blocks), 1) and len(shard.extents) == 1:
+                self._shards[name, at] = self._taken(memory, shard.extents[0])
+                continue
+            for number, _, extent in shard.block_extents():
                 if number in numbers:
                     self._blocks[name, at, number] = self._taken(memory, extent)
 
@@ -143,8 +154,7 @@ class PackedTensors:
             self.verify([name])
         shards = self._whole[name]
         if len(shards) == 1 and len(shards[0]) == 1:
-            found = shards[0][0]
-            return found.copy() if name in self._sharing() else found
+            return self._alone(name, shards[0][0])
         info = self._tensors[name]
         if len(shards) == 1:
             return in_one_run(shards[0], info.length)
@@ -159,6 +169,8 @@ class PackedTensors:
         shard = self._tensors[name].shards[at]
         if name in self._whole:
             return in_one_run(self._whole[name][at], shard.length)
+        if (name, at) in self._shards:
+            return self._shards[name, at]
         if not shard.blocks:
             return self._blocks[name, at, 0]
         memory = np.empty(shard.length, np.uint8)  # pages that are never written to take no memory
@@ -169,18 +181,32 @@ class PackedTensors:
                 memory[start:end] = block
         return memory
 
-    def _sharing(self) -> frozenset[str]:
-        """The tensors that share bytes with another tensor: each is loaded as an array of its own."""
-        if self._shared is None:
-            self._shared = sharing(self._tensors)
-        return self._shared
+    def _alone(self, name: str, found: Bytes) -> Bytes:
+        """The bytes of a tensor, or of a shard of it, as an array of its own, whatever else has them."""
+        if self._shared is None or self._shared[0] is not self._tensors:
+            self._shared = self._tensors, sharing(self._tensors)
+        return found.copy() if name in self._shared[1] else found
 
-    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Read the tensors named, or all. Raises DamagedError, which names those whose bytes are not what was
-        saved.
+    def verify(
+        self,
+        names: Iterable[str] | None = None,
+        progress: Progress | None = None,
+        boxes: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+    ) -> None:
+        """Read the tensors named, or all, and these boxes of others. Raises DamagedError, which names those
+        whose bytes are not what was saved.
         """
         wanted = [name for name in (self._tensors if names is None else names) if name not in self._whole]
-        memory = self._verified(dict.fromkeys(wanted), progress)
+        some: dict[str, dict[int, set[int]]] = {}
+        for name in boxes.keys() - self._whole.keys() - {*wanted}:
+            found = some[name] = dict[int, set[int]]()
+            info = self._tensors[name]
+            for box in (each for each in boxes[name] if each.fits(info.shape)):
+                for at, numbers in self._new_blocks(info, self._parts_of(info, box)).items():
+                    found.setdefault(at, set()).update(numbers)
+        memory = self._verified({**dict.fromkeys(wanted), **some}, progress)
+        for name, new in some.items():
+            self._keep(name, new, memory)
         for name in wanted:
             self._whole[name] = [
                 [self._taken(memory, extent) for extent in shard.extents]
@@ -219,7 +245,6 @@ class PackedTensors:
                         f"{self._where}: a pack is missing; restore it from a copy of the store"
                     ) from None
                 self._tensors = {**self._tensors, **moved}
-                self._shared = None
         if lost:
             self._blobs.clear()  # another attempt reads anew: the bytes on disk may be right
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
@@ -232,7 +257,7 @@ class PackedTensors:
         self, wanted: Mapping[str, Wanted], progress: Progress | None
     ) -> tuple[dict[str, Bytes], set[str]]:
         """The packs, as far as they were fetched, and the names of the damaged tensors."""
-        ranges = self._ranges(wanted)
+        ranges = ranges_of(self._tensors, wanted, self._where, self._advice)
         done, total = 0, 0 if progress is None else sum(map(length_of, ranges.values()))
         memory: dict[str, Bytes] = {}
         lost = set[str]()
@@ -240,7 +265,7 @@ class PackedTensors:
         for at in range(0, len(packs), TOGETHER):
             some = packs[at : at + TOGETHER]
             blobs = self._opened(some)
-            report = None if progress is None else _further(progress, done, total)
+            report = None if progress is None else further(progress, done, total)
             lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)
             if progress is not None:
                 done += sum(length_of(ranges[pack]) for pack in some)
@@ -270,30 +295,3 @@ class PackedTensors:
         pack, offset, length = extent
         found = memory[pack][offset : offset + length]
         return found if self._maps.setdefault(pack, memory[pack]) is memory[pack] else found.copy()
-
-    def _ranges(self, wanted: Mapping[str, Wanted]) -> dict[str, list[Range]]:
-        """What to verify of each pack."""
-        found: dict[str, list[Range]] = {}
-        for name, blocks in wanted.items():
-            shards = self._tensors[name].shards
-            for at in range(len(shards)) if blocks is None else blocks:
-                shard = shards[at]
-                if not shard.blocks:  # most have none, and there may be very many
-                    if blocks is None or 0 in blocks[at]:
-                        for pack, offset, length in shard.extents:
-                            each = Range(name, offset, offset + length, shard.hash)
-                            found.setdefault(pack, []).append(each)
-                    continue
-                if not shard.root_matches():
-                    raise DamagedError(
-                        f"{self._where}: the hashes of {name!r} contradict each other; {self._advice}"
-                    )
-                for number, digest, (pack, offset, length) in shard.block_extents():
-                    if blocks is None or number in blocks[at]:
-                        each = Range(name, offset, offset + length, digest)
-                        found.setdefault(pack, []).append(each)
-        return found
-
-
-def _further(progress: Progress, done: int, total: int) -> Progress:
-    return lambda more, _: progress(done + more, total)

@@ -22,7 +22,7 @@ from saver.tree import SCALARS, Node, Reference, Tensor, Value
 
 if TYPE_CHECKING:
     from saver.opened import Opened
-    from saver.tensors import TensorInfo
+    from saver.tensors import Box, TensorInfo
 
 
 class Saved:
@@ -52,6 +52,7 @@ class Saved:
         self._steps: list[str] = []
         self._wanted: list[Value | dict[str, Any]] = []
         self._held: list[Value | dict[str, Any]] = []
+        self._boxes: dict[str, list[Box]] = {}
         self._pairs = Pairs(self)
         self._restorers: dict[type, Restorer | None] = {}
         self._live: list[tuple[Node, Any]] = []
@@ -139,6 +140,10 @@ class Saved:
         """Announce values that will be decoded whole: nodes, tensors, or the state of nodes."""
         self._wanted.extend(values)
 
+    def want_box(self, ref: Tensor, box: Box) -> None:
+        """Announce that a box of a tensor will be read."""
+        self._boxes.setdefault(ref.name, []).append(box)
+
     def hold(self, *values: Value | dict[str, Any] | list[Any]) -> None:
         """Announce values that will be decoded and stored as they are: nothing examines them before
         everything is restored, so they may contain objects that are filled only later."""
@@ -195,7 +200,7 @@ class Saved:
             self.entry(Tensor(name))
         nodes = check(found, names, self.where)
         policy.audit(nodes, self._allowed, self.where)
-        self._opened.tensors.verify(names, progress)
+        self._opened.tensors.verify(names, progress, self._boxes)
         decoder = Decoder(
             nodes,
             self.batches,

@@ -59,17 +59,26 @@ def whole(shape: tuple[int, ...]) -> Box:
     return Box((0,) * len(shape), shape)
 
 
+FEW = 8
+"""Comparing so many boxes one by one takes no longer than making arrays of them."""
+
+
 class Overlaps:
-    """Finds those of a tensor's boxes that others overlap, in one comparison of arrays: a tensor that is read
-    box by box would otherwise take a number of steps that grows with the square of their number."""
+    """Finds those of a tensor's boxes that others overlap. Of more than `FEW`, in one comparison of arrays: a
+    tensor that is read box by box would otherwise take a number of steps that grows with the square of their
+    number."""
 
     def __init__(self, boxes: Sequence[Box]) -> None:
         self._boxes = boxes
+        if len(boxes) <= FEW:
+            return
         self._starts = np.array([box.offsets for box in boxes])
         self._ends = np.array([tuple(map(sum, zip(*box._sides, strict=True))) for box in boxes])
 
     def of(self, box: Box) -> dict[int, Box]:
         """The numbers of the boxes that have elements in common with `box`, each with what they share."""
+        if len(self._boxes) <= FEW:
+            return {at: part for at, each in enumerate(self._boxes) if (part := each.cut(box)) is not None}
         end = tuple(map(sum, zip(*box._sides, strict=True)))
         near = np.flatnonzero(((self._starts < end) & (self._ends > box.offsets)).all(1)).tolist()
         return {at: part for at in near if (part := self._boxes[at].cut(box)) is not None}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,10 @@ from saver.tensors.shards import Shard, TensorInfo, in_one
 
 ROWS = 8 << 20
 """Bytes of a tensor of several shards that are put together at a time, where it is read piece by piece."""
+
+
+LINE = 64
+"""Bytes of a cache line."""
 
 
 class TensorSource(Protocol):
@@ -33,10 +38,13 @@ class TensorSource(Protocol):
     def info(self, name: str) -> TensorInfo:
         """What a tensor is, without reading it. Raises KeyError if there is none."""
 
-    def read(self, name: str, box: Box | None = None) -> Bytes:
+    def read(self, name: str, box: Box | None = None, mapped: bool = False) -> Bytes:
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
-        that the box cuts are read. Raises KeyError if there is no such tensor, ValueError if the box
-        reaches beyond its shape, and DamagedError."""
+        that the box cuts are read. What is written to a box is seen by nobody who reads again; with
+        `mapped`, it may be, if the box was stored as it is: then nothing is copied.
+
+        Raises KeyError if there is no such tensor, ValueError if the box reaches beyond its shape, and
+        DamagedError."""
 
     def stream(self, name: str) -> Iterator[Bytes]:
         """The bytes of a tensor in C order, verified, piece by piece, to be read only."""
@@ -47,8 +55,14 @@ class TensorSource(Protocol):
     def release(self, name: str) -> None:
         """Give back what memory a tensor takes that was read, once no array of it is in use."""
 
-    def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
-        """Read and verify these tensors (None: all) on several threads. Raises DamagedError."""
+    def verify(
+        self,
+        names: Iterable[str] | None = None,
+        progress: Any = None,
+        boxes: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+    ) -> None:
+        """Read and verify these tensors (None: all), and these boxes of others, on several threads. Raises
+        DamagedError."""
 
 
 def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
@@ -89,7 +103,7 @@ class MemoryTensors:
             self._infos[name] = in_one(name, Shard(data.dtype, whole(data.shape), *hash_of(data)))
         return self._infos[name]
 
-    def read(self, name: str, box: Box | None = None) -> Bytes:
+    def read(self, name: str, box: Box | None = None, mapped: bool = False) -> Bytes:
         """A copy of the bytes of a tensor, or of a box of it. Raises KeyError or ValueError."""
         data = self._tensors[name]
         held = np.concatenate([np.empty(0, np.uint8), *pieces(data)])
@@ -111,15 +125,24 @@ class MemoryTensors:
     def release(self, name: str) -> None:
         """There is nothing to give back."""
 
-    def verify(self, names: Iterable[str] | None = None, progress: Any = None) -> None:
+    def verify(
+        self,
+        names: Iterable[str] | None = None,
+        progress: Any = None,
+        boxes: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+    ) -> None:
         """There is nothing to verify."""
 
 
 def room_for(box: Box, tensor: Shard | TensorInfo) -> Bytes:
-    """Memory for a box of a tensor. Raises ValueError if the box reaches beyond its shape."""
+    """Memory for a box of a tensor, from the beginning of a cache line on, where libraries want it. Raises
+    ValueError if the box reaches beyond its shape."""
     if not box.fits(tensor.shape):
         raise ValueError(f"{box} reaches beyond the shape {list(tensor.shape)}")
-    return np.empty(math.prod(box.sizes) * ITEM_SIZE[tensor.dtype], np.uint8)
+    size = math.prod(box.sizes) * ITEM_SIZE[tensor.dtype]
+    memory = np.empty(size + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + size]
 
 
 def copy_box(target: Bytes, box: Box, source: Bytes, shard: Shard, common: Box) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from saver.families.torch.distributed import is_distributed, local_of
 from saver.families.torch.storages import is_dense
 
 
@@ -16,14 +17,19 @@ def copy(target: Any, elements: Any) -> None:
     Tensors with the same memory layout are copied by this thread alone: 1 GB in 190 tensors took 0.09 s, as
     with torch's four threads; but those took 1.6 s while other programs kept the processors busy, since each
     tensor waits for all four. Two threads of our own took 0.07 s.
+
+    Of tensors that several processes hold, which must be distributed alike, each copies its own elements.
     """
-    if _alike(target, elements):
+    if is_distributed(target) and is_distributed(elements):
+        copy(local_of(target), local_of(elements))
+    elif _alike(target, elements):
         _memory(target)[:] = _memory(elements)
-        if not target.is_inference():
-            torch.autograd.graph.increment_version(target)
+    else:
+        with torch.no_grad():
+            target.copy_(elements)
         return
-    with torch.no_grad():
-        target.copy_(elements)
+    if not target.is_inference():
+        torch.autograd.graph.increment_version(target)
 
 
 def duplicate(tensor: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -58,9 +58,39 @@ def replace_attributes(tensor: Any, fresh: dict[str, Any]) -> None:
     vars(tensor).update(fresh)
 
 
+_Key: TypeAlias = tuple[Any, ...]
+
+_boxes: dict[_Key, Box] = {}
+"""The boxes of this process, by shape, mesh, place in it, and placements: a model has many tensors that are
+alike, and torch takes 0.1 ms for each. At most `BOXES`."""
+
+BOXES = 10_000
+
+
 def local_box(tensor: Any) -> Box:
     """The box of a distributed tensor that this process holds. Raises ValueError if it holds no box of it, as
     when the sum over processes is still to be made."""
+    mesh, placements = tensor.device_mesh, tuple(tensor.placements)
+    key = tuple(tensor.shape), tuple(mesh.shape), _place(mesh), placements
+    box = _boxes.get(key)
+    if box is None:
+        box = _found_box(tensor)
+        if len(_boxes) >= BOXES:
+            _boxes.clear()
+        _boxes[key] = box
+    shape = local_of(tensor).shape
+    if box.sizes != tuple(shape):
+        raise ValueError(f"this process holds {list(shape)}, not the box {box}")
+    return box
+
+
+def _place(mesh: Any) -> _Key | None:
+    """Where this process is in a mesh; None if it is not in it."""
+    place = mesh.get_coordinate()
+    return None if place is None else tuple(place)
+
+
+def _found_box(tensor: Any) -> Box:
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
     if any(placement.is_partial() for placement in tensor.placements):
@@ -71,10 +101,13 @@ def local_box(tensor: Any) -> Box:
     sizes, offsets = compute_local_shape_and_global_offset(
         tensor.shape, tensor.device_mesh, tensor.placements
     )
-    box = Box(tuple(map(int, offsets)), tuple(map(int, sizes)))
-    if box.sizes != tuple(tensor.to_local().shape):
-        raise ValueError(f"this process holds {list(tensor.to_local().shape)}, not the box {box}")
-    return box
+    return Box(tuple(map(int, offsets)), tuple(map(int, sizes)))
+
+
+def local_of(tensor: Any) -> Any:
+    """What this process holds of a distributed tensor: the very memory, past autograd."""
+    with torch.no_grad():
+        return tensor.to_local()
 
 
 def encode_distributed(obj: Any, tensor: Any, state: dict[str, Value], encoder: Encoder) -> None:
@@ -87,7 +120,7 @@ def encode_distributed(obj: Any, tensor: Any, state: dict[str, Value], encoder: 
         box = local_box(tensor)
     except ValueError as error:
         encoder.refuse(str(error))
-    local = tensor.to_local().detach()
+    local = local_of(tensor).detach()
     if local.dtype not in CODES or local.layout is not torch.strided:
         encoder.refuse(f"a distributed tensor of {local.dtype} and {local.layout} has no data form")
     local = local.resolve_conj().resolve_neg().contiguous()

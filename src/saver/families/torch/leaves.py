@@ -93,6 +93,8 @@ class Leaves:
         of this process alone."""
         if not reads_box(leaf, target):
             self._saved.want(leaf.node.state["data"] if leaf.plain else leaf.node)
+        elif all((box := local_box(target)).sizes):
+            self._saved.want_box(leaf.node.state["data"], _stored(leaf, box))
 
     def hash(self, leaf: Leaf) -> tuple[Any, str]:
         """dtype and BLAKE3 of a plain leaf, or the elements themselves if they are stored in the tree."""
@@ -146,11 +148,13 @@ def _turned(tensor: Any, state: Any) -> Any:
 
 def _read_box(leaf: Leaf, box: Box, decoder: Decoder) -> Any:
     """A box of a plain leaf; no more than the blocks that it cuts is read."""
-    stored = box
-    if leaf.dtype.is_complex:  # stored as pairs
-        stored = Box((*box.offsets, 0), (*box.sizes, 2))
     if not all(box.sizes):
         return torch.empty(box.sizes, dtype=leaf.dtype, device="cpu")
-    raw = decoder.look(leaf.node.state["data"], stored)
+    raw = decoder.look(leaf.node.state["data"], _stored(leaf, box))
     tensor = look(owned(raw), leaf.dtype, 0, list(box.sizes), row_major(box.sizes))
     return _turned(tensor, leaf.node.state)
+
+
+def _stored(leaf: Leaf, box: Box) -> Box:
+    """The box of what is stored: complex numbers are stored as pairs."""
+    return Box((*box.offsets, 0), (*box.sizes, 2)) if leaf.dtype.is_complex else box

@@ -88,7 +88,8 @@ def _left_as_it_is(node: Any, target: Any, saved: Saved) -> Iterator[str]:
         module = live.get(name)
         if type(item) is not Node or item.codec != MODULE or module is None:
             continue
-        here = {key: value for key, value in vars(module).items() if key not in not_stored(module)}
+        apart = not_stored(module)
+        here = {key: value for key, value in vars(module).items() if key not in apart}
         yield from (join(name, key) for key in differing(item.state["attributes"], here, saved))
         spare = item.state.get("non_persistent", ())
         yield from (join(name, key) for key in spare if key in module._non_persistent_buffers_set)

@@ -60,6 +60,7 @@ class OptimizerRestorer(Restorer):
         if type(node) is Node:
             saved.stands_for(node, target)
         saved.want(*found.groups, *match.read_whole())
+        match.want_boxes(Leaves(saved))
         return Plan(match.report(), match.ready if match.fits else None, may_refuse=match.fits)
 
 
@@ -90,6 +91,11 @@ class _Match:
             for name, item in entry.items():
                 if (key, name) not in self._boxes:
                     yield item
+
+    def want_boxes(self, leaves: Leaves) -> None:
+        """Announce the boxes of tensors of which this process has one."""
+        for leaf, parameter in self._boxes.values():
+            leaves.want(leaf, parameter)
 
     def _read_box(self, key: Any, name: str, decoder: Decoder) -> Any:
         leaf, parameter = self._boxes[key, name]

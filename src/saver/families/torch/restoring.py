@@ -13,7 +13,7 @@ from torch import nn
 from saver.codec import Decoder
 from saver.families.python.restoring import told
 from saver.families.torch.copying import copy
-from saver.families.torch.distributed import is_distributed, replace_attributes
+from saver.families.torch.distributed import is_distributed, local_of, replace_attributes
 from saver.families.torch.leaves import Leaf, Leaves, read, reads_box
 from saver.families.torch.storages import NAMES, row_major
 from saver.restoring import Conversion, Memory, Mismatch, Pair, PartReport, Plan, Restorer, Saved, Storage
@@ -164,7 +164,7 @@ def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
 
 def _memory_of_box(target: Any) -> Memory:
     """The memory of what this process holds of a distributed tensor."""
-    local = target.to_local()
+    local = local_of(target)
     steps = tuple(step * local.itemsize for step in local.stride())
     address = local.data_ptr() if local.numel() else 0
     return Memory(address, tuple(local.shape), steps, local.itemsize, None, str(local.device))
