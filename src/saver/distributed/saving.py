@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,11 +34,12 @@ OWN = "{}.rank{}"
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """What rank 0 tells each rank before anything is written: its task; the transaction of the commit, and
+    """What rank 0 tells each rank before anything is written: its task, or None if it is the same as for the
+    version before; the transaction of the commit, and
     the number of the log's last record, by which the outcome can be found if rank 0 is lost; and whether the
     version has the grid form."""
 
-    task: Task
+    task: Task | None
     transaction: str
     head: int
     grid: bool
@@ -97,7 +98,7 @@ class _Save:
     def run(self) -> Version:
         """Save; returns the version."""
         planned = self._plan()
-        mine, session = _assigned(self._encoded, planned.task), self._session
+        mine, session = _assigned(self._encoded, self._members.tasks[self._model]), self._session
         with Written(self._repo.storage) as written:
             session.doing("staging")
             small = 0 if planned.grid else FILE_BYTES // session.size
@@ -126,19 +127,30 @@ class _Save:
         found = session.gather("describe", b"" if same else text, bytes)
         plans: list[_Plan] = []
         if session.leads:
-            for rank, each in enumerate(found):
-                members.known[self._model, rank] = each or members.known[self._model, rank]
-            texts = [members.known[self._model, rank] for rank in range(session.size)]
-            described = [msgspec.json.decode(each, type=Described) for each in texts]
-            tasks = plan(str(self._repo.storage), described)
+            tasks = self._tasks(found)
             self._repo.open_to_write().__exit__(None, None, None)
             transaction, head = self._repo.fresh(), self._repo.state.last()[0]
-            many = sum(len(boxes) for task in tasks for boxes in task.tensors.values()) > grid.BOXES
-            self._placed = placed(described, tasks) if many else {}
-            plans = [_Plan(task, transaction, head, many) for task in tasks]
+            plans = [_Plan(task, transaction, head, bool(self._placed)) for task in tasks]
         planned = session.hand_out("plan", plans, _Plan)
         members.sent[self._model] = text
+        if planned.task is not None:
+            members.tasks[self._model] = planned.task
         return planned
+
+    def _tasks(self, found: list[bytes]) -> Sequence[Task | None]:
+        """In rank 0: what each rank stages, by what they described; None if it is the same as before."""
+        members, model = self._members, self._model
+        if model in members.planned and not any(found):
+            self._placed = members.planned[model]
+            return [None] * len(found)
+        for rank, each in enumerate(found):
+            members.known[model, rank] = each or members.known[model, rank]
+        texts = [members.known[model, rank] for rank in range(len(found))]
+        described = [msgspec.json.decode(each, type=Described) for each in texts]
+        tasks = plan(str(self._repo.storage), described)
+        many = sum(len(boxes) for task in tasks for boxes in task.tensors.values()) > grid.BOXES
+        self._placed = members.planned[model] = placed(described, tasks) if many else {}
+        return tasks
 
     def _report(self, done: int, total: int) -> None:
         """What staging tells: a rank that stages for long hears, too, that another one is lost."""
