@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saver.distributed import planning
+from saver.distributed.notes import leader_of, led_by
 from saver.distributed.planning import Described, Held, Task, plan
 from saver.errors import CannotSaveError
 from saver.tensors import ITEM_SIZE, Box, whole
@@ -130,3 +131,14 @@ def test_what_does_not_belong_together_is_refused_with_its_place(what: str) -> N
     described, message = differing()[what]
     with pytest.raises(CannotSaveError, match=message):
         plan("here", described)
+
+
+@pytest.mark.parametrize("size", [*range(1, 40), 100, 101, 10_000])
+def test_the_notes_of_each_rank_are_collected_once_by_few(size: int) -> None:
+    collected = [led_by(rank, size) for rank in range(size)]
+    assert sorted(each for found in collected for each in found) == [*range(1, size)]
+    assert all(rank not in found for rank, found in enumerate(collected))
+    assert max(map(len, collected)) <= max(16, 2 * math.isqrt(size) + 1)
+    for rank in range(1, size):
+        leader = leader_of(rank, size)
+        assert rank in collected[0 if leader == rank else leader]

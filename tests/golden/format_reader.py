@@ -164,7 +164,9 @@ class Values:
     def __init__(self, reader: Reader) -> None:
         self.tensors, self.reader = reader.tensors, reader
         self.manifest = parse(reader.metadata["saver.manifest"])
-        require(self.manifest["format"] == 1 and not self.manifest.get("requires"), "manifest")
+        require(
+            self.manifest["format"] == 1 and not {*self.manifest.get("requires", ())} - {"grid"}, "manifest"
+        )
         parts = self.manifest["parts"]
         if "order" in self.manifest:
             require(sorted(self.manifest["order"]) == list(range(len(parts))), "order of the parts")
@@ -207,11 +209,16 @@ class Values:
                     yield from tensors(item)
 
         content = blake3(compact([part["tree"], part.get("batches", {})])).hexdigest()
-        held = []
-        for tensor in sorted({*tensors([part["tree"], part.get("batches", {})])}, key=utf16):
-            slot = self.reader.slots[tensor]
-            held.append([tensor, slot["dtype"], slot["shape"], self.reader.hashes[tensor]])
-        return str(blake3(compact([content, held])).hexdigest())
+        held, names = [], sorted({*tensors([part["tree"], part.get("batches", {})])}, key=utf16)
+        pages = getattr(self.reader, "pages", [])
+        for tensor in names:
+            slot, hashed = self.reader.slots[tensor], () if pages else (self.reader.hashes[tensor],)
+            held.append([tensor, slot["dtype"], slot["shape"], *hashed])
+        sums = []
+        for page in pages:
+            some = [[name, [[*s["box"], s["hash"]] for s in page[name]]] for name in names if name in page]
+            sums += [blake3(compact(some)).hexdigest()] if some else []
+        return str(blake3(compact([content, held, sums] if pages else [content, held])).hexdigest())
 
     def value(self, tree: Any) -> Any:
         if not isinstance(tree, dict):

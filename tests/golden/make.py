@@ -14,6 +14,7 @@ import saver
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+import golden_grid
 import golden_store
 from golden_values import GOLDEN
 
@@ -29,6 +30,8 @@ def main() -> None:
         saver.dump(make(), folder / f"{name}.1.saver")
     shutil.rmtree(folder / "store.1", ignore_errors=True)
     golden_store.make(folder / "store.1")
+    shutil.rmtree(folder / "grid.1", ignore_errors=True)
+    golden_grid.make(folder / "grid.1")
 
 
 if __name__ == "__main__":

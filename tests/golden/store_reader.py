@@ -93,7 +93,38 @@ class StoreReader:
         raw = (self.folder / "manifests" / digest[:2] / f"{digest}.json").read_bytes()
         require(blake3(raw).hexdigest() == digest, "hash of the manifest")
         manifest = parse(raw)
-        return VersionReader(self, manifest, manifest.get("tensors", {}), manifest.get("packs", []))
+        require(not {*manifest.get("requires", ())} - {"grid"}, "requires")
+        packs = manifest.get("packs", [])
+        if "grid" in manifest.get("requires", ()):
+            return VersionReader(self, manifest, *self.of_grid(manifest["grid"], packs), packs)
+        return VersionReader(self, manifest, manifest.get("tensors", {}), [], packs)
+
+    def of_grid(self, grid: dict[str, Any], packs: list[str]) -> tuple[dict[str, Any], list[Any]]:
+        """The tensors of a grid, with their shards; and those shards by page."""
+        found = {name: {**told, "shards": []} for name, told in grid["tensors"].items()}
+        pages: list[Any] = []
+        for number, name in enumerate(grid["pages"]):
+            raw = (self.folder / "trees" / name[:2] / f"{name}.json").read_bytes()
+            require(blake3(raw).hexdigest() == name, "hash of the page")
+            require(raw[:9] == b'{"salt":"' and raw[41:52] == b'","shards":', "form of the page")
+            page = parse(raw)["shards"]
+            pages.append({tensor: form["shards"] for tensor, form in page["tensors"].items()})
+            for tensor, form in page["tensors"].items():
+                told = found[tensor]
+                require([told["dtype"], told["shape"]] == [form["dtype"], form["shape"]], "dtype and shape")
+                whole = [[0] * len(form["shape"]), form["shape"]]
+                for shard in form["shards"]:
+                    offsets, sizes = shard.setdefault("box", whole)
+                    (run,) = [r for r in grid["cuts"][told["cut"]] if r[0] <= number < r[0] + r[1]]
+                    for at, size, start, length, step in zip(offsets, sizes, *run[2:], strict=True):
+                        first = start + (number - run[0]) * step
+                        require(first <= at and at + size <= first + length, "region of the page")
+                    places = shard.get("extents", ())
+                    shard["extents"] = [[packs.index(page["packs"][at]), *rest] for at, *rest in places]
+                    told["shards"].append(shard)
+        for told in found.values():
+            told["shards"].sort(key=lambda shard: shard["box"][0])
+        return found, pages
 
     def open_file(self, file: str, digest: str, packs: list[str]) -> VersionReader:
         """A version that is one file. Its bytes may have moved all the same."""
@@ -109,7 +140,7 @@ class StoreReader:
             boxes = [(header[shard], offsets) for shard, offsets in cut["shards"].items()]
             shards = [slot["shards"][0] | {"box": [offsets, slot["shape"]]} for slot, offsets in boxes]
             header[name] = {"dtype": boxes[0][0]["dtype"], "shape": cut["shape"], "shards": shards}
-        return VersionReader(self, parse(metadata["saver.manifest"]), header, packs)
+        return VersionReader(self, parse(metadata["saver.manifest"]), header, [], packs)
 
     def document_of(self, part: dict[str, Any]) -> Any:
         """Tree and batches of a part that has a document."""
@@ -140,13 +171,18 @@ class VersionReader:
     """A version, as what `Values` reads from."""
 
     def __init__(
-        self, store: StoreReader, manifest: dict[str, Any], tensors: dict[str, Any], packs: list[str]
+        self,
+        store: StoreReader,
+        manifest: dict[str, Any],
+        tensors: dict[str, Any],
+        pages: list[Any],
+        packs: list[str],
     ) -> None:
         for part in manifest["parts"].values():
             if "document" in part:
                 part["tree"], part["batches"] = store.document_of(part)
         self.metadata = {"saver.manifest": json.dumps(manifest)}
-        self.slots = tensors
+        self.slots, self.pages = tensors, pages
         self.hashes: dict[str, Any] = {}
         self.tensors = {}
         for name, slot in self.slots.items():

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import golden_grid
 import numpy as np
 import pytest
 from format_reader import Reader, Values, Wrong
+from golden_grid import GRIDS
 from golden_store import STORE
 from golden_values import GOLDEN
 from store_reader import StoreReader
@@ -114,6 +116,23 @@ def test_the_reader_of_the_specification_reads_the_golden_store(ref: str) -> Non
     store = StoreReader(FOLDER / "store.1")
     full = ref if "@" in ref else f"{ref}@1"
     assert_same(STORE[ref](), Values(store.open(full)).load())
+
+
+@pytest.mark.parametrize("ref", GRIDS)
+def test_versions_in_the_grid_form_are_read_forever(ref: str, tmp_path: Path) -> None:
+    """By Saver, and by the reader of the specification, which knows the hashes of parts, too."""
+    for folder in (FOLDER / "grid.1", tmp_path):
+        if folder is tmp_path:
+            golden_grid.make(folder)
+        store = saver.Saver(folder)
+        assert_same(GRIDS[ref](), store.load(ref))
+        version = StoreReader(folder).open(ref)
+        assert len(version.pages) > 1
+        values = Values(version)
+        assert_same(GRIDS[ref](), values.load())
+        for name, part in store.version(ref).parts.items():
+            assert values.part_hash(name) == part.hash
+        assert store.check().sound
 
 
 def test_the_golden_store_has_a_record_of_every_kind() -> None:

@@ -85,7 +85,7 @@ MUTANTS = [
         ("repo/test_shards.py::test_a_file_with_boxes_that_do_not_tile_is_damaged",),
     ),
     Mutant(
-        "boxes-of-stores", "repo/manifest.py",
+        "boxes-of-stores", "repo/forms.py",
         "        if len(shards) > 1 or self.shards[0].box is not None:\n", "        if False:\n",
         "checking the boxes of a manifest",
         ("repo/test_shards.py::test_a_manifest_with_boxes_that_do_not_tile_is_damaged",),

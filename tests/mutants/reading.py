@@ -48,12 +48,12 @@ MUTANTS = [
         "the hash of manifests", ("repo/test_check.py",),
     ),
     Mutant(
-        "packs-of-manifests", "repo/manifest.py",
+        "packs-of-manifests", "repo/forms.py",
         "                if pack >= packs:", "                if False:",
         "refusing tensors in packs that the manifest does not name", (_PLACES,),
     ),
     Mutant(
-        "axes-in-stores", "repo/manifest.py",
+        "axes-in-stores", "repo/forms.py",
         "Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]", "tuple[_Natural, ...]",
         "the limit on the axes of a tensor, in stores", (_PLACES,),
     ),

@@ -47,8 +47,8 @@ MUTANTS = [
     ),
     Mutant(
         "number-of-the-document", "repo/commit.py",
-        "                said = (*_said(written)[:-1], event.packs)\n",
-        "                said = _said(event)\n",
+        "                stated = (*said(written)[:-1], event.packs)\n",
+        "                stated = said(event)\n",
         "writing the document anew when a thread took its number", (_FASTER,),
     ),
     Mutant(
@@ -69,7 +69,7 @@ MUTANTS = [
     ),
     Mutant(
         "save-decides-anew", "repo/commit.py",
-        "            if document is None or _said(event) != said or repo.state.gone(",
+        "            if document is None or said(event) != stated or repo.state.gone(",
         "            if document is None or repo.state.gone(",
         "writing the manifest anew for another number", (_TAKEN_OVER,),
     ),
@@ -85,13 +85,13 @@ MUTANTS = [
     ),
     Mutant(
         "condemned-manifests", "repo/commit.py",
-        "            if document is None or _said(event) != said or "
+        "            if document is None or said(event) != stated or "
         "repo.state.gone(document.key) is not None:\n",
-        "            if document is None or _said(event) != said:\n",
+        "            if document is None or said(event) != stated:\n",
         "looking before a commit whether its manifest is condemned", (_GC,),
     ),
     Mutant(
-        "condemned-documents", "repo/commit.py",
+        "condemned-documents", "repo/paging.py",
         "if state.gone(tree_key(document)) is not None)", "if False)",
         "looking before a commit whether the documents of its parts are condemned",
         (f"{_MOMENTS}::test_a_saver_that_shares_documents_of_a_version_that_is_deleted_and_collected",),
@@ -123,8 +123,8 @@ MUTANTS = [
         ("repo/test_one_file.py::test_a_file_stays_though_all_its_bytes_were_healed_elsewhere",),
     ),
     Mutant(
-        "remembered-packs", "repo/repository.py",
-        "        if digest == version.manifest and not self.condemned(shards):\n",
+        "remembered-packs", "repo/remembered.py",
+        "        if digest == version.manifest and not self._condemned(shards):\n",
         "        if digest == version.manifest:\n",
         "looking whether what was saved last is condemned",
         (_GC, "repo/test_interleavings.py::test_a_saver_that_saves_again_what_it_remembers"),
@@ -220,9 +220,9 @@ MUTANTS = [
         equivalent="the commit looks, too, and has what is damaged staged again",
     ),
     Mutant(
-        "harmed-meanwhile", "repo/commit.py",
-        "*self._repo.condemned(staged.tensors), *self._repo.extents.harmed(staged.tensors)}",
-        "*self._repo.condemned(staged.tensors)}",
+        "harmed-meanwhile", "repo/paging.py",
+        "*repo.condemned(known), *repo.extents.harmed(known)}",
+        "*repo.condemned(known)}",
         "having staged again what a check found damaged since",
         ("repo/test_stage.py::test_what_a_check_found_damaged_since_it_was_staged_is_staged_again",),
     ),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from drafts import Save, draft
 
+from in_grids import form, parametrize_forms
 from saver.repo import stage
 from saver.repo.gc import moving
 from saver.repo.repository import Repository
@@ -15,6 +16,12 @@ from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
+
+__all__ = ["form"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrize_forms(metafunc)
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from saver.pack import PackedTensors
 from saver.repo.described import described
 from saver.repo.events import Event, Move, Relocate
 from saver.repo.extents import MOVES_DEPTH, Extents, Ranges
+from saver.repo.forms import ShardForm, TensorForm
 from saver.repo.log import ZERO, Log, Record
-from saver.repo.manifest import Manifest, ShardForm, TensorForm, decode, encode
+from saver.repo.manifest import Manifest, decode, encode
 from saver.repo.state import State
 from saver.storages.memory import MemoryStorage
 from saver.tensors import BLOCK, Extent, Shard, in_one, whole

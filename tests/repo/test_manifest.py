@@ -10,7 +10,8 @@ import pytest
 
 import saver
 from saver.canonical import canonical
-from saver.repo.manifest import Manifest, Part, ShardForm, TensorForm, decode, encode
+from saver.repo.forms import ShardForm, TensorForm
+from saver.repo.manifest import Manifest, Part, decode, encode
 from saver.tensors import ZERO
 
 TREE = msgspec.Raw(b'{"$":"dict","state":{"$order":[1,0],"a":{"$float":1},"b":0.5}}')

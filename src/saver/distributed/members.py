@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -40,6 +41,10 @@ class Members:
         """What this rank described last, by model: what did not change is not sent again."""
         self.known: dict[tuple[str, int], bytes] = {}
         """In rank 0: what each rank described last, by model and rank."""
+        self.planned: dict[str, Any] = {}
+        """In rank 0: what came of that, by model."""
+        self.tasks: dict[str, Any] = {}
+        """What this rank staged last, by model: the same again, while no rank described anything else."""
         me = Member(
             self.rank,
             socket.gethostname(),

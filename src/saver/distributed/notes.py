@@ -91,17 +91,19 @@ class Pulse(msgspec.Struct, frozen=True):
 
 def leader_of(rank: int, size: int) -> int:
     """Who collects the notes of a rank for rank 0: rank 0 itself, or among many, the first of some √size."""
-    if size <= 16:
-        return 0
-    group = math.isqrt(size - 1) + 1
-    return rank - rank % group
+    return rank - rank % _group(size)
 
 
 def led_by(rank: int, size: int) -> list[int]:
     """The ranks whose notes this one collects; rank 0 also those of the other leaders."""
-    own = [each for each in range(size) if each != rank and leader_of(each, size) == rank]
-    others = {leader_of(each, size) for each in range(size)} if rank == 0 else set[int]()
-    return sorted({*own, *others} - {rank})
+    group = _group(size)
+    own = range(rank + 1, min(rank + group, size)) if rank % group == 0 else range(0)
+    return [*own, *(range(group, size, group) if rank == 0 else ())]
+
+
+def _group(size: int) -> int:
+    """How many ranks have one leader."""
+    return size if size <= 16 else math.isqrt(size - 1) + 1
 
 
 class Waiting:

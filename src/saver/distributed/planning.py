@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -78,6 +79,19 @@ def plan(where: str, described: Sequence[Described]) -> list[Task]:
         if piece.box.sizes == shape:
             tasks[rank].complete.append(piece.tensor)
     return tasks
+
+
+def placed(described: Sequence[Described], tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
+    """By tensor: its dtype, its shape, and the boxes of each rank that stages some, by the number of the page
+    that it makes: ranks that stage no tensor make none."""
+    found: dict[str, tuple[str, tuple[int, ...], list[tuple[int, list[Box]]]]] = {}
+    staging = [(rank, task) for rank, task in enumerate(tasks) if task.tensors]
+    for page, (rank, task) in enumerate(staging):
+        for name, boxes in task.tensors.items():
+            held = described[rank].tensors[name]
+            _, _, regions = found.setdefault(name, (held.dtype, held.shape, []))
+            regions.append((page, [Box(*box) for box in boxes]))
+    return found
 
 
 def _order(piece: _Piece) -> tuple[object, ...]:

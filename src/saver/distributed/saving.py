@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,14 +10,16 @@ import numpy as np
 
 from saver.cluster import Cluster
 from saver.distributed.members import Members, members_of
-from saver.distributed.planning import Described, Held, Task, plan
+from saver.distributed.planning import Described, Held, Task, placed, plan
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, LostRankError, SaverError
 from saver.logger import logger
+from saver.repo import grid
 from saver.repo.changing import find
 from saver.repo.commit import commit
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.manifest import content_hash, structure
+from saver.repo.paging import Placed, condemned_of, paged
 from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
 from saver.repo.settling import settle
@@ -32,12 +34,15 @@ OWN = "{}.rank{}"
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """What rank 0 tells each rank before anything is written: its task; the transaction of the commit, and
-    the number of the log's last record, by which the outcome can be found if rank 0 is lost."""
+    """What rank 0 tells each rank before anything is written: its task, or None if it is the same as for the
+    version before; the transaction of the commit, and
+    the number of the log's last record, by which the outcome can be found if rank 0 is lost; and whether the
+    version has the grid form."""
 
-    task: Task
+    task: Task | None
     transaction: str
     head: int
+    grid: bool
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -87,14 +92,16 @@ class _Save:
         self._repo, self._members, self._session = repo, members, session
         self._draft, self._model, self._encoded = draft, draft.model, draft.encoded
         self._progress = progress
+        self._placed: Placed = {}
+        """In rank 0, for the grid form: which rank stages which boxes."""
 
     def run(self) -> Version:
         """Save; returns the version."""
         planned = self._plan()
-        mine, session = _assigned(self._encoded, planned.task), self._session
+        mine, session = _assigned(self._encoded, self._members.tasks[self._model]), self._session
         with Written(self._repo.storage) as written:
             session.doing("staging")
-            small = FILE_BYTES // session.size
+            small = 0 if planned.grid else FILE_BYTES // session.size
             bases, report = self._draft.bases, self._report
             staged = stage(
                 self._repo, self._model, mine, bases=bases, written=written, progress=report, small=small
@@ -120,17 +127,30 @@ class _Save:
         found = session.gather("describe", b"" if same else text, bytes)
         plans: list[_Plan] = []
         if session.leads:
-            for rank, each in enumerate(found):
-                members.known[self._model, rank] = each or members.known[self._model, rank]
-            texts = [members.known[self._model, rank] for rank in range(session.size)]
-            described = [msgspec.json.decode(each, type=Described) for each in texts]
-            tasks = plan(str(self._repo.storage), described)
+            tasks = self._tasks(found)
             self._repo.open_to_write().__exit__(None, None, None)
             transaction, head = self._repo.fresh(), self._repo.state.last()[0]
-            plans = [_Plan(task, transaction, head) for task in tasks]
+            plans = [_Plan(task, transaction, head, bool(self._placed)) for task in tasks]
         planned = session.hand_out("plan", plans, _Plan)
         members.sent[self._model] = text
+        if planned.task is not None:
+            members.tasks[self._model] = planned.task
         return planned
+
+    def _tasks(self, found: list[bytes]) -> Sequence[Task | None]:
+        """In rank 0: what each rank stages, by what they described; None if it is the same as before."""
+        members, model = self._members, self._model
+        if model in members.planned and not any(found):
+            self._placed = members.planned[model]
+            return [None] * len(found)
+        for rank, each in enumerate(found):
+            members.known[model, rank] = each or members.known[model, rank]
+        texts = [members.known[model, rank] for rank in range(len(found))]
+        described = [msgspec.json.decode(each, type=Described) for each in texts]
+        tasks = plan(str(self._repo.storage), described)
+        many = sum(len(boxes) for task in tasks for boxes in task.tensors.values()) > grid.BOXES
+        self._placed = members.planned[model] = placed(described, tasks) if many else {}
+        return tasks
 
     def _report(self, done: int, total: int) -> None:
         """What staging tells: a rank that stages for long hears, too, that another one is lost."""
@@ -151,7 +171,8 @@ class _Save:
             session.check()
             if not session.leads:
                 written.keep()  # once this rank has reported, rank 0 may commit
-            reports = session.gather(f"staged-{number}", staged, Staged)
+            report = self._paged(staged, written) if planned.grid else staged
+            reports = session.gather(f"staged-{number}", report, Staged)
             session.doing("committing")
             outcome = _Outcome()
             if session.leads:
@@ -161,9 +182,17 @@ class _Save:
             if outcome.number:
                 return version or find(self._repo, f"{self._model}@{outcome.number}")
             again = outcome.again.get(staged.id)
+            if again is not None and planned.grid:
+                self._repo.state.refresh()
+                again = condemned_of(self._repo, staged)
             if again is not None:
                 staged = stage_again(self._repo, staged, again, mine, written=written, progress=self._report)
             number += 1
+
+    def _paged(self, staged: Staged, written: Written) -> Staged:
+        """What was staged, with its shards in a page."""
+        parts = {name: part.tensors for name, part in self._encoded.parts.items()}
+        return paged(self._repo, staged, parts, written)
 
     def _commit(
         self, reports: list[Staged], transaction: str, written: Written
@@ -173,8 +202,9 @@ class _Save:
         try:
             self._session.decide()
             version = commit(
-                self._repo, reports, self._draft, progress=self._progress, transaction=transaction
-            )
+                self._repo, reports, self._draft, progress=self._progress, transaction=transaction,
+                placed=self._placed,
+            )  # fmt: skip
             return version, {}
         except CondemnedError as error:
             logger.info("%s", error)

@@ -82,6 +82,10 @@ class PackedTensors:
         """What a tensor is, without reading it. Raises KeyError if there is no such tensor."""
         return self._tensors[name]
 
+    def add(self, infos: Mapping[str, TensorInfo]) -> None:
+        """More tensors; such as share bytes may be read as one array."""
+        self._tensors, self._shared = {**self._tensors, **infos}, frozenset()
+
     def read(self, name: str, box: Box | None = None, mapped: bool = False) -> Bytes:
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
         that the box overlaps are read; what was verified before is not read again. `mapped` is as in
@@ -89,8 +93,9 @@ class PackedTensors:
 
         Raises KeyError if there is no such tensor, ValueError if the box exceeds its shape, and DamagedError.
         """
-        info = self._tensors[name]
-        if box is None or box == whole(info.shape):
+        if box is None:
+            return self._read_whole(name)
+        if box == whole((info := self._tensors[name]).shape):
             return self._read_whole(name)
         target = room_for(box, info)
         parts = self._parts_of(info, box)
@@ -158,8 +163,7 @@ class PackedTensors:
         info = self._tensors[name]
         if len(shards) == 1:
             return in_one_run(shards[0], info.length)
-        box = whole(info.shape)
-        target = room_for(box, info)
+        target = room_for(box := whole(info.shape), info)
         for shard, pieces in zip(info.shards, shards, strict=True):
             copy_box(target, box, in_one_run(pieces, shard.length), shard, shard.box)
         return target
@@ -267,8 +271,7 @@ class PackedTensors:
             blobs = self._opened(some)
             report = None if progress is None else further(progress, done, total)
             lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)
-            if progress is not None:
-                done += sum(length_of(ranges[pack]) for pack in some)
+            done += 0 if progress is None else sum(length_of(ranges[pack]) for pack in some)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from saver.errors import DamagedError
 from saver.repo.described import Described
-from saver.repo.manifest import Manifest
 from saver.repo.version import Version, number_of, plain_metric
 
 _SHOWN = 80
@@ -24,7 +23,7 @@ def check_agreement(version: Version, described: Described) -> None:
     `time` is not compared: in a record it is the time of the commit, in a manifest the time when the
     version was made.
     """
-    for field, logged, found in _fields(version, described.manifest):
+    for field, logged, found in _fields(version, described):
         if logged != found:
             raise DamagedError(
                 f"{described.where}: the log and its manifest contradict each other about its {field}: "
@@ -33,7 +32,8 @@ def check_agreement(version: Version, described: Described) -> None:
             )
 
 
-def _fields(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any, Any]]:
+def _fields(version: Version, described: Described) -> Iterator[tuple[str, Any, Any]]:
+    manifest = described.manifest
     yield "model", version.model, manifest.model
     yield "number", version.number, manifest.number
     yield "parent", version.parent, manifest.parent
@@ -49,6 +49,7 @@ def _fields(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any, An
     yield from _items("part", logged, found)
     yield "packs", version.packs, manifest.packs
     documents = {part.document for part in manifest.parts.values() if part.document}
+    documents.update(described.pages)
     yield "documents", version.trees, tuple(sorted(documents))
 
 

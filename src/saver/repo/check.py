@@ -15,7 +15,7 @@ from saver.logger import logger
 from saver.repo.checked import Checked as Checked
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.events import Event, Harm
-from saver.repo.extents import Ranges, packs_of
+from saver.repo.extents import Ranges
 from saver.repo.format import STORE_KEY
 from saver.repo.index import Row
 from saver.repo.log import ZERO, log_key
@@ -37,7 +37,7 @@ from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.repo.wholeness import check_end, check_gaps
 from saver.storage import Progress, Stat
-from saver.tensors import shard_names
+from saver.tensors import packs_of, shard_names
 from saver.tree import Item, Tensor, parse
 
 _CONTRADICTED = (
@@ -179,14 +179,18 @@ class _Check:
     def _version(self, version: Version) -> None:
         repo, key = self._repo, manifest_key(version.manifest, version.file)
         self._needed.update((key, *map(tree_key, version.trees)))
+        at = key
         try:
             found = repo.outline(version)
-            tensors = repo.extents.of(found)
+            for page in (*found.pages, ""):
+                at = tree_key(page) if page else key
+                found.load(page)
+            tensors = {**repo.extents.of(found)}
             parts = _parts_of(self._filled(version, found.manifest), str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
-            self._lost(version, key, str(error), version.parts)
+            self._lost(version, at, str(error), version.parts)
             self._packs.lost.add(key)
             self._needed.update(map(pack_key, repo.extents.reached(version.packs)))
             return
@@ -194,6 +198,8 @@ class _Check:
             self._packs.files.add(key)  # it is read, and counted, below
         else:
             self._bytes += self._size(key)
+        self._bytes += sum(map(self._size, {*map(tree_key, found.pages)} - self._trees))
+        self._trees.update(map(tree_key, found.pages))
         for tensor, info in tensors.items():
             names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -13,28 +14,30 @@ from blake3 import blake3
 from saver.canonical import in_order
 from saver.errors import CannotWriteError
 from saver.pack import PackWriter
+from saver.repo import grid, stage
 from saver.repo import manifest as manifests
-from saver.repo import stage
+from saver.repo.documents import Document, described, hash_part, said
 from saver.repo.draft import Details
 from saver.repo.events import Commit
-from saver.repo.extents import packs_of
 from saver.repo.finding import named_by
+from saver.repo.forms import TensorForm, tensor_form
 from saver.repo.healing import heal
 from saver.repo.loadable import demand_loadable
 from saver.repo.log import Record, record_after
-from saver.repo.manifest import MANIFEST, Manifest, Part, TensorForm, manifest_key, tensor_form
+from saver.repo.manifest import MANIFEST, Manifest
 from saver.repo.merging import merge
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import pack_key, tree_key
+from saver.repo.paging import Placed, condemned_of, in_pages, table_of
 from saver.repo.refused import CondemnedError, VoidError
 from saver.repo.repository import Repository
-from saver.repo.stage import Condemned, Staged, StagedPart
+from saver.repo.stage import Staged
 from saver.repo.state.facts import ModelState
 from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.tensors import TensorData, TensorInfo, put_together, shards_of
+from saver.tensors import TensorData, TensorInfo, packs_of, put_together, shards_of
 
 
 def commit(
@@ -45,6 +48,7 @@ def commit(
     written: Written | None = None,
     progress: Progress | None = None,
     transaction: str = "",
+    placed: Placed = MappingProxyType({}),
 ) -> Version:
     """Make one version of what was staged, or change nothing. When this returns, the version is durable.
 
@@ -52,30 +56,16 @@ def commit(
     CannotWriteError; or CommitUnknownError. With `written`, the caller staged it, and removes what is left.
 
     `transaction` is that of the record, if others know it: then they may give the commit up (`settle`), which
-    raises VoidError here.
+    raises VoidError here. If it was staged in pages, `placed` says what is where, by their order in `staged`.
     """
-    merged, tensors = merge(repo, staged)
+    merged, tensors = merge(repo, staged, placed)
     demand_loadable(merged, str(repo.storage), check_bytes=written is None)
     if written is None:
         repo.state.expect(details.model)
         with Written(repo.storage) as own:
             own.beside = repo.open_to_write()
-            return _Commit(repo, staged, merged, tensors, details, own, progress, transaction).run()
-    return _Commit(repo, staged, merged, tensors, details, written, progress, transaction).run()
-
-
-class _Document(msgspec.Struct, frozen=True):
-    """The written description of a version: its hash and size; the pack `file` that holds it, if one does;
-    and how many bytes the store grew."""
-
-    hash: str
-    size: int
-    file: str
-    added: int
-
-    @property
-    def key(self) -> str:
-        return manifest_key(self.hash, self.file)
+            return _Commit(repo, staged, merged, tensors, details, own, progress, transaction, placed).run()
+    return _Commit(repo, staged, merged, tensors, details, written, progress, transaction, placed).run()
 
 
 class _Commit:
@@ -91,6 +81,7 @@ class _Commit:
         written: Written,
         progress: Progress | None,
         transaction: str,
+        placed: Placed,
     ) -> None:
         self._repo = repo
         self._staged = staged
@@ -104,31 +95,39 @@ class _Commit:
         self._transaction = transaction or repo.fresh()
         self._added = merged.bytes_added
         self._documents: list[str] = []
-        self._parts = {name: _hash_part(part, tensors) for name, part in merged.parts.items()}
+        self._table = table_of(staged, merged.parts, placed) if placed else None
+        self._parts = (
+            {name: hash_part(part, tensors) for name, part in merged.parts.items()}
+            if self._table is None
+            else self._table.parts
+        )
 
     def run(self) -> Version:
         """Take the next record's number, and do what can be done only once the version exists."""
         version, merged, known = self._take_number(), self._merged, self._known
         documents = {part.content: part.document for part in merged.parts.values() if part.document}
-        self._repo.remember(version, shards_of(self._infos.values()), documents)
-        heal(self._repo, version, merged.harmed, {name: known[name] for name in merged.new})
+        if self._table is None:
+            self._repo.remembered.take(version, shards_of(self._infos.values()), documents)
+        new = {**merged.fresh, **{name: known[name] for name in merged.new}}
+        heal(self._repo, version, merged.harmed, new)
         return version
 
     def _take_number(self) -> Version:
         """Commit, with all earlier records in view."""
         repo = self._repo
-        document: _Document | None = None
-        said: tuple[Any, ...] = ()
+        document: Document | None = None
+        stated: tuple[Any, ...] = ()
         while True:
             head = repo.state.last()  # before any decision: other threads may move the state on
             self._demand_not_void()
             self._demand_all_there()
             self._place_held()
+            self._put_pages()
             event = self._event(document)
-            if document is None or _said(event) != said or repo.state.gone(document.key) is not None:
+            if document is None or said(event) != stated or repo.state.gone(document.key) is not None:
                 document = self._put_file(event) if self._is_file() else self._put_manifest(event)
                 written, event = event, self._event(document)  # of another number, if a thread was faster
-                said = (*_said(written)[:-1], event.packs)
+                stated = (*said(written)[:-1], event.packs)
             record = record_after(head, event, self._transaction, repo.clock(), repo.author)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
@@ -137,6 +136,8 @@ class _Commit:
 
     def _is_file(self) -> bool:
         """Whether the whole version is in memory and small: then it becomes one file."""
+        if self._table is not None:
+            return False
         merged = self._merged
         stored = any(known.length for name, known in merged.tensors.items() if name not in merged.held)
         apart = any(part.document for part in merged.parts.values())
@@ -156,6 +157,19 @@ class _Commit:
             self._put_pack(writer)
             self._added += writer.size
 
+    def _put_pages(self) -> None:
+        """Put the tensors of a version with very many shards into pages, unless that was done; do it again if
+        a collector condemned one."""
+        there = self._table is not None and not any(
+            self._repo.state.gone(tree_key(page)) is not None for page in self._table.grid.pages
+        )
+        if there or len(self._known) <= grid.BOXES or self._is_file():
+            return
+        found, placed = in_pages(self._repo, self._merged, self._infos, self._written)
+        self._table = table_of(found, self._merged.parts, placed)
+        self._parts = self._table.parts
+        self._added += sum(each.bytes_added for each in found)
+
     def _tensors(self, names: Iterable[str]) -> dict[str, TensorData]:
         """The tensors with these names that are held in memory, and those without bytes."""
         found = {}
@@ -172,7 +186,7 @@ class _Commit:
             self._known[name] = msgspec.structs.replace(self._known[name], extents=shard.extents)
         self._infos = put_together(self._known, self._merged.cuts)
 
-    def _put_file(self, event: Commit) -> _Document:
+    def _put_file(self, event: Commit) -> Document:
         """Write the whole version, for this number and parent: a pack that holds its manifest."""
         text = manifests.encode(self._manifest(event, {}, ()))
         metadata, cuts = {MANIFEST: text.decode()}, self._merged.cuts
@@ -182,7 +196,7 @@ class _Commit:
         )
         self._documents.append(pack_key(writer.id))
         self._put_pack(writer)
-        return _Document(writer.hash, len(text), writer.id, writer.size)
+        return Document(writer.hash, len(text), writer.id, writer.size)
 
     def _demand_not_void(self) -> None:
         """Raise VoidError if those who wait for this commit have given it up."""
@@ -194,23 +208,19 @@ class _Commit:
 
     def _demand_all_there(self) -> None:
         """Raise CondemnedError if a collector was faster."""
-        gone = {each.id: found for each in self._staged if (found := self._condemned(each)) is not None}
+        gone = {
+            each.id: found for each in self._staged if (found := condemned_of(self._repo, each)) is not None
+        }
         if gone:
             self._written.remove(self._documents)
-            names = [name for each in gone.values() for name in (*each.tensors, *each.parts)]
+            names = [
+                name for each in gone.values() for name in (*each.tensors, *each.parts, each.page) if name
+            ]
             raise CondemnedError(
                 f"{self._repo.storage}: {len(names):,} staged tensors and parts were collected, or found "
                 f"damaged, before they were committed ({names[0]}); stage them again",
                 gone,
             )
-
-    def _condemned(self, staged: Staged) -> Condemned | None:
-        state = self._repo.state
-        documents = ((name, part.document) for name, part in staged.parts.items() if part.document)
-        parts = tuple(name for name, document in documents if state.gone(tree_key(document)) is not None)
-        lost = {*self._repo.condemned(staged.tensors), *self._repo.extents.harmed(staged.tensors)}
-        tensors = tuple(name for name in staged.tensors if name in lost)
-        return Condemned(tensors, parts) if tensors or parts else None
 
     def _append(self, record: Record) -> bool:
         """Append the record to the log. As soon as that may have happened, nothing that it needs is removed,
@@ -228,24 +238,28 @@ class _Commit:
         state.took(record, digest)
         return True
 
-    def _event(self, document: _Document | None) -> Commit:
+    def _event(self, document: Document | None) -> Commit:
         details, state, parts = self._details, self._repo.state, self._merged.parts.values()
         model = state.model(details.model) or ModelState()
-        described = document or _Document("", 0, "", 0)
+        described = document or Document("", 0, "", 0)
+        table = self._table
+        pages = () if table is None else table.grid.pages
+        packs = packs_of(self._known.values()) if table is None else table.packs
         return Commit(
             model=details.model,
             number=model.last + 1,
             manifest=described.hash,
             file=described.file,
             parts={name: self._part_version(name, model.parts.get(name)) for name in in_order(self._parts)},
-            packs=(described.file,) if described.file else tuple(sorted(packs_of(self._known.values()))),
-            trees=tuple(sorted({part.document for part in parts if part.document})),
+            packs=(described.file,) if described.file else tuple(sorted(packs)),
+            trees=tuple(sorted({*pages, *(part.document for part in parts if part.document)})),
             parent=model.latest, step=details.step,
             metrics={name: plain_metric(details.metrics[name]) for name in in_order(details.metrics)},
             tags=details.tags, moved=named_by(state, details.model, details.tags), notes=details.notes,
             labels={key: details.labels[key] for key in in_order(details.labels)},
             author="" if details.author == self._repo.author else details.author,
-            bytes=described.size + sum(known.length for known in self._known.values())
+            bytes=described.size
+            + (sum(known.length for known in self._known.values()) if table is None else table.size)
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
         )  # fmt: skip
@@ -255,42 +269,26 @@ class _Commit:
         number = 1 if before is None else before[0] + (before[1] != digest)
         return PartVersion(number, digest, size)
 
-    def _put_manifest(self, event: Commit) -> _Document:
+    def _put_manifest(self, event: Commit) -> Document:
         """Write the manifest for this number and parent."""
         packs = {pack: at for at, pack in enumerate(event.packs)}
-        tensors = {name: tensor_form(self._infos[name], packs) for name in in_order(self._infos)}
+        infos = self._infos if self._table is None else {}
+        tensors = {name: tensor_form(infos[name], packs) for name in in_order(infos)}
         data = manifests.encode(self._manifest(event, tensors, event.packs))
-        document = _Document(blake3(data).hexdigest(), len(data), "", len(data))
+        document = Document(blake3(data).hexdigest(), len(data), "", len(data))
         self._documents.append(document.key)
         self._written.put(document.key, Bytes(data))
         return document
 
     def _manifest(self, event: Commit, tensors: Mapping[str, TensorForm], packs: tuple[str, ...]) -> Manifest:
-        details = self._details
+        details, table = self._details, self._table
         return Manifest(
+            grid=None if table is None else table.grid,
+            requires=() if table is None else (grid.FEATURE,),
             format=manifests.FORMAT,
-            parts={name: _described(part, event.parts[name]) for name, part in self._merged.parts.items()},
+            parts={name: described(part, event.parts[name]) for name, part in self._merged.parts.items()},
             whole=self._merged.whole, time=details.time, environment=details.environment, model=details.model,
             number=event.number, parent=event.parent, step=details.step, author=details.author,
             metrics=event.metrics, notes=details.notes, data=details.data, tensors=tensors, packs=packs,
             transaction=self._repo.fresh(), unknown=details.unknown,
         )  # fmt: skip
-
-
-def _said(event: Commit) -> tuple[Any, ...]:
-    """What a version's document says about things that others may change during the commit."""
-    return event.number, event.parent, event.parts, event.packs
-
-
-def _described(part: StagedPart, version: PartVersion) -> Part:
-    """A part as it is written in a manifest."""
-    found = Part(hash=version.hash, version=version.number, packages=part.packages)
-    if part.document:
-        return msgspec.structs.replace(found, document=part.document, content=part.content)
-    return msgspec.structs.replace(found, tree=part.tree, batches=part.batches)
-
-
-def _hash_part(part: StagedPart, tensors: Mapping[str, TensorInfo]) -> tuple[str, int]:
-    """The hash of a part, and its size in bytes: tensors and structure."""
-    digest = manifests.part_hash(part.content, tensors, part.tensors)
-    return digest, part.size + sum(tensors[name].length for name in {*part.tensors})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from blake3 import blake3
@@ -10,9 +11,12 @@ from blake3 import blake3
 from saver.errors import DamagedError, IncompatibleError
 from saver.pack import Pack
 from saver.pack.layout import HEADER_LIMIT, digest_of
+from saver.repo import grid
 from saver.repo import manifest as manifests
+from saver.repo.forms import demand_whole
 from saver.repo.manifest import MANIFEST, Manifest, manifest_key
 from saver.repo.objects import pack_key
+from saver.repo.pages import Gridded, Pages, Read, Shards
 from saver.repo.version import Version
 from saver.storage import Blob, Storage
 from saver.tensors import TensorInfo
@@ -20,16 +24,27 @@ from saver.tensors import TensorInfo
 
 class Described(msgspec.Struct, frozen=True):
     """What a version's document says: its manifest, and its tensors by name, with the extents that they had
-    when it was written. The manifest itself has no `tensors` any more. `where` is what messages call it."""
+    when it was written. The manifest itself has no `tensors` and no `grid` any more. `where` is what
+    messages call it."""
 
     where: str
     manifest: Manifest
     tensors: Mapping[str, TensorInfo]
 
+    @property
+    def pages(self) -> Sequence[str]:
+        """The names of the documents with the tensors, in the grid form."""
+        return self.tensors.pages.grid.pages if isinstance(self.tensors, Gridded) else ()
+
+    def load(self, page: str) -> None:
+        """Read and verify a page, if one is named."""
+        if isinstance(self.tensors, Gridded) and page:
+            self.tensors.pages.load([page])
+
 
 def described(manifest: Manifest, where: str) -> Described:
-    """What a manifest of its own says. Raises IncompatibleError if boxes do not tile their tensor, or the
-    extents of a shard do not cover its bytes."""
+    """What a manifest of its own says that lists its tensors. Raises IncompatibleError if boxes do not tile
+    their tensor, or the extents of a shard do not cover its bytes."""
     tensors, packs = {}, manifest.packs
     for name, form in manifest.tensors.items():
         try:
@@ -41,19 +56,16 @@ def described(manifest: Manifest, where: str) -> Described:
     return Described(where, msgspec.structs.replace(manifest, tensors={}), tensors)
 
 
-def demand_whole(info: TensorInfo, where: str) -> None:
-    """Raise IncompatibleError unless the extents of each shard of a tensor cover its bytes."""
-    for shard in info.shards:
-        if not shard.is_whole():
-            raise IncompatibleError(
-                f"{where}: the bytes of {info.name[:80]!r} are not stored in whole blocks; no Saver writes "
-                "that; restore the version from a copy of the store"
-            )
-
-
-def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -> Described:
+def read_outline(
+    storage: Storage,
+    version: Version,
+    blob: Blob | None = None,
+    read: Read | None = None,
+    known: Mapping[str, Shards] = MappingProxyType({}),
+) -> Described:
     """What the document of a version says, verified, without the trees that are stored in separate
-    documents. `blob` is the file that holds it, if that is open already.
+    documents. `blob` is the file that holds it, if that is open already; `read` and `known` are for the
+    pages of a grid.
 
     Raises NotFoundError, DamagedError if the bytes are not those that were written, and IncompatibleError.
     """
@@ -66,7 +78,12 @@ def read_outline(storage: Storage, version: Version, blob: Blob | None = None) -
         raise DamagedError(
             f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
         )
-    return described(manifests.outline(data, where), where)
+    found = manifests.outline(data, where)
+    if found.grid is None:
+        return described(found, where)
+    pages = Pages(found.grid, found.packs, storage, read or storage.read, where, known)
+    requires = tuple(each for each in found.requires if each != grid.FEATURE)
+    return Described(where, msgspec.structs.replace(found, grid=None, requires=requires), Gridded(pages))
 
 
 def _in_file(blob: Blob, version: Version, where: str) -> Described:
@@ -88,7 +105,7 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
             f"{where}: {blob.name}, which contains its manifest, calls itself {pack.id[:40]!r}; no Saver "
             "wrote this"
         )
-    found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
+    found = manifests.decode(pack.metadata[MANIFEST].encode(), where)
     return Described(where, msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import islice, pairwise
 from operator import itemgetter
 
 import msgspec
 
 from saver.errors import IncompatibleError
-from saver.repo.described import Described, demand_whole
+from saver.repo.described import Described
 from saver.repo.events import Move
+from saver.repo.forms import demand_whole
 from saver.repo.objects import pack_key
+from saver.repo.pages import Gridded
 from saver.repo.state import State
 from saver.repo.state.moves import Moves
-from saver.tensors import Extent, Shard, TensorInfo, hashing
+from saver.tensors import Extent, Shard, TensorInfo, hashing, packs_of
 
 MOVES_DEPTH = 64
 """How often bytes may have moved; each collection moves them at most once."""
@@ -46,6 +48,8 @@ class Extents:
         if not any(map(self._moves_of, found.manifest.packs)):
             return found.tensors
         moves_of = cache(self._moves_of)  # once for each pack, not for each tensor
+        if isinstance(found.tensors, Gridded):
+            return found.tensors.moved(partial(_resolved_shard, moves_of=moves_of, is_there=is_there))
         tensors = {}
         for name, info in found.tensors.items():
             shards = tuple([_resolved_shard(shard, moves_of, is_there) for shard in info.shards])
@@ -80,11 +84,6 @@ class Extents:
             newest = {move[0]: move for move in self._all.of(pack)}
             self._moves[key] = _apart(sorted(newest.values()), pack)
         return self._moves[key]
-
-
-def packs_of(shards: Iterable[Shard]) -> set[str]:
-    """The packs in which shards are stored."""
-    return {extent[0] for shard in shards for extent in shard.extents}
 
 
 def _resolved_shard(

@@ -5,7 +5,7 @@ Unknown fields are kept; an unknown feature in `requires` is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -13,14 +13,15 @@ from blake3 import blake3
 
 from saver.canonical import canonical, in_order
 from saver.errors import IncompatibleError
-from saver.pack.layout import are_digests
-from saver.pack.slots import AXES_LIMIT
+from saver.repo import grid
+from saver.repo.forms import TensorForm, check_tensors
+from saver.repo.grid import Grid, check_grid
 from saver.repo.objects import pack_key
 from saver.strict import decodable, restated, strict_json
-from saver.tensors import ITEM_SIZE, Box, Shard, TensorInfo, check_boxes, whole
+from saver.tensors import TensorInfo
 
 FORMAT = 1
-FEATURES: frozenset[str] = frozenset()
+FEATURES = frozenset({grid.FEATURE})
 """The required features that this Saver knows."""
 
 
@@ -64,56 +65,7 @@ def values(parts: Mapping[str, Part], where: str) -> Iterator[tuple[str, Any, di
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
-_Axes = Annotated[tuple[_Natural, ...], msgspec.Meta(max_length=AXES_LIMIT)]
 _PackName = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,64}$")]
-
-
-class ShardForm(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
-    """A shard as a manifest describes it. Its bytes are those of all `extents`, concatenated: each is
-    `(pack, offset, length)`, with the pack's index in the manifest's `packs`, and the offset in bytes from
-    the beginning of that file. Without a `box` (offsets and sizes) it covers the whole tensor.
-    """
-
-    blocks: tuple[str, ...] = ()
-    box: tuple[_Axes, _Axes] | None = None
-    extents: tuple[tuple[_Natural, _Natural, _Natural], ...] = ()
-    hash: str
-
-    def placed(self, tensor: TensorForm, packs: Sequence[str]) -> Shard:
-        """The shard of a tensor, with the names of packs."""
-        box = whole(tensor.shape) if self.box is None else Box(*self.box)
-        extents = tuple([(packs[pack], offset, length) for pack, offset, length in self.extents])
-        return Shard(tensor.dtype, box, self.hash, self.blocks, extents)
-
-
-class TensorForm(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A tensor as a manifest describes it: `saver.tensors.TensorInfo` without its name, and with numbers
-    for packs."""
-
-    dtype: str
-    shape: _Axes
-    shards: Annotated[tuple[ShardForm, ...], msgspec.Meta(min_length=1)]
-
-    def info(self, name: str, packs: Sequence[str]) -> TensorInfo:
-        """The tensor, whose shards are stored in these packs. Raises ValueError if boxes do not tile it."""
-        shards = tuple([shard.placed(self, packs) for shard in self.shards])
-        if len(shards) > 1 or self.shards[0].box is not None:
-            check_boxes(self.shape, [shard.box for shard in shards])
-        return TensorInfo(name, self.dtype, self.shape, shards)
-
-
-def tensor_form(info: TensorInfo, packs: Mapping[str, int]) -> TensorForm:
-    """A tensor as a manifest describes it, given the numbers of `packs`: the reverse of `TensorForm.info`."""
-    shards = [
-        ShardForm(
-            hash=shard.hash,
-            extents=tuple([(packs[pack], offset, length) for pack, offset, length in shard.extents]),
-            blocks=shard.blocks,
-            box=(shard.box.offsets, shard.box.sizes) if len(info.shards) > 1 else None,
-        )
-        for shard in info.shards
-    ]
-    return TensorForm(info.dtype, info.shape, tuple(shards))
 
 
 @decodable
@@ -126,15 +78,17 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     `requires` names what a reader must know; fields that this Saver does not know are `unknown`.
 
     The others are there only in a store, where `tensors` and `packs` do what a single file's own header
-    does: `packs` are the names of packs, without `packs/` and `.safetensors`. `parent` is the number of the
-    version before it. `metrics`, `notes`, `step` and `data` (fingerprints of the training data, by name)
-    come from the caller. `transaction` is random and makes every manifest unique.
+    does: `packs` are the names of packs, without `packs/` and `.safetensors`. A version of very many shards
+    has a `grid` in place of `tensors`: see `repo/grid.py`. `parent` is the number of the version before it.
+    `metrics`, `notes`, `step` and `data` (fingerprints of the training data, by name) come from the caller.
+    `transaction` is random and makes every manifest unique.
     """
 
     author: str = ""
     data: Mapping[str, Any] = {}
     environment: Mapping[str, Any] = {}
     format: int
+    grid: Grid | None = None
     metrics: Mapping[str, float | str] = {}
     model: str | None = None
     notes: str = ""
@@ -216,6 +170,8 @@ def decode(text: bytes, where: str) -> Manifest:
     """A manifest that holds all of its parts, from untrusted JSON; their trees are still raw JSON. Raises
     IncompatibleError if it is not one: its bytes were checked against their hash before."""
     manifest = outline(text, where)
+    if manifest.grid is not None:
+        raise IncompatibleError(f"{where}: a file has its tensors in its header, and this one has a grid")
     for name, part in manifest.parts.items():
         if part.document:
             raise IncompatibleError(f"{where}: the tree of part {name[:80]!r} is not in it")
@@ -233,7 +189,11 @@ def outline(text: bytes, where: str) -> Manifest:
     for name, part in manifest.parts.items():
         if (part.tree is NOTHING) != (part.document != ""):
             raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
-    _check_tensors(manifest, where)
+    check_tensors(manifest.tensors, len(manifest.packs), where)
+    if manifest.grid is not None or grid.FEATURE in manifest.requires:
+        if manifest.grid is None or grid.FEATURE not in manifest.requires or manifest.tensors:
+            raise IncompatibleError(f"{where}: its tensors and its grid contradict each other")
+        check_grid(manifest.grid, where)
     missing = sorted(set(manifest.requires) - FEATURES)
     if missing:
         raise IncompatibleError(
@@ -268,25 +228,6 @@ def _closely_decoded(text: bytes, where: str) -> Manifest:
     except (msgspec.ValidationError, UnicodeError) as error:
         raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
     return msgspec.structs.replace(found, unknown=unknown) if unknown else found
-
-
-def _check_tensors(manifest: Manifest, where: str) -> None:
-    digests, packs = list[str](), len(manifest.packs)
-    for name, stored in manifest.tensors.items():
-        if stored.dtype not in ITEM_SIZE:
-            raise IncompatibleError(
-                f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
-            )
-        for shard in stored.shards:
-            digests.append(shard.hash)
-            digests += shard.blocks
-            for pack, _, _ in shard.extents:
-                if pack >= packs:
-                    raise IncompatibleError(
-                        f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
-                    )
-    if digests and not are_digests(digests):
-        raise IncompatibleError(f"{where}: a hash of a tensor is not one")
 
 
 def _ordered(manifest: Manifest, where: str) -> Manifest:

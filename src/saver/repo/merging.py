@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from saver.errors import CannotSaveError
 from saver.repo.repository import Repository
@@ -13,9 +14,14 @@ from saver.tensors import TensorInfo, joined, put_together
 T = TypeVar("T")
 
 
-def merge(repo: Repository, staged: Sequence[Staged]) -> tuple[Staged, dict[str, TensorInfo]]:
-    """All of it, and the tensors that its shards make. Raises CannotSaveError if it does not belong together:
-    it was staged in another store, something was staged twice or by nobody, or boxes do not tile a tensor."""
+def merge(
+    repo: Repository, staged: Sequence[Staged], placed: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Staged, dict[str, TensorInfo]]:
+    """All of it, and the tensors that its shards make; `placed` are the tensors that are in pages.
+
+    Raises CannotSaveError if it does not belong together: it was staged in another store, something was
+    staged twice or by nobody, or boxes do not tile a tensor.
+    """
     where, store = str(repo.storage), repo.format().id
     if any(each.store != store for each in staged):
         raise CannotSaveError(f"{where}: this was staged in another store; commit it there")
@@ -28,7 +34,7 @@ def merge(repo: Repository, staged: Sequence[Staged]) -> tuple[Staged, dict[str,
         raise CannotSaveError(
             f"{where}: {error}; commit all boxes of a tensor that were staged together, and no others"
         ) from None
-    _demand_all(parts, tensors, where)
+    _demand_all(parts, tensors.keys() | placed.keys(), where)
     wholes = {each.whole for each in staged if each.parts}
     if len(wholes) > 1:
         raise CannotSaveError(
@@ -41,6 +47,7 @@ def merge(repo: Repository, staged: Sequence[Staged]) -> tuple[Staged, dict[str,
         bytes_added=sum([each.bytes_added for each in staged]),
         held={name: data for each in staged for name, data in each.held.items()},
         cuts=cuts,
+        fresh={name: shard for each in staged for name, shard in each.fresh.items()},
     ), tensors  # fmt: skip
 
 
@@ -57,10 +64,10 @@ def _apart(kind: str, named: Iterable[Mapping[str, T]], where: str) -> dict[str,
     return found
 
 
-def _demand_all(parts: Mapping[str, StagedPart], tensors: Mapping[str, TensorInfo], where: str) -> None:
+def _demand_all(parts: Mapping[str, StagedPart], tensors: Collection[str], where: str) -> None:
     """Raise CannotSaveError if a part needs a tensor that is not there."""
     for part in parts.values():
-        missing = sorted({*part.tensors} - tensors.keys())
+        missing = sorted({*part.tensors}.difference(tensors))
         if missing:
             raise CannotSaveError(
                 f"{where}: nobody staged the tensor {missing[0]!r}, which a part needs; commit everything "

@@ -10,11 +10,13 @@ from typing import Any
 from saver.errors import SaverError
 from saver.pack import PackedTensors
 from saver.repo.described import Described
+from saver.repo.gridded import GridSource
 from saver.repo.objects import pack_key
+from saver.repo.pages import Gridded
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.storage import Blob
-from saver.tensors import TensorInfo
+from saver.tensors import TensorInfo, TensorSource
 
 OPENED_ALONG = 4
 """If a version has at most this many packs, they are opened while its manifest is read."""
@@ -47,7 +49,7 @@ def opened(repo: Repository, version: Version) -> tuple[Described, dict[str, Blo
 
 def source(
     repo: Repository, version: Version, found: Described, blobs: Mapping[str, Blob] | None = None
-) -> PackedTensors:
+) -> TensorSource:
     """A source for the tensors of a version, of which its document says this; it keeps working if bytes are
     moved. `blobs` are packs that are open already."""
 
@@ -66,4 +68,7 @@ def source(
             if head == repo.state.head:  # otherwise a collector may have moved and deleted them meanwhile
                 return tensors
 
-    return PackedTensors(repo.extents.of(found), repo.open_packs, found.where, _ADVICE, locate, blobs)
+    tensors = repo.extents.of(found)
+    if isinstance(tensors, Gridded):
+        return GridSource(tensors, repo.open_packs, found.where, _ADVICE, locate)
+    return PackedTensors(tensors, repo.open_packs, found.where, _ADVICE, locate, blobs)

@@ -16,20 +16,21 @@ from saver.repo.agreement import check_agreement
 from saver.repo.beside import Beside
 from saver.repo.described import Described, read_outline
 from saver.repo.events import Condemn, Delete, Event
-from saver.repo.extents import Extents, packs_of
+from saver.repo.extents import Extents
 from saver.repo.finding import not_found, number_named, tags_of
 from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
 from saver.repo.log import Record, record_after
 from saver.repo.manifest import Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import Ref, parse_ref
+from saver.repo.remembered import Remembered
 from saver.repo.state import State, keep_reserve, make_room
 from saver.repo.state.facts import ModelState
 from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.wholeness import check_end, check_end_if_possible
 from saver.storage import Blob, Storage
-from saver.tensors import Shard, TensorInfo, shards_of
+from saver.tensors import Shard, TensorInfo, packs_of
 
 if TYPE_CHECKING:
     from saver.repo.index import Index
@@ -65,7 +66,9 @@ class Repository:
         self._make_index = index
         self._index: Index | None = None
         self._format: Format | None = None
-        self._last: tuple[str, dict[str, Shard], dict[str, str]] = ("", {}, {})
+        self.remembered = Remembered(
+            self.extents, lambda each: self.outline(each), lambda known: self.condemned(known)
+        )
         self._whole: Callable[[Storage, State], bool] | None = None
 
     @property
@@ -238,7 +241,13 @@ class Repository:
     def outline(self, version: Version, blob: Blob | None = None) -> Described:
         """The same, without the trees in separate documents: `filled` reads those."""
         key = manifest_key(version.manifest, version.file)
-        found = self.reading(version, key, lambda: read_outline(self.storage, version, blob))
+
+        def read(key: str) -> bytes:
+            return self.reading(version, key, lambda: self.storage.read(key))
+
+        found = self.reading(
+            version, key, lambda: read_outline(self.storage, version, blob, read, self.remembered.pages)
+        )
         check_agreement(version, found)
         return found
 
@@ -266,18 +275,9 @@ class Repository:
         """The tensors of a version, with their current extents."""
         return self.extents.of(self.outline(version))
 
-    def contents(self, version: Version) -> tuple[dict[str, Shard], dict[str, str]]:
-        """What `known` returns; and the names of the version's documents, by the hash of their content."""
-        digest, shards, documents = self._last
-        if digest == version.manifest and not self.condemned(shards):
-            return shards, documents
-        found = self.outline(version)
-        documents = {part.content: part.document for part in found.manifest.parts.values() if part.document}
-        return shards_of(self.extents.of(found).values()), documents
-
     def known(self, version: Version) -> dict[str, Shard]:
         """The shards of a version's tensors, by their names in packs, with their current extents."""
-        return self.contents(version)[0]
+        return self.remembered.contents(version)[0]
 
     def open_packs(self, names: Iterable[str]) -> dict[str, Blob]:
         """Packs, opened for reading. Raises NotFoundError."""
@@ -292,7 +292,3 @@ class Repository:
         if not gone:
             return []
         return [name for name, item in known.items() if any(extent[0] in gone for extent in item.extents)]
-
-    def remember(self, version: Version, shards: dict[str, Shard], documents: dict[str, str]) -> None:
-        """Remember what was just saved, for the next save: its shards, and its documents by content."""
-        self._last = (version.manifest, shards, documents)

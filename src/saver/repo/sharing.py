@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from saver.errors import SaverError
 from saver.pack.source import TOGETHER
@@ -12,17 +12,25 @@ from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
-from saver.tensors import Extent, Hashed, Shard, TensorData
+from saver.tensors import Box, Extent, Hashed, Shard, TensorData
 
 
 class Sharing:
     """What one save may share: the tensors of the newest version of its model, of the `bases` (refs of
     versions of any model), and of all versions that the index knows.
 
+    Of versions in the grid form, those of pages with some of the boxes `near`, which are by tensor.
+
     `harmed` are tensors of the first two kinds that a check found damaged. They are never shared.
     """
 
-    def __init__(self, repo: Repository, model: str, bases: Iterable[str]) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        model: str,
+        bases: Iterable[str],
+        near: Mapping[str, Sequence[Box]] | None = None,
+    ) -> None:
         self._repo = repo
         self._sources: list[dict[str, Shard]] = []
         self._documents: dict[str, str] = {}
@@ -31,7 +39,7 @@ class Sharing:
         newest = found.latest if found is not None else None
         parent = self._live(model, newest) if newest is not None else None
         for version in (parent, *map(repo.version, bases)):
-            known, documents = self._contents(version)
+            known, documents = self._contents(version, near)
             self._documents = documents | self._documents
             harmed = repo.extents.harmed(known)
             self.harmed += [known[name] for name in harmed]
@@ -100,9 +108,11 @@ class Sharing:
         value = self._repo.state.version(model, number)
         return from_state(model, number, value, ()) if value is not None else None
 
-    def _contents(self, version: Version | None) -> tuple[dict[str, Shard], dict[str, str]]:
+    def _contents(
+        self, version: Version | None, near: Mapping[str, Sequence[Box]] | None = None
+    ) -> tuple[dict[str, Shard], dict[str, str]]:
         try:
-            return self._repo.contents(version) if version is not None else ({}, {})
+            return self._repo.remembered.contents(version, near) if version is not None else ({}, {})
         except SaverError:  # a damaged old version must not stop a new save
             return {}, {}
 

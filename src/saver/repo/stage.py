@@ -30,6 +30,7 @@ from saver.tensors import (
     Hashed,
     Shard,
     TensorData,
+    boxes_of,
     bytes_of,
     hash_whole,
     in_shards,
@@ -77,6 +78,10 @@ class Staged(msgspec.Struct, frozen=True):
     identifies this Staged, `store` is the id of its store; `whole` is as in `Encoded`. `new` are the names
     of the shards that the store did not have. `bytes_added` is the size of everything that was written.
     `harmed` are tensors of older versions that are rewritten because a check found them damaged.
+
+    In the grid form (`repo/paging.py`), `page` is the name of the document with the tensors, if there are
+    any, and `tensors` is empty; `packs` and `size` (in bytes) are theirs, `sums` their hashes by part, and
+    `fresh` those of the new ones that are like `harmed`.
     """
 
     id: str
@@ -89,6 +94,11 @@ class Staged(msgspec.Struct, frozen=True):
     bytes_added: int
     held: dict[str, bytes] = {}
     cuts: dict[str, Cut] = {}
+    page: str = ""
+    packs: tuple[str, ...] = ()
+    size: int = 0
+    sums: dict[str, str] = {}
+    fresh: dict[str, Shard] = {}
 
 
 def stage(
@@ -115,7 +125,7 @@ def stage(
             return stage(repo, model, encoded, bases=bases, written=own, progress=progress, small=small)
     repo.state.expect(model)
     written.beside = repo.open_to_write()
-    sharing = written.call(partial(Sharing, repo, model, bases))
+    sharing = written.call(partial(Sharing, repo, model, bases, boxes_of(encoded.stored)))
     shards, cuts = in_shards(encoded.stored, tiling=False)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts)
@@ -137,10 +147,12 @@ def stage(
 
 
 class Condemned(msgspec.Struct, frozen=True):
-    """The names of those staged tensors and parts that a collector condemned before they were committed."""
+    """The names of those staged tensors and parts that a collector condemned before they were committed;
+    `page` is the key of what is gone of a page, or of its packs: then its process finds out what."""
 
     tensors: tuple[str, ...]
     parts: tuple[str, ...]
+    page: str = ""
 
 
 def stage_again(

@@ -8,7 +8,7 @@ shared no matter which tensor they belong to.
 from __future__ import annotations
 
 from saver.tensors.boxes import Box, Overlaps, check_boxes, check_inside, whole
-from saver.tensors.cuts import Cut, in_shards, joined, put_together, shard_names, shards_of
+from saver.tensors.cuts import Cut, boxes_of, in_shards, joined, put_together, shard_names, shards_of
 from saver.tensors.data import Bytes, ShardedData, TensorData, bytes_of, hash_of, length_of, pieces
 from saver.tensors.dtypes import ITEM_SIZE, NUMPY_DTYPE, TENSOR_DTYPE
 from saver.tensors.hashing import (
@@ -22,7 +22,7 @@ from saver.tensors.hashing import (
     hashed_of,
     root_of,
 )
-from saver.tensors.shards import Extent, Shard, TensorInfo, in_one
+from saver.tensors.shards import Extent, Shard, TensorInfo, in_one, packs_of
 from saver.tensors.sources import MemoryTensors, TensorSource, box_of, copy_box, data_of, room_for
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "block_count",
     "block_span",
     "box_of",
+    "boxes_of",
     "bytes_of",
     "check_boxes",
     "check_inside",
@@ -59,6 +60,7 @@ __all__ = [
     "in_shards",
     "joined",
     "length_of",
+    "packs_of",
     "pieces",
     "put_together",
     "room_for",

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from saver.strict import decodable
-from saver.tensors.boxes import Box, check_boxes, check_inside
+from saver.tensors.boxes import Box, check_boxes, check_inside, whole
 from saver.tensors.data import ShardedData, TensorData
 from saver.tensors.shards import Shard, TensorInfo, in_one
 
@@ -55,6 +55,16 @@ def in_shards(
             offsets = [offsets for offsets, _ in parts]
             cuts[name] = Cut(data.shape, dict(zip(names, offsets, strict=True)))
     return shards, cuts
+
+
+def boxes_of(tensors: Mapping[str, TensorData | ShardedData]) -> dict[str, list[Box]]:
+    """The boxes of tensors that are here, by name."""
+    return {
+        name: [whole(data.shape)]
+        if isinstance(data, TensorData)
+        else [Box(offsets, part.shape) for offsets, part in data.shards.items()]
+        for name, data in tensors.items()
+    }
 
 
 def joined(cuts: Iterable[Mapping[str, Cut]]) -> dict[str, Cut]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -148,3 +148,8 @@ class TensorInfo(Said, msgspec.Struct, frozen=True, gc=False):
 def in_one(name: str, shard: Shard) -> TensorInfo:
     """A tensor of one shard."""
     return TensorInfo(name, shard.dtype, shard.box.sizes, (shard,))
+
+
+def packs_of(shards: Iterable[Shard]) -> set[str]:
+    """The packs in which shards are stored."""
+    return {extent[0] for shard in shards for extent in shard.extents}

@@ -8,12 +8,11 @@ from functools import partial
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
 from saver.repo.backup.copy import Copy, marker
 from saver.repo.backup.needs import Needs
-from saver.repo.extents import packs_of
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.storage import Blob, Content, Progress
-from saver.tensors import shards_of
+from saver.tensors import packs_of, shards_of
 
 CHUNK = 8 << 20
 """Bytes of an object that are copied at a time."""

@@ -8,7 +8,7 @@ from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverEr
 from saver.pack import Pack, Range, damaged
 from saver.repo.backup.copy import Copy
 from saver.repo.described import Described, read_outline
-from saver.repo.extents import Ranges, packs_of
+from saver.repo.extents import Ranges
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.packs import Damage
@@ -16,7 +16,7 @@ from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in
 from saver.repo.version import Version
 from saver.storage import Blob
-from saver.tensors import shards_of
+from saver.tensors import packs_of, shards_of
 
 
 class Gone(Exception):

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError
 from saver.repo.events import Condemn, Event
-from saver.repo.extents import packs_of
 from saver.repo.gc.clock import Clock
 from saver.repo.gc.listing import Listing
 from saver.repo.objects import is_collectable, pack_key
 from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in
+from saver.tensors import packs_of
 
 ALL, SOME = 1 << 40, 16
 """How many objects one record condemns: without limit, or few on a full disk without room for many names."""

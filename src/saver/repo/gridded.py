@@ -1,0 +1,131 @@
+"""Reads the tensors of a version in the grid form: for a box, only pages and packs that have some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import cast
+
+import msgspec
+
+from saver.pack import PackedTensors
+from saver.repo.pages import Gridded
+from saver.storage import Blob, Progress
+from saver.tensors import (
+    Box,
+    Bytes,
+    Shard,
+    TensorInfo,
+    box_of,
+    copy_box,
+    in_one,
+    room_for,
+    shard_names,
+    whole,
+)
+
+
+class GridSource:
+    """A source of tensors (`saver.tensors.TensorSource`), over one of their shards, which it learns of when
+    they are needed. Arguments as those of `PackedTensors`."""
+
+    def __init__(
+        self,
+        tensors: Gridded,
+        open: Callable[[Iterable[str]], Mapping[str, Blob]],
+        where: str,
+        advice: str,
+        locate: Callable[[], Mapping[str, TensorInfo]],
+    ) -> None:
+        self._tensors, self._locate = tensors, locate
+        self._homes: dict[str, dict[str, Box]] = {}
+        """By tensor, the shards that are known, by their names in packs, each with its box."""
+        self._new: dict[str, TensorInfo] = {}
+        self._shards = PackedTensors({}, open, where, advice, self._located)
+        self.size = sum(tensor.length for tensor in tensors.pages.grid.tensors.values())
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of all tensors."""
+        return self._tensors.keys()
+
+    def info(self, name: str) -> TensorInfo:
+        """What a tensor is; its shards are read when they are requested. Raises KeyError."""
+        return self._tensors.outline(name)
+
+    def read(self, name: str, box: Box | None = None) -> Bytes:
+        """As `PackedTensors.read`; of the pages, too, only those are read that have some of the box. What is
+        returned is always memory of its own."""
+        info = self.info(name)
+        wanted = whole(info.shape) if box is None else box
+        target = room_for(wanted, info)
+        if not target.size:
+            return target
+        found = [(shard, at, shard.box.cut(wanted)) for at, shard in self._known(name, wanted).items()]
+        self._learn()
+        self._shards.verify([at for shard, at, common in found if common == shard.box])
+        for shard, at, common in found:
+            if common is None:
+                continue
+            if common == shard.box:
+                copy_box(target, wanted, self._shards.read(at), shard, common)
+                if wanted.sizes == info.shape:
+                    self._shards.release(at)
+            else:
+                data = self._shards.read(at, common.within(shard.box))
+                copy_box(target, wanted, data, Shard(info.dtype, common), common)
+        return target
+
+    def stream(self, name: str) -> Iterator[Bytes]:
+        """As `PackedTensors.stream`."""
+        every = whole(self.info(name).shape)
+        known = self._known(name, every)
+        self._learn()
+        if len(known) == 1:
+            yield from self._shards.stream(*known)
+        else:
+            yield from box_of(self, name, every)
+
+    def own(self) -> None:
+        """Read packs that were not read before into memory that nothing else uses."""
+        self._shards.own()
+
+    def release(self, name: str) -> None:
+        """Give back the memory of the shards of a tensor; they are read and verified again if they are
+        requested."""
+        for at in self._homes.get(name, ()):
+            self._shards.release(at)
+
+    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
+        """Read the tensors named, or all. Raises DamagedError, which names those shards whose bytes are not
+        what was saved."""
+        wanted = [*(self.names if names is None else names)]
+        shards = [at for name in wanted for at in self._known(name, whole(self.info(name).shape))]
+        self._learn()
+        self._shards.verify(None if names is None else shards, progress)
+
+    def _known(self, name: str, box: Box) -> dict[str, Shard]:
+        """The shards of a tensor with elements of a box, by their names in packs."""
+        shards = self._tensors.shards(name, box)
+        names = shard_names(name, self.info(name).shape, [each.box for each in shards], self._tensors)
+        found, homes = dict(zip(names, shards, strict=True)), self._homes.setdefault(name, {})
+        for at in found.keys() - homes.keys():
+            homes[at], self._new[at] = found[at].box, _alone(at, found[at])
+        return found
+
+    def _learn(self) -> None:
+        self._shards.add(self._new)
+        self._new = {}
+
+    def _located(self) -> Mapping[str, TensorInfo]:
+        """Where all shards that are known are stored now."""
+        self._tensors = cast("Gridded", self._locate())
+        return {
+            at: _alone(at, self._tensors.shards(tensor, box)[0])
+            for tensor, homes in self._homes.items()
+            for at, box in homes.items()
+        }
+
+
+def _alone(name: str, shard: Shard) -> TensorInfo:
+    """A shard as a tensor by itself."""
+    return in_one(name, msgspec.structs.replace(shard, box=whole(shard.shape)))
