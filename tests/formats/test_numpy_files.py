@@ -139,13 +139,57 @@ def test_every_changed_byte_and_every_cut_of_such_a_file_is_an_error_or_a_value(
                 continue
 
 
-def test_objects_within_an_archive_are_refused_and_nothing_runs(tmp_path: Path) -> None:
-    objects = np.array([{}, 1], object)
-    np.savez(tmp_path / "a.npz", fine=np.ones(2), bad=objects)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_of_objects_within_an_archive_are_read_too(save: Callable[..., None], tmp_path: Path) -> None:
+    held = {"plain": np.arange(3.0), **{f"objects {at}": value for at, value in enumerate(OBJECTS)}}
+    held |= {
+        "turned": np.asfortranarray(np.ones((3, 2), ">f4")),
+        "records": RECORDS,
+        "none": np.zeros((0, 3)),
+    }
+    save(tmp_path / "a.npz", **held)
+    found = saver.load(tmp_path / "a.npz")
+    assert [*found] == [*held]
+    for name, value in held.items():
+        assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape)
+        assert repr(found[name].tolist()) == repr(value.tolist())
+    assert found["turned"].flags.f_contiguous
+    assert [part.name for part in saver.describe(tmp_path / "a.npz").parts] == [
+        part.name for part in saver.describe(plain(tmp_path)).parts
+    ]
+
+
+def plain(path: Path) -> Path:
+    np.savez(path / "plain.npz", a=np.ones(2), b=np.ones(3))
+    return path / "plain.npz"
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_all_that_the_arrays_of_an_archive_would_run_is_named(
+    save: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "a.npz", a=np.array([Runs()], object), b=np.ones(2), c=np.array([{}, Runs()], object))
+    with pytest.raises(IncompatibleError, match=r"it calls builtins\.print\('it ran'\)"):
+        saver.load(tmp_path / "a.npz")
+    assert capsys.readouterr().out == ""
+
+
+def test_fields_of_objects_within_an_archive_are_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "b.npz", np.array([(1, None)], [("a", "i4"), ("b", "O")]))
-    for name in ("a.npz", "b.npz"):
-        with pytest.raises(IncompatibleError, match=r"objects, which is stored as a pickle; nothing in it"):
-            saver.load(tmp_path / name)
+    with pytest.raises(IncompatibleError, match="element by element"):
+        saver.load(tmp_path / "b.npz")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_every_changed_byte_and_every_cut_within_an_archive_is_an_error_or_a_value(method: int) -> None:
+    good = objects_of(OBJECTS[0])
+    for at in range(len(good)):
+        for changed in (good[:at], good[:at] + bytes([good[at] ^ 0x41]) + good[at + 1 :]):
+            try:
+                saver.loads(archive(("a.npy", changed), ("b.npy", npy()), method=method))
+            except SaverError:
+                continue
 
 
 def npy(array: Any = None, header: bytes | None = None, data: bytes | None = None) -> bytes:

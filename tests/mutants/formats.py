@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 
 _ARCHIVES = "attacks/test_pickle.py::test_archives_that_readers_read_differently_are_refused"
+_TRICKS = "attacks/test_zip_tricks.py"
 _PARTS = "formats/test_written_in_parts.py"
 _HDF5 = "formats/test_hdf5.py::test_nothing_outside_of_the_file_is_read_and_nothing_is_made_up"
 _ONNX = "formats/test_onnx_files.py"
@@ -42,7 +43,7 @@ MUTANTS = [
     Mutant(
         "sums-of-archives",
         "formats/pickle/archive.py",
-        "        if total != expected:",
+        "        if total != expected and (expected or not self.folder):",
         "        if False:",
         "comparing the entries of an archive with their sums",
         ("formats/test_torch_archives.py::test_a_storage_that_was_changed_is_damage",),
@@ -57,17 +58,41 @@ MUTANTS = [
     ),
     Mutant(
         "headers-of-entries",
-        "formats/pickle/archive.py",
-        "        if not same or flags != entry.flag_bits",
-        "        if flags != entry.flag_bits",
+        "formats/pickle/records.py",
+        " or blob.read(at, at + name_size) != name:",
+        ":",
         "comparing the name of an entry with that in the directory",
         (_ARCHIVES,),
     ),
     Mutant(
+        "flags-of-entries",
+        "formats/pickle/records.py",
+        "    if flags != said.flags or method",
+        "    if method",
+        "comparing the flags of an entry with those in the directory",
+        (f"{_TRICKS}::test_nothing_that_a_header_says_can_be_changed",),
+    ),
+    Mutant(
+        "between-entries",
+        "formats/pickle/archive.py",
+        "            if entry.header_offset != end:",
+        "            if entry.header_offset < end:",
+        "refusing archives with something between their entries",
+        (f"{_TRICKS}::test_nothing_lies_between_entries_and_the_directory",),
+    ),
+    Mutant(
+        "other-names-of-entries",
+        "formats/pickle/records.py",
+        "        if kind == _NAME:",
+        "        if False:",
+        "refusing a second name of an entry",
+        (f"{_TRICKS}::test_no_entry_has_another_name_in_an_extra_field",),
+    ),
+    Mutant(
         "links-in-archives",
         "formats/pickle/archive.py",
-        "            if stat.S_ISLNK(entry.external_attr >> 16):",
-        "            if False:",
+        "        if stat.S_ISLNK(entry.external_attr >> 16):",
+        "        if False:",
         "refusing links in archives",
         ("attacks/test_hostile_keras.py::test_links_in_an_archive_are_refused", _ARCHIVES),
     ),
@@ -243,8 +268,8 @@ MUTANTS = [
     Mutant(
         "sums-of-npz",
         "formats/npz.py",
-        "    if found != info.CRC:",
-        "    if False:",
+        "    archive.all_checked([name for name in headers if name not in starts])\n",
+        "",
         "comparing the arrays of an archive of NumPy with their sums",
         (
             f"{_NUMPY}::test_any_cut_and_any_changed_byte_is_an_error_or_an_array",

@@ -14,13 +14,10 @@ from saver.formats._npy import HEADER, MAGIC, header, parsed
 from saver.formats._opening import Arrays, size_of
 from saver.formats._writing import Later, Streamed
 from saver.formats.npz import fits
-from saver.formats.pickle.calls import kind_of
 from saver.formats.pickle.contents import content_of
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run_whole
-from saver.formats.pickle.opening import opened_value, value_of
+from saver.formats.pickle.opening import array_of_objects, opened_value, value_of
 from saver.opened import Opened
-from saver.pickled import Call
 from saver.storage import Blob, Progress
 
 
@@ -74,8 +71,5 @@ def _objects(blob: Blob, start: int) -> Opened:
     """An array of Python objects: a pickle, which is read without running it."""
     content = content_of(blob)
     machine = Machine(content.data, start)
-    root = value_of(machine, blob.name, "an array of objects, a pickle,", run_whole)
-    made = root.function.name if type(root) is Call else ""
-    if made not in ("_reconstruct", "_frombuffer"):
-        raise IncompatibleError(f"{blob.name}: there is {kind_of(root)} where an array belongs")
+    root = value_of(machine, blob.name, "an array of objects, a pickle,", array_of_objects)
     return opened_value(root, machine, blob, content.mapped, blob.size, "an array of objects, by numpy.save")

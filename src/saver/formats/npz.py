@@ -5,22 +5,27 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, 
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from blake3 import blake3
 
-from saver.errors import DamagedError, IncompatibleError, SaverError
+from saver import registry
+from saver.errors import IncompatibleError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of, numpy_dtype, numpy_pieces, release, widenings
-from saver.formats._blobs import BlobFile, ends_as_skops
+from saver.formats._blobs import ends_as_skops
 from saver.formats._npy import HEADER, header, parsed
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
 from saver.formats._writing import PIECE, spread
+from saver.formats.pickle.archive import Archive
+from saver.formats.pickle.machine import Machine
+from saver.formats.pickle.opcodes import inside
+from saver.formats.pickle.opening import array_of_objects, opened_value, value_of
 from saver.opened import Opened
+from saver.pickled import Inert, Pairs
 from saver.reading.arrays import Array
 from saver.storage import Blob, Progress
 
@@ -30,7 +35,7 @@ _LONGEST = 60_000
 
 
 class Npz(Reads, Writes):
-    """NumPy arrays by name; no objects."""
+    """NumPy arrays by name; those of objects are read, and not written."""
 
     name = "npz"
     title = "an .npz archive"
@@ -44,14 +49,13 @@ class Npz(Reads, Writes):
         return is_array and not ends_as_skops(blob)
 
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
-        """The arrays as one part, a dict of them. Those that are compressed go to a temporary file."""
-        try:
-            with zipfile.ZipFile(BlobFile(blob)) as archive, Spool(blob.name, limit_of(blob.size)) as spool:
-                return _opened(archive, blob, spool)
-        except SaverError:
-            raise
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error) as error:
-            raise IncompatibleError(f"{blob.name}: the archive is broken: {error}") from None
+        """The arrays as one part, a dict of them. Nothing is imported or called for those of objects."""
+        archive = Archive(blob)
+        headers = _headers(archive, blob.name)
+        if any(each.dtype.hasobject for each in headers.values()):
+            return _with_objects(archive, headers, blob)
+        with Spool(blob.name, limit_of(blob.size)) as spool:
+            return _plain(archive, headers, blob, spool)
 
     def write(self, chosen: Chosen, out: Out, progress: Progress | None) -> Sequence[Loss]:
         """Write all arrays that NumPy can hold, uncompressed."""
@@ -100,71 +104,62 @@ def _add(archive: zipfile.ZipFile, opened: Opened, each: Named) -> None:
                 file.write(data[at : at + PIECE].data)
 
 
-def _opened(archive: zipfile.ZipFile, blob: Blob, spool: Spool) -> Opened:
-    where, arrays = blob.name, Arrays(blob.name)
-    packed: list[tuple[str, Any, tuple[int, ...], str, int]] = []
-    for info in archive.infolist():
-        if not info.filename.endswith(_ENDING):
-            raise IncompatibleError(f"{where}: {info.filename[:80]!r} in it is not an array; unpack it")
-        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise IncompatibleError(
-                f"{where}: {info.filename[:80]!r} is encrypted, or compressed in a way that NumPy does not "
-                "write; write it again with numpy.savez"
-            )
-        name = info.filename.removesuffix(_ENDING)
-        if info.compress_type == zipfile.ZIP_STORED:
-            start = _start(info, blob)
-            dtype, shape, order, length = parsed(blob.read(start, start + HEADER), where, name)
-            if length + size_of(dtype, shape) != info.file_size:
-                raise IncompatibleError(
-                    f"{where}: {name[:80]!r} does not have the bytes that its shape needs"
-                )
-            _check_sum(info, blob, start)
-            arrays.add(name, dtype, shape, blob, start + length, order)
-        else:
-            packed.append((name, *_unpacked(archive, info, spool, where)))
-    unpacked = spool.blob() if packed else blob
-    for name, dtype, shape, order, start in packed:
-        arrays.add(name, dtype, shape, unpacked, start, order)
+class _Header(NamedTuple):
+    """What an array's header says, and how many bytes it has."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: str
+    length: int
+
+
+def _headers(archive: Archive, where: str) -> dict[str, _Header]:
+    """The headers of all arrays, by the names of their entries."""
+    found = {}
+    for name in archive.names:
+        if not name.endswith(_ENDING):
+            raise IncompatibleError(f"{where}: {name[:80]!r} in it is not an array; unpack it")
+        each = _Header(*parsed(archive.beginning(name, HEADER), where, name, objects=True))
+        if not each.dtype.hasobject and each.length + size_of(each.dtype, each.shape) != archive.size(name):
+            raise IncompatibleError(f"{where}: {name[:80]!r} does not have the bytes that its shape needs")
+        found[name] = each
+    return found
+
+
+def _plain(archive: Archive, headers: Mapping[str, _Header], blob: Blob, spool: Spool) -> Opened:
+    """Arrays without objects. Those that are compressed go to a temporary file."""
+    starts = {}
+    for name, each in headers.items():
+        if archive.place(name) is None:
+            starts[name] = spool.size + each.length
+            spool.check(archive.size(name))
+            for piece in archive.pieces(name):
+                spool.write(piece)
+    archive.all_checked([name for name in headers if name not in starts])
+    unpacked, arrays = spool.blob() if starts else blob, Arrays(blob.name)
+    for name, (dtype, shape, order, length) in headers.items():
+        start = archive.place(name)
+        held, at = (unpacked, starts[name]) if start is None else (blob, start + length)
+        arrays.add(name.removesuffix(_ENDING), dtype, shape, held, at, order)
     return arrays.opened(blob.size + spool.size, blake3(blob.map().data).hexdigest())
 
 
-def _start(info: zipfile.ZipInfo, blob: Blob) -> int:
-    """Where the bytes of an entry begin. Raises IncompatibleError if the archive says two things of it."""
-    local = blob.read(info.header_offset, info.header_offset + 30)
-    name, extra = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
-    start = info.header_offset + 30 + name + extra
-    said = blob.read(info.header_offset + 30, info.header_offset + 30 + name)
-    own = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace")
-    if local[:4] != b"PK\3\4" or said != own or start + info.file_size > blob.size:
-        raise IncompatibleError(f"{blob.name}: the archive contradicts itself about {info.filename[:80]!r}")
-    return start
+def _with_objects(archive: Archive, headers: Mapping[str, _Header], blob: Blob) -> Opened:
+    """Arrays some of which hold Python objects: pickles, which are read without running them."""
+    machine = Machine(memoryview(b""))
 
+    def read(machine: Machine) -> Inert:
+        arrays: Any = registry.family("numpy").module("pickles")
+        items = list[tuple[str, Inert]]()
+        for name, (dtype, shape, order, length) in headers.items():
+            data = archive.checked(name)[length:]
+            if dtype.hasobject:
+                found = array_of_objects(inside(machine, data.data), name)
+            else:
+                found = arrays.laid_out(data, dtype, shape, order == "F")
+            items.append((name.removesuffix(_ENDING), found))
+        return Pairs(items)
 
-def _check_sum(info: zipfile.ZipInfo, blob: Blob, start: int) -> None:
-    found = 0
-    for at in range(start, start + info.file_size, PIECE):
-        found = zlib.crc32(blob.map()[at : min(at + PIECE, start + info.file_size)].data, found)
-    if found != info.CRC:
-        raise DamagedError(
-            f"{blob.name}: the bytes of {info.filename[:80]!r} are not what was written; copy the file from "
-            "its source again"
-        )
-
-
-def _unpacked(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: Spool, where: str
-) -> tuple[Any, tuple[int, ...], str, int]:
-    """Decompress an entry; its dtype, shape and order, and where in the spool its bytes begin."""
-    spool.check(info.file_size)
-    name = info.filename.removesuffix(_ENDING)
-    with archive.open(info) as file:
-        first = file.read(HEADER)
-        dtype, shape, order, length = parsed(first, where, name)
-        start = spool.size
-        spool.write(first[length:])
-        while data := file.read(PIECE):
-            spool.write(data)
-    if spool.size - start != size_of(dtype, shape):
-        raise IncompatibleError(f"{where}: {name[:80]!r} does not have the bytes that its shape needs")
-    return dtype, shape, order, start
+    root = value_of(machine, blob.name, "an archive with arrays of objects, which are pickles,", read)
+    told = "an archive with arrays of objects, by numpy.savez"
+    return opened_value(root, machine, blob, archive.mapped, blob.size, told, in_parts=False)

@@ -52,7 +52,7 @@ class GridSource:
         """What a tensor is; its shards are read when they are requested. Raises KeyError."""
         return self._tensors.outline(name)
 
-    def read(self, name: str, box: Box | None = None) -> Bytes:
+    def read(self, name: str, box: Box | None = None, mapped: bool = False) -> Bytes:
         """As `PackedTensors.read`; of the pages, too, only those are read that have some of the box. What is
         returned is always memory of its own."""
         info = self.info(name)

@@ -13,8 +13,8 @@ from saver.formats._blobs import Slice
 from saver.formats._opening import Spool
 from saver.formats._packing import Shards
 from saver.formats.dcp.metadata import Metadata, Place
-from saver.formats.pickle import archive
 from saver.formats.pickle.archive import Archive
+from saver.formats.pickle.records import MAGIC
 from saver.formats.pickle.torch import value_in
 from saver.pickled import Call, Chunks, Global, Inert, NotReadError, Pairs
 from saver.reading.arrays import row_major
@@ -82,7 +82,7 @@ class Values:
                 "off: restore a copy"
             )
         inner = Slice(blob, place.start, place.size, where)
-        if inner.read(0, 4) != archive.MAGIC:
+        if inner.read(0, 4) != MAGIC:
             raise IncompatibleError(f"{where}: this is not an archive of torch.save; copy it from its source")
         root, machine, _ = value_in(Archive(inner), where)
         if box is None:

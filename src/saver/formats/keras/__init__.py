@@ -12,7 +12,8 @@ from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats.keras import older, writing
 from saver.formats.keras.reading import Model, Weights, document, opened, version_of
-from saver.formats.pickle.archive import MAGIC, Archive
+from saver.formats.pickle.archive import Archive
+from saver.formats.pickle.records import MAGIC
 from saver.opened import Opened
 from saver.storage import Blob, Progress
 

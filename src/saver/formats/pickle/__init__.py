@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from saver.errors import SaverError
 from saver.format import Beside, Reads
-from saver.formats.pickle import archive, tar
+from saver.formats.pickle import records, tar
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import Content, content_of, holds_pickle, is_pickle
@@ -35,11 +35,13 @@ class Pickle(Reads):
 
     def recognizes(self, blob: Blob) -> bool:
         """Whether it begins as a pickle does, compressed or not, or is an archive of `torch.save`."""
-        if blob.read(0, 4) != archive.MAGIC:
+        if blob.read(0, 4) != records.MAGIC:
             return holds_pickle(blob) or tar.is_archive(blob)
         try:
             files = Archive(blob)
-            return files.has("data.pkl") or (len(files.names) == 1 and is_pickle(files.beginning()))
+            return files.has("data.pkl") or (
+                len(files.names) == 1 and is_pickle(files.beginning(*files.names, _SOME))
+            )
         except SaverError:
             return b"data.pkl" in blob.read(0, 512)  # opening it says what is wrong
 
@@ -50,7 +52,7 @@ class Pickle(Reads):
         """
         if tar.is_archive(blob):
             return tar.open_tar(blob)
-        files = Archive(blob) if blob.read(0, 4) == archive.MAGIC else None
+        files = Archive(blob) if blob.read(0, 4) == records.MAGIC else None
         if files is not None and (files.has("data.pkl") or len(files.names) != 1):
             return open_archive(blob, files)
         content = content_of(blob) if files is None else Content(files.sole(), None, "zip-compressed")
@@ -66,6 +68,7 @@ class Pickle(Reads):
 
 
 FORMAT = Pickle()
+_SOME = 4096
 
 
 def _first(machine: Machine) -> Inert:

@@ -12,7 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,20 +20,19 @@ from saver.errors import DamagedError, IncompatibleError, LimitExceededError
 from saver.formats._blobs import BlobFile
 from saver.formats._hashing import in_threads
 from saver.formats._packing import ArrayBlob
+from saver.formats.pickle import records
 from saver.formats.pickle.contents import FACTOR, FLOOR, mapped_whole
+from saver.formats.pickle.records import DESCRIPTOR, TwofoldError
 from saver.storage import Blob
 from saver.tensors import Bytes
 
 codecs.lookup("cp437")  # so that zipfile imports nothing while it reads names
 
-MAGIC = b"PK\x03\x04"
-_HEADER = struct.Struct("<4s5H3I2H")
 _STORED, _DEFLATED = 0, 8
-_ENCRYPTED, _UTF8, _DESCRIPTOR = 1, 0x800, 8
-_KNOWN_FLAGS = _UTF8 | _DESCRIPTOR | 0x6  # how hard the compressor tried
+_UTF8 = 0x800
+_KNOWN_FLAGS = _UTF8 | DESCRIPTOR | 0x6  # how hard the compressor tried
 _ENTRIES = 1 << 20
 _STEP = 4 << 20
-_SOME = 4096
 
 
 class Archive:
@@ -97,41 +96,50 @@ class Archive:
                 "checkpoint (.distcp), pass the path of the folder"
             )
         for entry in ordered:
-            name = entry.filename
-            if "\\" in name or name.startswith("/") or ".." in name.split("/") or "\0" in entry.orig_filename:
-                raise self._wrong(f"an entry is called {name[:80]!r}")
-            if stat.S_ISLNK(entry.external_attr >> 16):
-                raise self._wrong(f"{name[:80]!r} is a link")
-            if entry.flag_bits & ~_KNOWN_FLAGS:
-                raise self._wrong(
-                    f"{name[:80]!r} has the flags {entry.flag_bits:#x}, as if it were encrypted"
-                )
-            if entry.compress_type not in (_STORED, _DEFLATED):
-                raise self._wrong(f"{name[:80]!r} is compressed in another way than deflate")
-            if entry.compress_type == _STORED and entry.compress_size != entry.file_size:
-                raise self._wrong(f"{name[:80]!r} has two sizes")
-            start = self._start(entry)
-            if entry.header_offset < end:
-                raise self._wrong(f"{name[:80]!r} overlaps with another entry")
-            end = start + entry.compress_size
-            if end > self._blob.size:
-                raise self._wrong(f"{name[:80]!r} lies beyond the end of the file")
+            self._check_entry(entry)
+            if entry.header_offset != end:
+                told = "overlaps with" if entry.header_offset < end else "does not follow"
+                raise self._wrong(f"{entry.filename[:80]!r} {told} another entry")
+            end = self._end(entry)
+        try:
+            found = records.directory(self._blob)
+        except TwofoldError as error:
+            raise self._wrong(str(error)) from None
+        if found != (len(entries), end):
+            raise self._wrong("its directory does not follow its entries, or has another number of them")
+
+    def _check_entry(self, entry: zipfile.ZipInfo) -> None:
+        name = entry.filename
+        if "\\" in name or name.startswith("/") or ".." in name.split("/") or name != entry.orig_filename:
+            raise self._wrong(f"an entry is called {entry.orig_filename[:80]!r}")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise self._wrong(f"{name[:80]!r} is a link")
+        if entry.flag_bits & ~_KNOWN_FLAGS:
+            raise self._wrong(f"{name[:80]!r} has the flags {entry.flag_bits:#x}, as if it were encrypted")
+        if entry.volume:
+            raise self._wrong(f"{name[:80]!r} is said to lie on another disk")
+        if entry.compress_type not in (_STORED, _DEFLATED):
+            raise self._wrong(f"{name[:80]!r} is compressed in another way than deflate")
+        if entry.compress_type == _STORED and entry.compress_size != entry.file_size:
+            raise self._wrong(f"{name[:80]!r} has two sizes")
 
     def _start(self, entry: zipfile.ZipInfo) -> int:
         """Where the bytes of an entry begin. Its own header must say what the directory says."""
-        raw = self._blob.read(entry.header_offset, entry.header_offset + _HEADER.size)
-        if len(raw) < _HEADER.size or raw[:4] != MAGIC:
-            raise self._wrong(f"{entry.filename[:80]!r} has no header of its own")
-        _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _HEADER.unpack(raw)
-        at = entry.header_offset + _HEADER.size
-        name = self._blob.read(at, at + name_size)
-        same = entry.orig_filename.encode("utf-8" if flags & _UTF8 else "cp437", "replace") == name
-        later = flags & _DESCRIPTOR
-        sized = later or _LARGE in (packed, size) or (packed, size) == (entry.compress_size, entry.file_size)
-        summed = later or crc == entry.CRC
-        if not same or flags != entry.flag_bits or method != entry.compress_type or not (sized and summed):
-            raise self._wrong(f"{entry.filename[:80]!r} is described in two ways, so that readers disagree")
-        return int(at + name_size + extra_size)
+        try:
+            records.sizes_of(entry.extra)
+            start = records.start_of(self._blob, entry.header_offset, _name(entry), _said(entry))
+        except TwofoldError as error:
+            raise self._wrong(f"{entry.filename[:80]!r}: {error}, so that readers disagree") from None
+        if start + entry.compress_size > self._blob.size:
+            raise self._wrong(f"{entry.filename[:80]!r} lies beyond the end of the file")
+        return start
+
+    def _end(self, entry: zipfile.ZipInfo) -> int:
+        """Where an entry ends, with what is said of it behind its bytes."""
+        try:
+            return records.end_of(self._blob, self._start(entry) + entry.compress_size, _said(entry))
+        except TwofoldError as error:
+            raise self._wrong(f"{entry.filename[:80]!r}: {error}, so that readers disagree") from None
 
     def read(self, name: str) -> bytes:
         """The bytes of an entry, compared with their sum."""
@@ -144,15 +152,15 @@ class Archive:
         (name,) = self.names
         return memoryview(self.read(name))
 
-    def beginning(self) -> bytes:
-        """A few bytes of the first entry, not compared with anything."""
-        entry = self._entry(self.names[0])
+    def beginning(self, name: str, count: int) -> bytes:
+        """The first bytes of an entry, at most so many, not compared with anything."""
+        entry = self._entry(name)
         start = self._start(entry)
-        data = self._blob.read(start, start + min(entry.compress_size, _SOME))
+        data = self._blob.read(start, start + min(entry.compress_size, count))
         if entry.compress_type == _STORED:
             return data
         try:
-            return zlib.decompressobj(-15).decompress(data, _SOME)
+            return zlib.decompressobj(-15).decompress(data, count)
         except zlib.error:
             return b""
 
@@ -178,6 +186,32 @@ class Archive:
             raise self._wrong(f"{name[:80]!r} does not unpack to the size that it declares")
         return np.frombuffer(found, np.uint8)
 
+    def place(self, name: str) -> int | None:
+        """Where the bytes of an entry begin in the file; None if they are compressed."""
+        entry = self._entry(name)
+        return self._start(entry) if entry.compress_type == _STORED else None
+
+    def size(self, name: str) -> int:
+        """The bytes of an entry, uncompressed, as the archive says."""
+        return self._entry(name).file_size
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of a compressed entry, a part at a time, compared with their size and sum at the end."""
+        entry = self._entry(name)
+        start, unpack, size, total = self._start(entry), zlib.decompressobj(-15), 0, 0
+        for at in range(start, start + entry.compress_size, _STEP):
+            pending = self._blob.read(at, min(at + _STEP, start + entry.compress_size))
+            while pending and not unpack.eof:
+                try:
+                    piece = unpack.decompress(pending, _STEP)
+                except zlib.error as error:
+                    raise self._wrong(f"{name[:80]!r} cannot be unpacked: {error}") from None
+                pending, size, total = unpack.unconsumed_tail, size + len(piece), zlib.crc32(piece, total)
+                yield piece
+        if not unpack.eof or unpack.unused_data or size != entry.file_size:
+            raise self._wrong(f"{name[:80]!r} does not unpack to the size that it declares")
+        self._compare(name, total)
+
     def checked(self, name: str) -> Bytes:
         """The same, compared with their sum."""
         (found,) = self.all_checked([name])
@@ -191,10 +225,14 @@ class Archive:
 
     def _check_sum(self, name: str, found: Bytes) -> None:
         """Raise DamagedError for other bytes than were written. PyTorch can leave out sums: they are 0."""
-        expected, total = self._entry(name).CRC, 0
-        for at in range(0, found.size, _STEP) if expected else ():
+        total = 0
+        for at in range(0, found.size, _STEP) if self._entry(name).CRC or not self.folder else ():
             total = zlib.crc32(found[at : at + _STEP].data, total)
-        if total != expected:
+        self._compare(name, total)
+
+    def _compare(self, name: str, total: int) -> None:
+        expected = self._entry(name).CRC
+        if total != expected and (expected or not self.folder):
             raise DamagedError(
                 f"{self._blob.name}: the bytes of {name[:80]!r} are not what was written; restore a copy"
             )
@@ -214,5 +252,10 @@ class Archive:
             )
 
 
-_LARGE = 0xFFFFFFFF
-"""In place of a size that takes more than 32 bits."""
+def _said(entry: zipfile.ZipInfo) -> records.Said:
+    return records.Said(entry.flag_bits, entry.compress_type, entry.CRC, entry.compress_size, entry.file_size)
+
+
+def _name(entry: zipfile.ZipInfo) -> bytes:
+    """The name as the archive has it."""
+    return entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437", "replace")

@@ -15,7 +15,7 @@ from saver.format import Beside
 from saver.formats.pickle.calls import READ, Malformed
 from saver.formats.pickle.contents import ZFILE, content_of, unpacked
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run
+from saver.formats.pickle.opcodes import inside, run
 from saver.pickled import Call, Global, NotReadError, fields_of, sequence
 from saver.storage import Blob
 
@@ -65,12 +65,8 @@ class Arrays:
     def _nested(self, data: memoryview, at: int) -> tuple[Any, int]:
         """An array of objects, which is a pickle of its own."""
         assert self.machine is not None
-        inner = Machine(data, at)
-        try:
-            return run(inner), inner.at
-        finally:
-            self.machine.calls += inner.calls
-            self.machine.names.update(inner.names)
+        inner = inside(self.machine, data, at)
+        return run(inner), inner.at
 
     def _from_file(self, state: dict[str, Any], kind: str) -> Any:
         name = state.get("filename")

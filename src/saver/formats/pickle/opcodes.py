@@ -45,6 +45,13 @@ def run_whole(machine: Machine) -> Inert:
     return found
 
 
+def inside(machine: Machine, data: memoryview, at: int = 0) -> Machine:
+    """A machine for a pickle that lies within another one: what it calls and names, the outer one knows."""
+    inner = Machine(data, at)
+    inner.calls, inner.names = machine.calls, machine.names
+    return inner
+
+
 def _number(form: str) -> Step:
     reads = struct.Struct(form)
     return lambda machine: machine.stack.append(reads.unpack(machine.take(reads.size))[0])

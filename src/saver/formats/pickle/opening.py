@@ -8,13 +8,13 @@ from typing import Any
 from saver.encoding import makes_parts
 from saver.errors import IncompatibleError, SaverError
 from saver.formats._packing import opened_parts
-from saver.formats.pickle.calls import Malformed
+from saver.formats.pickle.calls import Malformed, kind_of
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run
+from saver.formats.pickle.opcodes import run, run_whole
 from saver.formats.pickle.readers import notes_of, refused
 from saver.formats.pickle.walk import Walk
 from saver.opened import Opened
-from saver.pickled import Inert, Pairs
+from saver.pickled import Call, Inert, Pairs
 from saver.repo.manifest import SOLE
 from saver.storage import Blob
 from saver.tensors import Bytes
@@ -47,10 +47,19 @@ def value_of(machine: Machine, where: str, what: str, read: Callable[[Machine], 
     return found
 
 
-def encoded(root: Inert, where: str) -> tuple[Walk, dict[str, Value], bool]:
+def array_of_objects(machine: Machine, name: str = "the file") -> Inert:
+    """The array of objects that a pickle describes, as `numpy.save` writes it."""
+    root = run_whole(machine)
+    if type(root) is not Call or root.function.name not in ("_reconstruct", "_frombuffer"):
+        raise Malformed(f"there is {kind_of(root)} in {name[:80]!r}, where an array belongs")
+    return root
+
+
+def encoded(root: Inert, where: str, in_parts: bool = True) -> tuple[Walk, dict[str, Value], bool]:
     """The encoder, the trees of the parts, and whether they come from one mapping."""
+    named = in_parts and type(root) is Pairs and _has_names(root)
     try:
-        mapping = dict(root.items) if type(root) is Pairs and _has_names(root) else None
+        mapping = dict(root.items) if named else None
         if mapping is not None and makes_parts(mapping):
             walk = Walk()
             trees = walk.parts(mapping)
@@ -78,10 +87,17 @@ def _has_names(root: Pairs) -> bool:
 
 
 def opened_value(
-    root: Inert, machine: Machine, blob: Blob, mapped: Bytes | None, size: int, what: str
+    root: Inert,
+    machine: Machine,
+    blob: Blob,
+    mapped: Bytes | None,
+    size: int,
+    what: str,
+    in_parts: bool = True,
 ) -> Opened:
-    """The opened file of a value; `what` says how it was stored, and goes into the environment."""
-    walk, trees, whole = encoded(root, blob.name)
+    """The opened file of a value; `what` says how it was stored, and goes into the environment. A dict with
+    names becomes parts, unless `in_parts` is false."""
+    walk, trees, whole = encoded(root, blob.name, in_parts)
     environment: dict[str, Any] = {"imported from": what}
     packages = notes_of(machine.calls)
     if packages:

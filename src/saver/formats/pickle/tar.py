@@ -16,7 +16,7 @@ from saver.errors import IncompatibleError
 from saver.formats.pickle.calls import Malformed
 from saver.formats.pickle.contents import mapped_whole
 from saver.formats.pickle.machine import Machine
-from saver.formats.pickle.opcodes import run, run_whole
+from saver.formats.pickle.opcodes import inside, run, run_whole
 from saver.formats.pickle.opening import opened_value, value_of
 from saver.opened import Opened
 from saver.pickled import Call, Global, Inert, NotReadError, Pairs, Storage
@@ -155,14 +155,10 @@ class _Objects:
     def read(self, machine: Machine) -> Inert:
         """The value. The machine gets to know what the other entries call and name."""
         for name, read in (("sys_info", _check), ("storages", self._storages), ("tensors", self._tensors)):
-            inner = Machine(self._files[name])
-            try:
-                read(inner)
-                if inner.at != len(inner.data):
-                    raise Malformed(f"{len(inner.data) - inner.at:,} bytes follow the end of {name!r}")
-            finally:
-                machine.calls += inner.calls
-                machine.names.update(inner.names)
+            inner = inside(machine, self._files[name])
+            read(inner)
+            if inner.at != len(inner.data):
+                raise Malformed(f"{len(inner.data) - inner.at:,} bytes follow the end of {name!r}")
         return run_whole(machine)
 
     def _storages(self, machine: Machine) -> None:

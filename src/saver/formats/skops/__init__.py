@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Export, Loss, Reads, WritesObjects, missing
 from saver.formats._blobs import SCHEMA, ends_as_skops
-from saver.formats.pickle import archive
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opening import opened_value, value_of
+from saver.formats.pickle.records import MAGIC
 from saver.formats.skops.nodes import Nodes
 from saver.opened import Opened
 from saver.pickled import Inert
@@ -33,7 +33,7 @@ class Skops(Reads, WritesObjects):
 
     def recognizes(self, blob: Blob) -> bool:
         """Whether it is a zip archive with a schema."""
-        if blob.read(0, 4) != archive.MAGIC:
+        if blob.read(0, 4) != MAGIC:
             return False
         if ends_as_skops(blob):
             return True
