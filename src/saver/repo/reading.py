@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -30,12 +30,12 @@ def opened(repo: Repository, version: Version) -> tuple[Described, dict[str, Blo
     they are few and could be opened along with it."""
     if version.file:
         key = pack_key(version.file)
-        blob = repo.reading(version, key, lambda: repo.storage.open(key))
+        blob = repo.reading(version, key, lambda: repo.open_pack(version.file))
         return repo.described(version, blob), {version.file: blob}
 
     def pack(name: str) -> Blob | None:
         with suppress(SaverError):  # it is opened again when it is needed
-            return repo.storage.open(pack_key(name))
+            return repo.open_pack(name)
         return None
 
     names = version.packs if len(version.packs) <= OPENED_ALONG else ()
@@ -43,6 +43,13 @@ def opened(repo: Repository, version: Version) -> tuple[Described, dict[str, Blo
     found, *blobs = repo.storage.together(asks)
     there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
     return found, there
+
+
+def open_packs(repo: Repository, names: Iterable[str]) -> dict[str, Blob]:
+    """Packs, opened for reading, all at once. Raises NotFoundError."""
+    listed = list(names)
+    opened = repo.storage.together(partial(repo.open_pack, name) for name in listed)
+    return dict(zip(listed, opened, strict=True))
 
 
 def source(
@@ -66,4 +73,6 @@ def source(
             if head == repo.state.head:  # otherwise a collector may have moved and deleted them meanwhile
                 return tensors
 
-    return PackedTensors(repo.extents.of(found), repo.open_packs, found.where, _ADVICE, locate, blobs)
+    return PackedTensors(
+        repo.extents.of(found), partial(open_packs, repo), found.where, _ADVICE, locate, blobs
+    )
