@@ -62,7 +62,8 @@ CONTRACTS = {
     "saver.uses": ("trust", "registry"),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("errors", "tree"),
-    "saver.disk": ("errors", "forks", "memory", "storage", "disk"),
+    "saver.disk": ("errors", "forks", "memory", "threads", "storage", "disk"),
+    "saver.caching": ("errors", "logger", "storage", "disk", "caching"),
     "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
     "saver.git": (),
     "saver.environment": ("errors", "tree", "registry", "git"),
@@ -82,7 +83,7 @@ CONTRACTS = {
     "saver.repo": (
         "logger", "callers", "page", "times", "human",
         "errors", "canonical", "strict", "forks", "threads", "tree",
-        "tensors", "seal", "pack", "storage",
+        "tensors", "seal", "pack", "storage", "caching",
         "direction", "repo",
     ),
     "saver.lazy": ("tree", "codec"),
@@ -164,7 +165,7 @@ CONTRACTS = {
         "page", "repo", "storage", "store", "times", "trust", "migrating",
     ),
     "saver.store": (
-        "addresses", "cluster", "clusters", "distributed", "errors", "arguments",
+        "addresses", "caching", "cluster", "clusters", "distributed", "errors", "arguments",
         "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "exporting", "format", "file", "streams", "compare", "restoring", "line",
     ),

@@ -124,6 +124,12 @@ class Blob(ABC):
         for start, end in ranges:
             self.fetch(start, end, scratch)
 
+    def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        """Called when the bytes of these ranges are not those that were saved. If they came from a copy that
+        is kept elsewhere, fetch them from the object itself into the array of `map`, and return True. Raises
+        DamagedError and NotFoundError as `fetch` does."""
+        return False
+
     def release(self, start: int, end: int) -> None:  # noqa: B027 (most have nothing to give back)
         """Give back memory that a range of the array of `map` takes, where it can be read again. Whoever
         calls this has no use for what was read there."""

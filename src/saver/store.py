@@ -22,7 +22,7 @@ from saver.repo.history import Changes, Summaries, Summary
 from saver.repo.naming import author_of, group_of, kinds_of, model_of, ref_of, several_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
-from saver.storage import Storage
+from saver.storage import Blob, Storage
 from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
@@ -42,7 +42,7 @@ class Store:
     def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
         self.storage = storage_at("store", store)
         by = environment.author if author is None else partial(str, author_of(author))
-        self._repo = Repository(self.storage, by, _index)
+        self._repo = Repository(self.storage, by, _index, kept=_kept)
 
     def __repr__(self) -> str:
         return f"saver.Saver({str(self.storage)!r})"
@@ -276,3 +276,11 @@ def _index(ident: str) -> Index:
     from saver.repo.index import Index, index_path
 
     return Index(index_path(ident))
+
+
+def _kept(store: str, pack: str, blob: Blob) -> Blob:
+    if not blob.fetchers:
+        return blob
+    from saver.caching import kept
+
+    return kept(store, pack, blob)

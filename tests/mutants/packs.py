@@ -9,6 +9,7 @@ _OTHER = "attacks/test_hostile_headers.py::test_bytes_that_are_not_those_of_the_
 _FLIPPED = "pack/test_pack.py::test_every_flipped_data_byte_is_found_and_its_tensor_named"
 _SHAPES = "pack/test_pack.py::test_a_shape_that_no_array_has_is_refused"
 _NAMED = "pack/test_verify.py::test_exactly_what_is_damaged_is_named"
+_COPIES = "caching/test_caching.py::test_whatever_is_done_to_a_file_the_load_is_right_and_the_store_sound"
 _TILE = "test_tensors.py::test_boxes_are_accepted_exactly_if_they_tile"
 
 MUTANTS = [
@@ -27,8 +28,8 @@ MUTANTS = [
     ),
     Mutant(
         "hash-of-tensors", "pack/verify.py",
-        "            if blake3(mapped[item.start : item.end]).hexdigest() != item.hash:\n",
-        "            if False:\n",
+        "        if blake3(mapped[item.start : item.end]).hexdigest() != item.hash:\n",
+        "        if False:\n",
         "the hash of tensors", (_FLIPPED, "repo/test_check.py"),
     ),
     Mutant(
@@ -163,5 +164,33 @@ MUTANTS = [
         "        inside.sort(key=_START)\n", "",
         "reading a pack in the order of its bytes", (_NAMED,
         "pack/test_verify.py::test_only_what_is_requested_is_fetched_and_in_order"),
+    ),
+    Mutant(
+        "wrong-copies", "pack/verify.py",
+        "        if wrong and self._brought_anew(wrong):", "        if False:",
+        "asking the store when what was kept of it on this machine is wrong", (_COPIES,),
+    ),
+    Mutant(
+        "wrong-copies-replaced", "caching/blob.py",
+        "            self._cache.write(self._name, first, data.data)\n", "",
+        "replacing what was kept on this machine and was wrong", (_COPIES,),
+    ),
+    Mutant(
+        "copies-of-two-stores", "caching/blob.py",
+        'f"{store}/{pack}".encode', 'f"{pack}".encode',
+        "keeping packs of different stores apart on this machine",
+        ("caching/test_caching.py::test_packs_of_two_stores_with_one_name_are_two",),
+    ),
+    Mutant(
+        "bound-of-copies", "caching/folder.py",
+        "                    self._sweep(folder)\n", "                    pass\n",
+        "the bound on what is kept of buckets on this machine",
+        ("caching/test_caching.py::test_it_stays_within_its_bound_and_what_was_used_last_stays",),
+    ),
+    Mutant(
+        "copies-are-private", "caching/folder.py",
+        '            if hasattr(os, "getuid") and (', "            if False and (",
+        "leaving a folder of copies alone that others may enter",
+        ("caching/test_caching.py::test_a_folder_that_others_may_enter_is_not_used",),
     ),
 ]  # fmt: skip

@@ -208,6 +208,32 @@ def test_doctor_tries_each_operation(address: str) -> None:
     assert list(open_storage(address).keys("")) == []
 
 
+def test_doctor_waits_once_for_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in servers.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    address = f"s3://bucket/x?endpoint=http://127.0.0.1:{servers.free_port()}&deadline=0.5"
+    command = [sys.executable, "-m", "saver", "doctor", "--json", "--store", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    findings = json.loads(done.stdout)["findings"]
+    assert [each["topic"] for each in findings if "did not answer" in each["meaning"]] == ["bucket"]
+
+
+def test_the_second_load_fetches_nothing_of_a_large_pack(bucket: str) -> None:
+    """By another process, too: what each of them fetched is there for all."""
+    direct, endpoint = folder_in(bucket), bucket.partition("?endpoint=")[2]
+    weights = np.arange(1_000_000.0)
+    saver.Saver(direct).save("m", {"w": weights})
+    with proxy.between(endpoint) as (between, through):
+        address = f"{direct.partition('?')[0]}?endpoint={through}"
+        code = "import sys, saver; assert saver.Saver(sys.argv[1]).load('m')['w'][-1] == 999_999"
+        readers = [subprocess.Popen([sys.executable, "-c", code, address]) for _ in range(3)]
+        assert [each.wait(120) for each in readers] == [0] * 3
+        between.spoil(-1, "")
+        assert np.array_equal(saver.Saver(address).load("m")["w"], weights)
+        assert sum("packs" in line for line in between.seen) == 1  # its first bytes
+
+
 FORKED = """
 import os, sys, saver
 store = saver.Saver(sys.argv[1])

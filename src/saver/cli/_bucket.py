@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from saver.addresses import open_storage
 from saver.doctor import Finding
@@ -27,8 +27,9 @@ _UPLOADS = {
 }
 
 
-def examined(store: str) -> Iterator[Finding]:
-    """Findings about a bucket: what was found for it, and each operation, tried."""
+def examined(store: str, held: Callable[[Storage], Iterator[Finding]]) -> Iterator[Finding]:
+    """Findings about a bucket: what was found for it, and each operation, tried; and those of `held` about
+    the store in it. A bucket that does not answer is waited for once."""
     scheme = store.partition("://")[0]
     if scheme in CREDENTIALS:
         found = [name for name in CREDENTIALS[scheme] if os.environ.get(name)]
@@ -37,6 +38,7 @@ def examined(store: str) -> Iterator[Finding]:
     try:
         storage = open_storage(store)
         seconds = _asked(storage)
+        yield from held(storage)
         storage.probe()
     except SaverError as error:
         yield Finding("problem", "bucket", "", store.partition("?")[0], str(error))

@@ -7,9 +7,11 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from saver import Saver, configuration, registry
+from saver.caching import cache_folder, opened
 from saver.cli._bucket import examined
 from saver.cli._screen import size
 from saver.cli._store import counted
@@ -18,8 +20,7 @@ from saver.doctor import Finding, environment_here
 from saver.environment import distribution
 from saver.errors import SaverError
 from saver.family import Severity
-from saver.repo.index import index_path
-from saver.storage import ALIGNMENT
+from saver.storage import ALIGNMENT, Storage
 
 _ALWAYS = ("numpy", "python", "saver")
 """Families of packages that are installed wherever Saver is."""
@@ -30,12 +31,14 @@ REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "lustre", "
 
 def inspect(store: str) -> list[Finding]:
     """Findings about this machine, the store, and the folder that holds it or would hold it."""
-    findings = [*_software(), *_store(store)]
+    findings = [*_software()]
     if "://" not in store:
         folder = _existing(os.path.abspath(store))
-        findings += [*_place(folder), *_probed(folder)]
-    elif not store.startswith("memory://"):
-        findings += examined(store)
+        findings += [*_store(store), *_place(folder), *_probed(folder)]
+    elif store.startswith("memory://"):
+        findings += _held(store, store)
+    else:
+        findings += examined(store, partial(_held, store))
     return [*findings, _cache(), _configuration()]
 
 
@@ -66,17 +69,19 @@ def _software() -> Iterator[Finding]:
 
 
 def _store(store: str) -> Iterator[Finding]:
-    if "://" not in store and not os.path.lexists(store):
+    if not os.path.lexists(store):
         yield Finding("ok", "store", "", store, "does not exist yet; the first save creates it")
-        return
-    if "://" not in store and not os.path.isdir(store):
+    elif not os.path.isdir(store):
         yield Finding("problem", "store", "", store, "is not a folder; name another one with --store DIR")
-        return
+    else:
+        yield from _held(store, store)
+
+
+def _held(store: str, place: str | Storage) -> Iterator[Finding]:
+    """What is in a store; `store` is its address."""
     try:
-        opened = Saver(store)
-        held = (
-            counted(len(opened.models()), "model") if opened.exists() else "nothing has been saved in it yet"
-        )
+        found = Saver(place)
+        held = counted(len(found.models()), "model") if found.exists() else "nothing has been saved in it yet"
     except (SaverError, OSError) as error:
         yield Finding("problem", "store", "", store, str(error))
         return
@@ -218,10 +223,18 @@ def _links(source: str | int, path: str, files: Files) -> bool:
 
 
 def _cache() -> Finding:
-    """The folder of the indexes that find equal tensors across models; it can be deleted at any time."""
-    folder = os.path.dirname(index_path("x"))
+    """The folder of the indexes that find equal tensors across models, and of what was fetched from buckets;
+    it can be deleted at any time."""
+    folder = cache_folder()
     there = _existing(folder)
     if not os.access(there, os.W_OK):
         meaning = "not writable: equal tensors are found only in the previous version; set SAVER_CACHE"
         return Finding("note", "cache", "", folder, meaning)
-    return Finding("ok", "cache", "", folder, "it can be deleted at any time")
+    try:
+        cache = opened()
+    except ValueError as error:
+        return Finding("problem", "cache", "", folder, str(error))
+    held = f"{size(cache.held())} of at most {size(cache.limit)} of packs from buckets (SAVER_CACHE_BYTES)"
+    if cache.trouble:
+        return Finding("warning", "cache", "", folder, cache.trouble)
+    return Finding("ok", "cache", "", folder, f"{held}; it can be deleted at any time")

@@ -84,7 +84,8 @@ class PackedTensors:
 
     def add(self, infos: Mapping[str, TensorInfo]) -> None:
         """More tensors; such as share bytes may be read as one array."""
-        self._tensors, self._shared = {**self._tensors, **infos}, frozenset()
+        self._tensors = {**self._tensors, **infos}
+        self._shared = self._tensors, frozenset()
 
     def read(self, name: str, box: Box | None = None, mapped: bool = False) -> Bytes:
         """The bytes of a tensor, or of a box of it: verified, flat, in C order, writable. Only the blocks
@@ -93,9 +94,7 @@ class PackedTensors:
 
         Raises KeyError if there is no such tensor, ValueError if the box exceeds its shape, and DamagedError.
         """
-        if box is None:
-            return self._read_whole(name)
-        if box == whole((info := self._tensors[name]).shape):
+        if box is None or box == whole((info := self._tensors[name]).shape):
             return self._read_whole(name)
         target = room_for(box, info)
         parts = self._parts_of(info, box)

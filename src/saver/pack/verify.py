@@ -114,10 +114,17 @@ class _Job:
         if self.broken:  # some of it cannot be read
             lost = [item.name for item in ranges if not self._can_be_read(item)]
             ranges = [item for item in ranges if item.name not in lost]
-        for item in ranges:
-            if blake3(mapped[item.start : item.end]).hexdigest() != item.hash:
-                lost.append(item.name)
-        return self.size, lost
+        wrong = _wrong(mapped, ranges)
+        if wrong and self._brought_anew(wrong):
+            wrong = _wrong(mapped, wrong)
+        return self.size, [*lost, *(item.name for item in wrong)]
+
+    def _brought_anew(self, ranges: Sequence[Range]) -> bool:
+        """Whether ranges were fetched again, because what they held was a copy that was kept elsewhere."""
+        try:
+            return self.blob.anew([(item.start, item.end) for item in ranges])
+        except DamagedError:
+            return False
 
     def _can_be_read(self, item: Range) -> bool:
         scratch = np.empty(READ, np.uint8).data
@@ -127,6 +134,15 @@ class _Job:
         except DamagedError:
             return False
         return True
+
+
+def _wrong(mapped: memoryview, ranges: Sequence[Range]) -> list[Range]:
+    """Those whose bytes have another hash."""
+    found = list[Range]()
+    for item in ranges:
+        if blake3(mapped[item.start : item.end]).hexdigest() != item.hash:
+            found.append(item)
+    return found
 
 
 def _jobs(blob: Blob, ranges: Sequence[Range]) -> Iterator[_Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -32,12 +32,12 @@ def opened(repo: Repository, version: Version) -> tuple[Described, dict[str, Blo
     they are few and could be opened along with it."""
     if version.file:
         key = pack_key(version.file)
-        blob = repo.reading(version, key, lambda: repo.storage.open(key))
+        blob = repo.reading(version, key, lambda: repo.open_pack(version.file))
         return repo.described(version, blob), {version.file: blob}
 
     def pack(name: str) -> Blob | None:
         with suppress(SaverError):  # it is opened again when it is needed
-            return repo.storage.open(pack_key(name))
+            return repo.open_pack(name)
         return None
 
     names = version.packs if len(version.packs) <= OPENED_ALONG else ()
@@ -45,6 +45,13 @@ def opened(repo: Repository, version: Version) -> tuple[Described, dict[str, Blo
     found, *blobs = repo.storage.together(asks)
     there = {name: blob for name, blob in zip(names, blobs, strict=True) if blob is not None}
     return found, there
+
+
+def open_packs(repo: Repository, names: Iterable[str]) -> dict[str, Blob]:
+    """Packs, opened for reading, all at once. Raises NotFoundError."""
+    listed = list(names)
+    opened = repo.storage.together(partial(repo.open_pack, name) for name in listed)
+    return dict(zip(listed, opened, strict=True))
 
 
 def source(
@@ -68,7 +75,7 @@ def source(
             if head == repo.state.head:  # otherwise a collector may have moved and deleted them meanwhile
                 return tensors
 
-    tensors = repo.extents.of(found)
+    tensors, open_all = repo.extents.of(found), partial(open_packs, repo)
     if isinstance(tensors, Gridded):
-        return GridSource(tensors, repo.open_packs, found.where, _ADVICE, locate)
-    return PackedTensors(tensors, repo.open_packs, found.where, _ADVICE, locate, blobs)
+        return GridSource(tensors, open_all, found.where, _ADVICE, locate)
+    return PackedTensors(tensors, open_all, found.where, _ADVICE, locate, blobs)

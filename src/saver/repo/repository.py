@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,7 +42,7 @@ class Repository:
     """The versions in a store. `fresh` makes random names, `clock` returns Unix time: tests replace them.
     `author` says who writes the records, and `index` makes the cache for whole-store deduplication from the
     store's id; None disables it. Both are called when they are first needed, which is never if one only
-    reads.
+    reads. `kept` gives the blob of a pack one that keeps bytes on this machine.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Repository:
         index: Callable[[str], Index] | None = None,
         fresh: Callable[[], str] = lambda: os.urandom(16).hex(),
         clock: Callable[[], float] = time.time,
+        kept: Callable[[str, str, Blob], Blob] = lambda store, pack, blob: blob,
     ) -> None:
         self.storage = storage
         self.state = State(storage)
@@ -61,6 +62,7 @@ class Repository:
         """The number of the record up to which the log is known to have no gap."""
         self.fresh = fresh
         self.clock = clock
+        self.kept = kept
         self._ask_author = author
         self._author: str | None = None
         self._make_index = index
@@ -279,11 +281,9 @@ class Repository:
         """The shards of a version's tensors, by their names in packs, with their current extents."""
         return self.remembered.contents(version)[0]
 
-    def open_packs(self, names: Iterable[str]) -> dict[str, Blob]:
-        """Packs, opened for reading. Raises NotFoundError."""
-        listed = list(names)
-        opened = self.storage.together(partial(self.storage.open, pack_key(name)) for name in listed)
-        return dict(zip(listed, opened, strict=True))
+    def open_pack(self, name: str) -> Blob:
+        """A pack, opened for reading. Raises NotFoundError."""
+        return self.kept(self.format().id, name, self.storage.open(pack_key(name)))
 
     def condemned(self, known: Mapping[str, Shard]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""

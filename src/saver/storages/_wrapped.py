@@ -81,5 +81,8 @@ class _WrappedBlob(Blob):
     def fetch_many(self, ranges: Sequence[tuple[int, int]], scratch: memoryview) -> None:
         self._call("fetch", lambda: self._blob.fetch_many(ranges, scratch))
 
+    def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        return self._blob.anew(ranges)
+
     def near(self, start: int, end: int) -> bool:
         return self._blob.near(start, end)

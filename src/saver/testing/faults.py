@@ -175,7 +175,8 @@ class FaultyFiles(Files, Faults):
     def write(self, file: int, data: memoryview, offset: int) -> int:
         def act() -> int:
             written = self._files.write(file, data, offset)
-            self.operations.append(self._on(file, "write", offset, bytes(data[:written])))
+            if file in self._numbers:
+                self.operations.append(self._on(file, "write", offset, bytes(data[:written])))
             return written
 
         return self._run("write", act)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError, NotFoundError, is_full
 from saver.pack import PackedTensors, PackWriter, Progress
@@ -10,6 +11,7 @@ from saver.repo.events import Event, Move, Relocate
 from saver.repo.extents import Ranges
 from saver.repo.gc.living import Living
 from saver.repo.objects import is_collectable, pack_key
+from saver.repo.reading import open_packs
 from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in
 from saver.tensors import Cut, Shard, TensorData, in_one
@@ -102,7 +104,7 @@ class Mover:
         repo = self._repo
         infos = {name: in_one(name, unit) for name, unit in units.items()}
         where = f"{repo.storage}: {pack_key(pack)}"
-        stored = PackedTensors(infos, repo.open_packs, where, "run `saver check`")
+        stored = PackedTensors(infos, partial(open_packs, repo), where, "run `saver check`")
         try:
             stored.verify(progress=self._progress)
         except (DamagedError, IncompatibleError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from blake3 import blake3
 
 from saver import forks
+from saver.caching.folder import cache_folder
 from saver.logger import logger
 from saver.repo.index import tables
 from saver.repo.index.tables import Candidate, Row
@@ -36,11 +37,9 @@ def index_path(store_id: str) -> str:
 
     The id comes from a file: if it is unsuitable as the name of a file, its hash is used.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.environ.get("SAVER_CACHE") or os.path.join(home, "saver")
     if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", store_id):
         store_id = blake3(store_id.encode(errors="surrogatepass")).hexdigest()
-    return os.path.join(folder, f"{store_id}.sqlite")
+    return os.path.join(cache_folder(), f"{store_id}.sqlite")
 
 
 _left: list[sqlite3.Connection | None] = []
