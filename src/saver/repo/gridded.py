@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 import msgspec
@@ -95,13 +96,25 @@ class GridSource:
         for at in self._homes.get(name, ()):
             self._shards.release(at)
 
-    def verify(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Read the tensors named, or all. Raises DamagedError, which names those shards whose bytes are not
-        what was saved."""
+    def verify(
+        self,
+        names: Iterable[str] | None = None,
+        progress: Progress | None = None,
+        boxes: Mapping[str, Sequence[Box]] = MappingProxyType({}),
+    ) -> None:
+        """Read the tensors named, or all, and these boxes of others. Raises DamagedError, which names those
+        shards whose bytes are not what was saved."""
         wanted = [*(self.names if names is None else names)]
         shards = [at for name in wanted for at in self._known(name, whole(self.info(name).shape))]
+        cut: dict[str, list[Box]] = {}
+        for name in boxes.keys() - {*wanted}:
+            for box in (each for each in boxes[name] if each.fits(self.info(name).shape)):
+                for at, shard in self._known(name, box).items():
+                    common = shard.box.cut(box)
+                    if common is not None:
+                        cut.setdefault(at, []).append(common.within(shard.box))
         self._learn()
-        self._shards.verify(None if names is None else shards, progress)
+        self._shards.verify(None if names is None else shards, progress, cut)
 
     def _known(self, name: str, box: Box) -> dict[str, Shard]:
         """The shards of a tensor with elements of a box, by their names in packs."""
