@@ -111,7 +111,9 @@ class GridSource:
             for box in (each for each in boxes[name] if each.fits(self.info(name).shape)):
                 for at, shard in self._known(name, box).items():
                     common = shard.box.cut(box)
-                    if common is not None:
+                    if common == shard.box:
+                        shards.append(at)
+                    elif common is not None:
                         cut.setdefault(at, []).append(common.within(shard.box))
         self._learn()
         self._shards.verify(None if names is None else shards, progress, cut)
