@@ -802,6 +802,16 @@ def test_what_has_no_data_form_is_reported_when_the_run_is_made() -> None:
         store.checkpoints("run", {"net": net}, every=Every(steps=1))
 
 
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_sampler_within_a_module_is_reported_when_the_run_is_made(hooked: bool) -> None:
+    net = Hooked() if hooked else Plain()
+    draw = torch.Generator().manual_seed(1)
+    net.sampler = torch.utils.data.RandomSampler(range(9), generator=draw)
+    store = saver.Saver(MemoryStorage())
+    with pytest.warns(RuntimeWarning, match=r"not saved, .*: net\.sampler \(a .*RandomSampler\)"):
+        store.checkpoints("run", {"net": net}, every=Every(steps=1))
+
+
 def test_a_scaler_that_is_switched_off_is_refused() -> None:
     with pytest.raises(DoesNotFitError, match="it is disabled here"):
         resumed(

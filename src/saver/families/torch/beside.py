@@ -31,6 +31,9 @@ _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, 
 _OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
 """Packages of wrappers and compiled modules, whose attributes are internals rather than state."""
 
+_STATEFUL = ("torch.utils.data.", "torch.distributions.")
+"""Packages of torch whose objects may hold what training changes: a sampler draws from its generator."""
+
 
 class Beside:
     """The state of one module or optimizer that its state dict leaves out."""
@@ -63,7 +66,8 @@ class Beside:
         """The attributes that are neither saved nor code: a resumed run does not have their values."""
         for name, part in self.parts():
             for key, item in _attributes(part):
-                own = type(item).__module__.partition(".")[0] != "torch"
+                home = f"{type(item).__module__}."
+                own = not home.startswith("torch.") or home.startswith(_STATEFUL)
                 cached = isinstance(getattr(type(part), key, None), cached_property)
                 if key in self.code(name) and own and not cached and not isinstance(item, _CODE):
                     yield f"{join(name, key)} (a {kind(item)})"
