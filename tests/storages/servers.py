@@ -101,14 +101,17 @@ def moto(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+def _node_module(file: str, package: str) -> Path:
+    paths = os.environ.get("NODE_PATH", "").split(":")
+    found = next((place for path in paths if path and (place := Path(path, file)).exists()), None)
+    if found is None or shutil.which("node") is None:
+        raise Missing(f"{package}: npm install {package}, and set NODE_PATH to its node_modules")
+    return found
+
+
 @contextmanager
 def azurite(folder: Path) -> Iterator[str]:
-    module = next(
-        (found for path in os.environ.get("NODE_PATH", "").split(":")
-         if (found := Path(path, "azurite", "dist", "src", "blob", "main.js")).exists()), None,
-    )  # fmt: skip
-    if module is None or shutil.which("node") is None:
-        raise Missing("azurite: npm install azurite, and set NODE_PATH to its node_modules")
+    module = _node_module("azurite/dist/src/blob/main.js", "azurite")
     port = free_port()
     command = ["node", str(module), "--blobHost", "127.0.0.1", "--blobPort", str(port),
                "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]  # fmt: skip
@@ -124,6 +127,20 @@ def rclone(folder: Path) -> Iterator[str]:
     (folder / "files").mkdir()
     command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}",
                "--config", str(folder / "none"), str(folder / "files")]  # fmt: skip
+    with _running(command, port, folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def s3rver(folder: Path) -> Iterator[str]:
+    """Another one, with a bucket of this name already in it."""
+    module = _node_module(
+        "s3rver/bin/s3rver.js", "s3rver: npm install s3rver, and set NODE_PATH to its node_modules"
+    )
+    port = free_port()
+    command = ["node", str(module), "--directory", str(folder / "files"), "--address", "127.0.0.1", "--port",
+               str(port), "--silent", "--no-vhost-buckets", "--allow-mismatched-signatures",
+               "--configure-bucket", "bucket"]  # fmt: skip
     with _running(command, port, folder):
         yield f"http://127.0.0.1:{port}"
 
@@ -226,8 +243,14 @@ SERVERS: dict[str, Callable[[Path], Any]] = {"moto": moto, "radosgw": radosgw, "
 """Those that must pass every test."""
 
 
+REFUSED: dict[str, Callable[[Path], Any]] = {"rclone": rclone, "s3rver": s3rver}
+"""Those that let everyone win who creates an object."""
+
+
 def make_bucket(server: str, endpoint: str, name: str) -> str:
     """Creates a bucket; its address."""
+    if server == "s3rver":
+        return f"s3://{name}?endpoint={endpoint}"
     if server == "azurite":
         _azure_container(endpoint, name)
         return f"az://{name}?endpoint={endpoint}"

@@ -262,14 +262,18 @@ def test_what_a_bucket_that_does_not_exist_says(bucket: str) -> None:
         saver.Saver(address).save("m", {"a": 1})
 
 
+@pytest.mark.parametrize("server", servers.REFUSED)
 def test_a_server_that_lets_all_racers_win_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in servers.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    if server == "s3rver":  # has one user
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "S3RVER")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "S3RVER")
     try:
-        with servers.rclone(tmp_path) as endpoint:
-            address = servers.make_bucket("rclone", endpoint, "bucket")
+        with servers.REFUSED[server](tmp_path) as endpoint:
+            address = servers.make_bucket(server, endpoint, "bucket")
             with pytest.raises(CannotWriteError, match=r"created the same object at once|a second time"):
                 saver.Saver(address).save("m", {"a": 1})
             assert open_storage(address).stat("store.json") is None
