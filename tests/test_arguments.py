@@ -218,6 +218,8 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "notes": [3, None, "x" * 10_001, "\ud800"],
                 "total": ["x", 0, 1.5],
                 "progress": [1, "no"],
+                "cluster": ["no", 3, object()],
+                "per_rank": [3, ["a"], [3]],
             },
         ),
         "Saver.backup": Door(

@@ -120,7 +120,8 @@ CONTRACTS = {
         "framework", "random_states", "encoding",
         "opened",
         "policy",
-        "repo", "staging", "training_log", "restoring", "pruning", "checkpoints",
+        "cluster", "distributed",
+        "repo", "staging", "tensors", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
         "errors", "storage", "environment", "framework", "random_states", "encoding", "opened", "repo",

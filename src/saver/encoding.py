@@ -94,9 +94,9 @@ def draft_opened(
     )  # fmt: skip
 
 
-def classes(obj: Any) -> set[str]:
-    """The classes, as files name them, that what `obj` is saved as asks for."""
-    encoder, trees, _ = _walk(obj)
+def classes(obj: Any, together: bool = False) -> set[str]:
+    """The classes, as files name them, that what `obj` is saved as asks for. `together` as in encode."""
+    encoder, trees, _ = _walk(obj, together)
     found = (item for root in (*trees.values(), *encoder.batches.values()) for item in walk(root))
     return {item.cls for item in found if type(item) is Node and item.cls is not None}
 

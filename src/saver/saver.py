@@ -224,20 +224,12 @@ class Saver(Store):
 
     def checkpoints(
         self,
-        model: str,
-        objects: Mapping[str, Any],
-        *,
-        every: Policy,
-        keep: Retention | None = None,
-        busy: Literal["wait", "skip"] = "wait",
-        staging: int | str | None = None,
-        grace: float = 30.0,
-        data: Any = None,
-        labels: Labels | None = None,
-        notes: str = "",
-        total: int | None = None,
-        progress: bool | None = None,
-    ) -> Checkpoints:
+        model: str, objects: Mapping[str, Any], *, every: Policy, keep: Retention | None = None,
+        busy: Literal["wait", "skip"] = "wait", staging: int | str | None = None, grace: float = 30.0,
+        data: Any = None, labels: Labels | None = None, notes: str = "",
+        total: int | None = None, progress: bool | None = None,
+        cluster: str | Cluster | None = None, per_rank: Iterable[str] = (),
+    ) -> Checkpoints:  # fmt: skip
         """A training run that saves itself and resumes:
 
             objects = {"model": net, "optimizer": opt}
@@ -255,10 +247,12 @@ class Saver(Store):
         written. Versions that `keep` does not select are dropped once a newer one is on disk (without
         `keep`, none are). `grace` is how many seconds the process has after a signal such as SIGTERM.
 
-        `labels` and `notes` are those of each version that it saves.
+        `labels` and `notes` are those of each version that it saves. `progress` shows a status line: step,
+        rate, what was saved, what is due; with `total`, how many steps there are. None shows it if standard
+        error is a terminal.
 
-        `progress` shows a status line: step, rate, what was saved, what is due; with `total`, how many
-        steps there are. None shows it if standard error is a terminal.
+        With `cluster`, all its ranks have the run, and save and resume together; `per_rank` names the objects
+        of which each has its own. See docs/distributed.md.
         """
         from saver.checkpoints import Checkpoints
 
@@ -268,6 +262,7 @@ class Saver(Store):
         run = Checkpoints(
             self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
             data=data, labels=told["labels"], notes=told["notes"], total=total, progress=progress,
+            cluster=cluster_of(cluster) if cluster is not None else None, per_rank=per_rank,
         )  # fmt: skip
         if REHEARSAL in os.environ:
             from saver.rehearsal.attending import attend

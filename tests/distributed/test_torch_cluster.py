@@ -40,3 +40,20 @@ def test_any_mesh_restores_what_any_mesh_saved(tmp_path: Path, size: int) -> Non
     run(size, folder, "save_meshes", "save_models", "loads_alone")
     for other in {1: (4,), 2: (3,), 3: (2,), 4: (1,)}[size]:
         run(other, folder, "restore_meshes", "restore_models")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "which"),
+    [
+        (1, 2, ""),
+        *(pytest.param(a, b, "_of_all", marks=pytest.mark.long) for a, b in [(2, 2), (2, 3), (4, 2), (3, 4)]),
+    ],
+)
+def test_a_run_goes_on_to_the_bit_with_other_ranks_and_another_mesh(
+    tmp_path: Path, before: int, after: int, which: str
+) -> None:
+    """Weights and optimizer state are those of one process that was never stopped."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    run(before, folder, f"train_first{which}")
+    run(after, folder, f"train_on{which}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,71 @@ def restore_models(folder: Path) -> None:
             assert found.keys() == wanted.keys()
             for name, each in found.items():
                 assert same(each, wanted[name]), (saved, kind, name)
+
+
+def trained(net: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """A step of training, with gradients that depend on its number alone, whatever the mesh."""
+    for number, parameter in enumerate(net.parameters()):
+        made = torch.Generator().manual_seed(100 * step + number)
+        whole = torch.randn(parameter.shape, generator=made)
+        if isinstance(parameter, DTensor):
+            mesh, placements = parameter.device_mesh, parameter.placements
+            whole = distribute_tensor(whole, mesh, placements, src_data_rank=None)
+        parameter.grad = whole
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def train(folder: Path, kind: str, until: int, start: int) -> None:
+    """A run of all ranks that is stopped after some steps, and resumed."""
+    net, optimizer = model(kind)
+    own = torch.Generator().manual_seed(dist.get_rank())
+    objects = {"model": net, "optimizer": optimizer, "own": own}
+    run = saver.Saver(folder).checkpoints(
+        "run", objects, every=saver.Every(steps=2), cluster="torch", per_rank=["own"]
+    )
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        with run:
+            begun = run.resume()
+            assert begun == start, (begun, start)
+            for step in range(begun, until):
+                trained(net, optimizer, step)
+                torch.randn(3, generator=own)
+                run.step(step, loss=float(dist.get_rank()))
+    found = {
+        name: each.full_tensor() if isinstance(each, DTensor) else each
+        for name, each in state(net, optimizer).items()
+    }
+    plain, its = model("plain")
+    for step in range(until):
+        trained(plain, its, step)
+    wanted = state(plain, its)
+    assert found.keys() == wanted.keys()
+    for name, each in found.items():
+        assert same(each, wanted[name]), (kind, name)
+
+
+def train_first(folder: Path) -> None:
+    for kind in ("plain", "fsdp"):
+        train(folder / kind, kind, 5, 0)
+
+
+def train_on(folder: Path) -> None:
+    for saved, kind in [("plain", "fsdp"), ("fsdp", "tp")]:
+        train(folder / saved, kind, 7, 4)
+
+
+def train_first_of_all(folder: Path) -> None:
+    for kind in ("plain", "fsdp", "hsdp", "tp"):
+        for other in ("plain", "fsdp", "hsdp", "tp"):
+            train(folder / f"{kind}-{other}", kind, 5, 0)
+
+
+def train_on_of_all(folder: Path) -> None:
+    for saved in ("plain", "fsdp", "hsdp", "tp"):
+        for kind in ("plain", "fsdp", "hsdp", "tp"):
+            train(folder / f"{saved}-{kind}", kind, 7, 4)
 
 
 def loads_alone(folder: Path) -> None:

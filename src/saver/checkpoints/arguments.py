@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from saver import arguments
 from saver.checkpoints.events import Event
 from saver.errors import quoted
 from saver.policy import Policy, Retention
@@ -38,6 +39,15 @@ def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any
         raise ValueError(f"grace={grace!r} is not a number of seconds; write grace=30")
     if total is not None and (not isinstance(total, int) or isinstance(total, bool) or total < 1):
         raise ValueError(f"total={total!r} is not a number of steps; write total=100_000, or leave it out")
+
+
+def check_per_rank(names: Any, together: bool, objects: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the objects of which each rank has its own."""
+    found = arguments.per_rank(names, True if together else None)
+    for name in found:
+        if name not in objects:
+            raise ValueError(f"per_rank: {quoted(name)} is not among the objects: {', '.join(objects)}")
+    return found
 
 
 def number_of_step(model: str, step: Any, epoch: Any) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from msgspec.structs import replace
+
 from saver.callers import warn
 from saver.checkpoints.events import (
     Blocked,
     Ended,
     Event,
+    Listener,
     Resumed,
     SaveSkipped,
     SaveWritten,
@@ -18,11 +21,14 @@ from saver.checkpoints.events import (
     Started,
     StepDone,
     StepTaken,
+    Stream,
 )
-from saver.checkpoints.progress import Pace, Progress
-from saver.line import Line
+from saver.checkpoints.history import History
+from saver.checkpoints.progress import Pace, Progress, status
+from saver.checkpoints.saving import Saving
+from saver.line import Line, line
 from saver.logger import logger
-from saver.policy import Moment
+from saver.policy import Moment, Policy
 from saver.training_log import TrainingLog
 
 
@@ -121,18 +127,45 @@ class Watch:
             shown.close()
 
 
-def of_every_run(
-    progress: Progress,
-    log: TrainingLog,
-    grace: float | None,
-    line: Line | None,
-    words: Callable[[Moment], Iterable[str]],
-) -> Iterator[Counts | Marks | Grace | Watch]:
-    """The listeners of a run. `grace` are the seconds that it has after a signal, None if no signal ends it;
-    `line` is its status line, if it has one."""
-    yield Counts(progress)
-    yield Marks(log)
-    if grace is not None:
-        yield Grace(grace)
-    if line is not None:
-        yield Watch(line, words)
+class Status:
+    """What the status line of a run says."""
+
+    def __init__(
+        self, model: str, every: Policy, progress: Progress, saving: Saving, history: History,
+        total: int | None,
+    ) -> None:  # fmt: skip
+        self._model, self._every, self._total = model, every, total
+        self._progress, self._saving, self._history = progress, saving, history
+
+    def __call__(self, moment: Moment) -> tuple[str, ...]:
+        saving, saved = self._saving, self._history.saved
+        since = time.monotonic() - saving.since
+        now = replace(moment, since=since, ranges=saving.ranges, cost=saving.cost())
+        due = self._every.next_due(now, saved)
+        return status(self._model, self._progress, self._total, due, len(saved), time.time())
+
+
+class Audience:
+    """The listeners of a run: those of every run, and after them its `guests`. `wanted` says whether it has a
+    status line (None: on a terminal)."""
+
+    def __init__(self, progress: Progress, log: TrainingLog, words: Status, wanted: bool | None) -> None:
+        self.guests: list[tuple[Listener, tuple[type[Event], ...]]] = []
+        self._progress, self._log, self._words, self._wanted = progress, log, words, wanted
+
+    def gather(self, stream: Stream, grace: float | None) -> None:
+        """Let all of them listen, and nobody else. `grace` are the seconds that the run has after a signal,
+        None if no signal ends it."""
+        stream.clear()
+        for own in self._own(grace, line(self._wanted)):
+            stream.add(own, *own.kinds)
+        for guest, kinds in self.guests:
+            stream.add(guest, *kinds)
+
+    def _own(self, grace: float | None, shown: Line | None) -> Iterator[Counts | Marks | Grace | Watch]:
+        yield Counts(self._progress)
+        yield Marks(self._log)
+        if grace is not None:
+            yield Grace(grace)
+        if shown is not None:
+            yield Watch(shown, self._words)

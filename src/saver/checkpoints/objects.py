@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import GeneratorType
 from typing import Any, TypeVar
 
@@ -10,9 +10,13 @@ from saver import framework
 from saver.callers import warn
 from saver.checkpoints import own_parts
 from saver.checkpoints.losses import warn_of_losses
+from saver.checkpoints.own_parts import Own
 from saver.checkpoints.position import Position
+from saver.checkpoints.ranks import Ranks
+from saver.checkpoints.trials import GoneBack, Trials
 from saver.codec import codec_for
 from saver.codec.ways import way_out
+from saver.distributed.session import Session
 from saver.encoding import classes, encode
 from saver.errors import (
     CannotSaveError,
@@ -43,12 +47,19 @@ T = TypeVar("T")
 
 
 class Objects:
-    """The caller's objects. Raises CannotSaveError for an object that could not be resumed."""
+    """The caller's objects; of one of `ranks`, which has for itself what `per_rank` names. Raises
+    CannotSaveError for an object that could not be resumed.
+    """
 
-    def __init__(self, objects: Mapping[str, Any]) -> None:
+    def __init__(
+        self, objects: Mapping[str, Any], ranks: Ranks | None = None, per_rank: Iterable[str] = ()
+    ) -> None:
         for name, obj in objects.items():
             _check(name, obj)
         self.live = dict(objects)
+        rank, size = (None, 1) if ranks is None else (ranks.rank, ranks.size)
+        self._own = Own(rank, size, (RANDOM, *per_rank))
+        self._together = ranks is not None
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
@@ -60,9 +71,10 @@ class Objects:
 
     def _tried(self, walk: bool) -> framework.Rest:
         """The rest, once everything could be encoded."""
-        self._by_state = {name: _goes_by_state(obj, walk) for name, obj in self.live.items()}
+        together = self._together
+        self._by_state = {name: _goes_by_state(obj, walk, together) for name, obj in self.live.items()}
         rest = self._rest()
-        encode(self._with(rest))
+        encode(self._with(rest), together)
         return rest
 
     def state(self) -> dict[str, Any]:
@@ -79,16 +91,18 @@ class Objects:
         by_state = [name for name, goes in self._by_state.items() if goes]
         return framework.rest(self.live, by_state)
 
-    def put_back(self, opened: Opened, trust: Any) -> None:
-        """Restore the objects exactly as they were when they were saved, or change nothing."""
+    def put_back(self, opened: Opened, trust: Any, agree: Callable[[], None] = lambda: None) -> None:
+        """Restore the objects exactly as they were when they were saved, or change nothing. `agree` as in
+        restore."""
+        live = self._own.found(opened.trees, self.live)
         rest = opened.trees.get(REST)
         if rest is None:
-            restore(opened, self.live, trust=trust, exact=True)
+            restore(opened, live, trust=trust, exact=True, agree=agree)
             framework.forget_rest(self.live)
             return
         state = rest.root.state if isinstance(rest.root, Node) else None
         targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
-        restore(opened, self.live | {REST: targets}, trust=trust, exact=True)
+        restore(opened, live | {REST: targets}, trust=trust, exact=True, agree=agree)
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
@@ -104,8 +118,10 @@ class Objects:
 
     def encode(self, log: TrainingLog, place: Position) -> Encoded:
         """All parts of a version."""
-        own = {LOG: log, RANDOM: random_states(), RUN: place.as_part()}
-        return encode(self.state() | own)
+        own: dict[str, Any] = {RANDOM: random_states()}
+        if self._own.leads:
+            own |= {LOG: log, RUN: place.as_part()}
+        return encode(self._own.named(self.state() | own), self._together)
 
     def unchanged(self, encoded: Encoded) -> tuple[framework.Steps | None, set[str]]:
         """A hook into optimizers' steps, and the tensors that should stay the same until the next step."""
@@ -125,23 +141,38 @@ class Objects:
         repo.open()
         return next(repo.versions(model, reverse=True), None)
 
+    def refuse_to_begin(self, repo: Repository, model: str) -> None:
+        """Refuse to start a run from the beginning that has versions: its versions and its log would be lost,
+        one after the other."""
+        newest = self.newest(repo, model)
+        if newest is not None:
+            raise CannotSaveError(
+                f"{model}: {newest} of step {newest.step} exists already; begin the loop with "
+                "`for step in range(run.resume(), ...)`, or give this run another name"
+            )
+
     def resume(
-        self, repo: Repository, model: str, trust: Allowed
+        self, repo: Repository, model: str, trust: Allowed, session: Session | None = None
     ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
-        an older one, and says why. Trusts the classes of the live objects in addition to `trust`.
+        an older one, and says why. Trusts the classes of the live objects in addition to `trust`. In a
+        `session`, all ranks restore the same version, which verifies in all of them.
         """
-        if self.newest(repo, model) is None:
-            return None
-        own = () if "*" in trust.patterns else self._classes()
-        trusted = Allowed((*trust.patterns, *own), trust.classes)
-        back: list[str] = []
-        for version, opened in _readable(repo, model, back):
+        trusted = self._trusting(trust)
+        trials = Trials(repo, model, session)
+        for version in trials:
+            try:
+                opened = _twice(lambda: open_version(repo, version))  # noqa: B023
+            except (DamagedError, NotFoundError) as error:
+                trials.failed(error)
+                continue
             self._compare_parts(version, set(opened.trees))
             try:
-                log, place = _twice(lambda: self._restore(opened, trusted))  # noqa: B023
+                log, place = _twice(lambda: self._restore(opened, trials, trusted))  # noqa: B023
             except (DamagedError, NotFoundError) as error:
-                back.append(_unusable(version, error))
+                trials.failed(error)
+                continue
+            except GoneBack:
                 continue
             except UntrustedError as error:
                 error.add_note(
@@ -154,48 +185,41 @@ class Objects:
                     f"store.restore({str(version)!r}, into=..., strict=False)"
                 )
                 raise
-            if back:
-                warn(f"resumed from {version}; {'; '.join(back)}", UserWarning)
+            trials.warn()
             return version, log, place
-        raise DamagedError(
-            f"{repo.storage}: no version of {model} can be resumed: {'; '.join(back)}; bring the store back "
-            "from a backup, or give this run another name"
-        )
+        return None
 
-    def _restore(self, opened: Opened, trust: Any) -> tuple[TrainingLog, Position]:
+    def _restore(self, opened: Opened, trials: Trials, trust: Any) -> tuple[TrainingLog, Position]:
         """Restore all of a version into the objects and the random generators, or nothing: everything is
-        read, verified and checked first."""
-        opened.tensors.verify()
-        log, place, go_on = own_parts.read(opened, LOG, RANDOM, RUN)
-        self.put_back(opened, trust)
+        read, verified and checked first. Ranks verify what they read, which is all of it together."""
+        if not self._together:
+            opened.tensors.verify()
+        random = self._own.name_of(RANDOM, opened.trees)
+        log, place, go_on = own_parts.read(opened, LOG, random, RUN)
+        self.put_back(opened, trust, trials.agree)
         go_on()
         return log, place
 
     def _compare_parts(self, version: Version, saved: set[str]) -> None:
         """Raise NotFoundError for objects that were not saved; warn about saved ones that the run lacks."""
-        listed = f"{version} has {', '.join(sorted(saved - {*RESERVED}))}; the run has {', '.join(self.live)}"
-        if not saved >= {*self.live, LOG, RANDOM, RUN}:
+        own, theirs = self._own, self._own.plain(saved, self.live)
+        listed = (
+            f"{version} has {', '.join(sorted(theirs - {*RESERVED}))}; the run has {', '.join(self.live)}"
+        )
+        if not own.has_all({*self.live, LOG, RANDOM, RUN}, saved):
             raise NotFoundError(f"{listed}; resume with the objects that were saved, under the same names")
-        if saved - {*self.live, *RESERVED}:
+        if not self._together and theirs - {*self.live, *RESERVED}:
             warn(
                 printable(f"{listed}: objects that the run lacks are not restored, and no longer saved"),
             )
+        own.warn_of_size(version, saved)
 
-    def _classes(self) -> set[str]:
-        """The classes of the live objects and of their contents, as the trust policy names them."""
-        return set(map(dotted, classes(self.state())))
-
-
-def _readable(repo: Repository, model: str, back: list[str]) -> Iterator[tuple[Version, Opened]]:
-    """The versions of a run, newest first. Those without a sound manifest are skipped; the reasons are added
-    to `back`."""
-    for version in repo.versions(model, reverse=True):
-        try:
-            opened = _twice(lambda: open_version(repo, version))  # noqa: B023
-        except (DamagedError, NotFoundError) as error:
-            back.append(_unusable(version, error))
-            continue
-        yield version, opened
+    def _trusting(self, trust: Allowed) -> Allowed:
+        """With the classes of the live objects and of their contents, as the trust policy names them."""
+        if "*" in trust.patterns:
+            return trust
+        own = set(map(dotted, classes(self.state(), self._together)))
+        return Allowed((*trust.patterns, *own), trust.classes)
 
 
 def _twice(act: Callable[[], T]) -> T:
@@ -204,10 +228,6 @@ def _twice(act: Callable[[], T]) -> T:
         return act()
     except (DamagedError, NotFoundError):
         return act()
-
-
-def _unusable(version: Version, error: Exception) -> str:
-    return f"{version} could not be used: {error}"
 
 
 def _check(name: str, obj: Any) -> None:
@@ -231,7 +251,7 @@ def _check(name: str, obj: Any) -> None:
         raise CannotSaveError(why)
 
 
-def _goes_by_state(obj: Any, walk: bool) -> bool:
+def _goes_by_state(obj: Any, walk: bool, together: bool) -> bool:
     """Whether an object is saved as its `state_dict()`: no codec knows it, or, as a `walk` shows, it contains
     something without a data form, such as the function in an average of weights. The live object, into which
     it is restored, has that part already."""
@@ -240,7 +260,7 @@ def _goes_by_state(obj: Any, walk: bool) -> bool:
     if not walk or codec_for(type(obj)) is None:
         return codec_for(type(obj)) is None
     try:
-        classes(obj)
+        classes(obj, together)
     except CannotSaveError:
         return True
     return False

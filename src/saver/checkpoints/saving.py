@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
-
-from msgspec.structs import replace
 
 from saver import callers, encoding, forks, framework, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
 from saver.checkpoints.history import History
 from saver.checkpoints.objects import Objects
+from saver.checkpoints.pieces import of_pieces, pieces_of
 from saver.checkpoints.position import Position
 from saver.checkpoints.progress import Cost
+from saver.checkpoints.ranks import Ranks
 from saver.checkpoints.writer import Writer
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
 from saver.git import Git
@@ -25,6 +26,7 @@ from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.staging import Snapshot, Staging, Torn
+from saver.tensors import TensorData
 from saver.training_log import TrainingLog
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -39,7 +41,7 @@ class Saving:
 
     def __init__(
         self, repo: Repository, model: str, objects: Objects, log: TrainingLog, history: History,
-        staging: int | str | None, details: Mapping[str, Any], emit: Listener,
+        staging: int | str | None, details: Mapping[str, Any], emit: Listener, ranks: Ranks | None = None,
     ) -> None:  # fmt: skip
         self.since = 0.0
         self.ranges: Ranges = {}
@@ -47,7 +49,7 @@ class Saving:
         self.cost = Cost()
         self._repo, self._model, self._details = repo, model, details
         self._objects, self._log, self._history = objects, log, history
-        self._emit = emit
+        self._emit, self._ranks = emit, ranks
         self._bounded = staging is not None
         self._staging = Staging(size_of("checkpoints", "staging", staging) if staging is not None else None)
         self._writer: Writer | None = None
@@ -117,32 +119,59 @@ class Saving:
             )
 
     def begin(self, step: int, epoch: float | None, metrics: dict[str, float], reason: str) -> bool:
-        """Take a snapshot, once the previous one is written, and start to write it. False if it was torn."""
+        """Take a snapshot, once the previous one is written, and start to write it. False if it was torn.
+
+        Ranks begin it also if the previous one failed, or if this one cannot take its snapshot: then the save
+        fails in all of them. The writer has the error then.
+        """
         writer = self.writer
         self.cost.begin()
         with self._blocking(step):
             writer.wait()
-            writer.raise_failure()
+            earlier = writer.taken()
+            if earlier is not None and self._ranks is None:
+                raise earlier
             self.release()
-            git, before = Git(), self.ranges
+            before = self.ranges
             place = Position(step, epoch, reason, policy.widened(before, metrics))
-            encoded = self._objects.encode(self._log.snapshot(), place)
             try:
-                snapshot = self._take(encoded, step)
-            except Torn as error:
-                self._give_up(error, step)
-                return False
-            draft = encoding.draft(
-                self._model, replace(encoded, tensors=snapshot.tensors), git, author=self._repo.author,
-                step=step if step >= 0 else None, metrics=metrics, **self._details,
-            )  # fmt: skip
+                write, waits = self._prepared(place, metrics)
+            except Exception as error:
+                if self._ranks is not None:
+                    write, waits = _failing(error), True
+                elif isinstance(error, Torn):
+                    self._give_up(error, step)
+                    return False
+                else:
+                    raise
             self.since, self.ranges, self.again = time.monotonic(), place.ranges, ""
-            writer.begin(lambda: self._write(draft, snapshot, step, before))
-            if snapshot.tensors is encoded.tensors:
+            commit = self._commits(step)
+            writer.begin(lambda: self._write(partial(commit, write), step, before))
+            if waits:
                 writer.wait()
+            writer.keep(earlier)
+            if waits and self._ranks is None:
                 writer.raise_failure()
         self._emit(SnapshotTaken(step, self._staging.bytes))
         return True
+
+    def _prepared(self, place: Position, metrics: dict[str, float]) -> tuple[Callable[[], Draft], bool]:
+        """Take a snapshot: returns what waits until it is whole and returns its draft; and whether it is of
+        the tensors themselves, so that training must wait until they are written."""
+        git, step = Git(), place.step
+        encoded = self._objects.encode(self._log.snapshot(), place)
+        tensors = pieces_of(encoded)
+        snapshot = self._take(encoded, tensors, step)
+        draft = encoding.draft(
+            self._model, of_pieces(encoded, snapshot.tensors), git, author=self._repo.author,
+            step=step if step >= 0 else None, metrics=metrics, **self._details,
+        )  # fmt: skip
+
+        def whole() -> Draft:
+            snapshot.wait()
+            return draft
+
+        return whole, snapshot.tensors is tensors
 
     @contextmanager
     def _blocking(self, step: int) -> Iterator[None]:
@@ -155,31 +184,31 @@ class Saving:
             self.cost.add(took)
             self._emit(Blocked(step, took))
 
-    def _take(self, encoded: Encoded, step: int) -> Snapshot:
-        """Copy the tensors; those that only optimizers change are copied in the background until the next
-        step. If there is not enough memory, they stay in place, and training must wait until they are
-        written."""
-        room = self._staging.room(encoded.tensors)
+    def _take(self, encoded: Encoded, tensors: Mapping[str, TensorData], step: int) -> Snapshot:
+        """Copy the tensors, which are those of `encoded`; those that only optimizers change are copied in the
+        background until the next step, but in ranks, whose saves would all fail if one changed. If there is
+        not enough memory, they stay in place, and training must wait until they are written."""
+        room = self._staging.room(tensors)
         if room < 0:
-            return self._in_place(encoded, f"{-room / 1e9:.2f} GB too little", warn=not self._bounded)
-        steps, later = self._objects.unchanged(encoded)
+            return self._in_place(tensors, f"{-room / 1e9:.2f} GB too little", warn=not self._bounded)
+        steps, later = self._objects.unchanged(encoded) if self._ranks is None else (None, set[str]())
         try:
-            snapshot = self._staging.take(encoded.tensors, later)
+            snapshot = self._staging.take(tensors, later)
         except MemoryError as error:  # this process may be limited, though the system has memory
-            return self._in_place(encoded, str(error), warn=True)
+            return self._in_place(tensors, str(error), warn=True)
         if later and steps is not None:
             self._snapshot = snapshot
             self._unhook = steps.before(lambda: self._hold(step))
         return snapshot
 
-    def _in_place(self, encoded: Encoded, why: str, warn: bool) -> Snapshot:
+    def _in_place(self, tensors: Mapping[str, TensorData], why: str, warn: bool) -> Snapshot:
         """A snapshot of the tensors themselves: training waits while they are written."""
         if warn:
             callers.warn(
                 f"{self._model}: not enough memory for a snapshot ({why}), so training waits while it is "
                 "written; free memory, or bound its use with staging=...",
             )
-        return Snapshot(encoded.tensors)
+        return Snapshot(tensors)
 
     def _hold(self, step: int) -> None:
         """Called before weights change: waits until they are copied."""
@@ -199,12 +228,11 @@ class Saving:
         self._objects.restless.update(error.names)
         self._emit(SnapshotTorn(step, error.names))
 
-    def _write(self, draft: Draft, snapshot: Snapshot, step: int, ranges: Ranges) -> None:
+    def _write(self, commit: Callable[[], Version], step: int, ranges: Ranges) -> None:
         """In the background: commit the snapshot, then drop versions that need not be kept. If the commit
         fails, `ranges` is reset: a best value that is not on disk must still be saved."""
         try:
-            snapshot.wait()
-            version = self._commit(draft)
+            version = commit()
         except BaseException as error:
             self.ranges = ranges
             if isinstance(error, CommitUnknownError):
@@ -215,10 +243,26 @@ class Saving:
             self._give_up(error, step)
             return
         self._emit(SaveWritten(step, version, time.monotonic() - self.since))
-        self._history.add(version)
+        if self._ranks is None or self._ranks.leads:
+            self._history.add(version)
 
-    def _commit(self, draft: Draft) -> Version:
+    def _commits(self, step: int) -> Callable[[Callable[[], Draft]], Version]:
+        """The function that commits the draft that it is given."""
+        if self._ranks is None:
+            return self._commit
+        save, model = self._ranks.saves(self._repo, step), self._model
+
+        def whole(draft: Callable[[], Draft]) -> Draft:
+            try:
+                return draft()
+            except Torn as error:
+                raise CannotSaveError(_torn(model, error)) from None
+
+        return lambda draft: save(partial(whole, draft))
+
+    def _commit(self, whole: Callable[[], Draft]) -> Version:
         """Commit; if the disk is full, free the bytes of dropped versions and try once more."""
+        draft = whole()
         try:
             return save_version(self._repo, draft)
         except CannotWriteError as error:
@@ -228,3 +272,19 @@ class Saving:
                 "%s: the disk was full; what was dropped is freed, and the save is tried again", self._model
             )
             return save_version(self._repo, draft)
+
+
+def _failing(error: Exception) -> Callable[[], Draft]:
+    """In the place of a draft that could not be made."""
+
+    def fail() -> Draft:
+        raise error
+
+    return fail
+
+
+def _torn(model: str, error: Torn) -> str:
+    return (
+        f"{model}: {error} changed while it was copied, so nothing was saved; change weights only between "
+        "the calls of step, and in no other thread"
+    )

@@ -65,6 +65,12 @@ class Caught:
         """Whether one of the signals to catch ends the process."""
         return bool(ENDING.intersection(self._numbers))
 
+    def join(self, numbers: Iterable[int]) -> frozenset[int]:
+        """Signals that arrived in any rank: as if they had here. Returns those that are caught here."""
+        found = frozenset(self._before).intersection(numbers)
+        self.arrived |= found
+        return found
+
     def ends(self, number: int) -> bool:
         """Whether `pass_on` ends the process: the caller has no handler for it."""
         return self.works(number) and not callable(self._before.get(number))

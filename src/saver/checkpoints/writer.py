@@ -68,11 +68,20 @@ class Writer:
                 self._changed.wait(left)
         return True
 
+    def taken(self) -> BaseException | None:
+        """The error of a job, for the caller to raise; once."""
+        failure, self._failure = self._failure, None
+        return failure
+
     def raise_failure(self) -> None:
         """Raise the error of a job, once."""
-        failure, self._failure = self._failure, None
+        failure = self.taken()
         if failure is not None:
             raise failure
+
+    def keep(self, failure: BaseException | None) -> None:
+        """An earlier error, which `raise_failure` is to raise first."""
+        self._failure = failure or self._failure
 
     def close(self) -> None:
         """End the thread, after the running job."""

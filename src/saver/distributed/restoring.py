@@ -44,7 +44,7 @@ def restore_together(
     into = own_parts(into, per_rank, members.rank)
     with Session(members, f"restore {ref}") as session:
         session.doing("looking for the version")
-        version = _same_version(repo, session, ref)
+        version = same_version(repo, session, ref)
 
         def agree() -> None:
             session.gather("read", True, bool)
@@ -56,13 +56,13 @@ def restore_together(
         return restore(open_version(repo, version), into, agree=agree)
 
 
-def _same_version(repo: Repository, session: Session, ref: str | Version) -> Version:
-    """The version that rank 0 finds. Raises NotFoundError."""
+def same_version(repo: Repository, session: Session, ref: str | Version, key: str = "version") -> Version:
+    """The version that rank 0 finds; `key` names the note of it. Raises NotFoundError."""
     if session.leads:
         version = find(repo, ref)
-        session.agree("version", _Found(str(version), version.manifest), _Found)
+        session.agree(key, _Found(str(version), version.manifest), _Found)
         return version
-    found = session.agree("version", _Found("", ""), _Found)
+    found = session.agree(key, _Found("", ""), _Found)
     version = find(repo, found.ref)
     if version.manifest != found.manifest:
         raise NotFoundError(

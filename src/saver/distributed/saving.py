@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -72,10 +73,21 @@ def save_together(
     then.
     """
     members = members_of(cluster)
-    with Session(members, f"save {model}") as session:
+    found = partial(draft, own_parts(obj, per_rank, members.rank))
+    return save_as(repo, members, f"save {model}", found, progress)
+
+
+def save_as(
+    repo: Repository,
+    members: Members,
+    what: str,
+    draft: Callable[[], Draft],
+    progress: Progress | None = None,
+) -> Version:
+    """Save one version of the drafts of all ranks, who call it `what`; see save_together."""
+    with Session(members, what) as session:
         session.doing("encoding")
-        found = draft(own_parts(obj, per_rank, members.rank))
-        return _Save(repo, members, session, found, progress).run()
+        return _Save(repo, members, session, draft(), progress).run()
 
 
 class _Save:

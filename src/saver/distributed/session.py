@@ -200,8 +200,18 @@ class Session:
                 self._members.board.put(self._name(0, "verdict"), problem)
             else:
                 self._members.tell(problem)
+                if isinstance(error, Exception):
+                    self._await_verdict()
         except SaverError:  # they will miss the signs of life of this rank
             pass
+
+    def _await_verdict(self) -> None:
+        """Wait a while until rank 0 knows: in the next session, this rank's signs of life tell nothing of its
+        problem in this one."""
+        until, waiting = time.monotonic() + self._members.lost_after, Waiting()
+        while self._problem is None and time.monotonic() < until:
+            self._look_again()
+            waiting.wait()
 
     def _leave_together(self) -> None:
         """Rank 0, which may keep the board, waits a while until all others know how it ended."""

@@ -81,6 +81,18 @@ class Policy(msgspec.Struct, frozen=True):
         known."""
 
     @property
+    def certain(self) -> bool:
+        """Whether the numbers of the steps alone decide. Then the ranks of a run decide alike, and need not
+        ask each other."""
+        return False
+
+    def foreseen(self, moment: Moment) -> bool:
+        """Whether the number of the step, its epoch, or the names of its metrics show that it may be due now.
+        Then all ranks of a run wait until rank 0 has decided; otherwise rank 0 decides for a step to come.
+        """
+        return False
+
+    @property
     def signals(self) -> frozenset[int]:
         """The signals that must be caught for this policy."""
         return frozenset()

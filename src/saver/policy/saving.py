@@ -102,6 +102,13 @@ class Steps(Policy, frozen=True):
         crossed = (moment.step + 1) // self.steps > before // self.steps
         return f"every {_count(self.steps, 'step')}" if crossed else None
 
+    @property
+    def certain(self) -> bool:
+        return True
+
+    def foreseen(self, moment: Moment) -> bool:
+        return self.due(moment, ()) is not None
+
     def next_due(self, moment: Moment, saved: Sequence[Checkpoint]) -> str | None:
         left = self.steps - (moment.step + 1) % self.steps
         return f"in {left:,} {'step' if left == 1 else 'steps'}"
@@ -136,6 +143,10 @@ class Epochs(Policy, frozen=True):
             return None
         crossed = moment.epoch // self.epochs > before // self.epochs
         return f"every {_count(self.epochs, 'epoch')}" if crossed else None
+
+    def foreseen(self, moment: Moment) -> bool:
+        epoch, before = moment.epoch, moment.previous_epoch
+        return epoch is not None and (before is None or epoch // self.epochs > before // self.epochs)
 
     def _before(self, moment: Moment, saved: Sequence[Checkpoint]) -> float | None:
         """How many epochs were finished before this call; None if that was not recorded."""
@@ -172,6 +183,9 @@ class Improvement(Policy, frozen=True):
         if best is not None and not (value < best if self.mode == "min" else value > best):
             return None
         return f"{self.metric} {value:.6g}, best so far"
+
+    def foreseen(self, moment: Moment) -> bool:
+        return self.metric in moment.metrics
 
     def _best(self, moment: Moment, saved: Sequence[Checkpoint]) -> float | None:
         """The best of all earlier saves, including dropped ones if the moment knows them."""

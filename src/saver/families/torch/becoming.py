@@ -17,6 +17,7 @@ from saver.codec import Decoder, door
 from saver.families.python.live_attributes import Attributes, Change
 from saver.families.python.restoring import told
 from saver.families.torch import modules
+from saver.families.torch.distributed import plain_class
 from saver.families.torch.leaves import Leaf, Leaves
 from saver.families.torch.restoring import fit, pair_of
 from saver.families.torch.state_names import MODULE, join
@@ -141,7 +142,7 @@ _SHARED = "it is tied to other weights here than when it was saved"
 
 def _is_of_kind(node: Node, module: Any) -> bool:
     """Whether a module has a class of the saved name; a script that is run is called `__main__`."""
-    return node.cls is not None and node.cls.partition(":")[2] == type(module).__qualname__
+    return node.cls is not None and node.cls.partition(":")[2] == plain_class(type(module)).__qualname__
 
 
 def lies_alike(leaf: Leaf, target: Any) -> bool:
@@ -258,10 +259,11 @@ def check_futures(futures: list[Future]) -> None:
 
 def _blank(future: Future) -> Any:
     module = future.module
-    scratch: Any = object.__new__(type(module))
+    cls = plain_class(type(module))
+    scratch: Any = object.__new__(cls)
     own = scratch.__dict__
     own.update(vars(nn.Module()))
-    into = door(type(module)).target(scratch, future.attributes.keys())
+    into = door(cls).target(scratch, future.attributes.keys())
     for name, value in future.attributes.items():
         into[name] = value
     own["_parameters"] = dict(module._parameters)
