@@ -21,7 +21,7 @@ BEGIN, END = "<!-- frameworks: written by pytest --frameworks-table -->\n", "<!-
 
 LIBRARIES = (
     "accelerate", "catboost", "equinox", "flax", "jax", "keras", "lightgbm", "lightning", "onnx",
-    "onnxruntime", "optax", "peft", "sentencepiece", "skl2onnx", "skorch", "sktime", "statsmodels",
+    "onnxruntime", "optax", "peft", "ray", "sentencepiece", "skl2onnx", "skorch", "sktime", "statsmodels",
     "tensorflow", "tokenizers", "torchmetrics", "transformers", "xgboost",
 )  # fmt: skip
 """Those that the extra `test-all` has beside `test`."""

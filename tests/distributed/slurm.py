@@ -1,0 +1,158 @@
+"""A Slurm of two nodes on this machine: its three servers, started for a test and stopped after it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "sinfo", "squeue")
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+CryptoType=crypto/munge
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+ReturnToService=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+KillWait=30
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=100
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=100
+PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def missing() -> str:
+    """Why Slurm cannot be started here; empty if it can."""
+    if os.geteuid() != 0:
+        return "only root can start Slurm's servers"
+    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
+    return f"not installed: {', '.join(lacking)}" if lacking else ""
+
+
+class Slurm:
+    """The commands of a Slurm that runs."""
+
+    def __init__(self, configuration: Path) -> None:
+        self._environment = os.environ | {"SLURM_CONF": str(configuration)}
+
+    def ask(self, *command: object) -> str:
+        """What a command prints."""
+        done = subprocess.run(
+            [*map(str, command)],
+            env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def state(self, job: str) -> str:
+        """The state of a job, such as RUNNING."""
+        fields = self.ask("scontrol", "-o", "show", "job", job).split()
+        return next(each.partition("=")[2] for each in fields if each.startswith("JobState="))
+
+    def wait_for(self, job: str, *states: str, seconds: float = 120) -> None:
+        """Wait until a job has one of these states."""
+        until = time.monotonic() + seconds
+        while (now := self.state(job)) not in states:
+            assert time.monotonic() < until, f"job {job} is {now}"
+            time.sleep(0.2)
+
+    def requeue(self, job: str, *changes: str, seconds: float = 120) -> None:
+        """Let a job begin anew, at once, with these changes: its tasks get SIGTERM."""
+        self.ask("scontrol", "requeue", job)
+        self.wait_for(job, "PENDING")
+        until = time.monotonic() + seconds
+        while self.state(job) == "PENDING":  # for two minutes, otherwise
+            assert time.monotonic() < until, f"job {job} does not begin again"
+            self.ask("scontrol", "update", f"JobId={job}", "StartTime=now", *changes)
+            time.sleep(0.5)
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Slurm]:
+    """Start a Slurm whose files are in this folder, which everybody may enter."""
+    munge = folder / "munge"
+    for each in (folder / "state", munge):
+        each.mkdir()
+    (munge / "key").write_bytes(secrets.token_bytes(64))
+    (munge / "key").chmod(0o400)
+    munge.chmod(0o700)
+    for each in (munge, munge / "key"):
+        shutil.chown(each, "munge")
+    host = socket.gethostname().partition(".")[0]
+    configuration = folder / "slurm.conf"
+    configuration.write_text(CONFIGURATION.format(host=host, folder=folder, ports=_ports(3)))
+    slurm = Slurm(configuration)
+    files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+    options = [f"--{option}={munge / name}" for option, name in files.items()]
+    with ExitStack() as stack:
+        for command, user in (
+            (["munged", "--foreground", "--force", *options], "munge"),
+            (["slurmctld", "-D", "-L", folder / "slurmctld.log"], None),
+            (["slurmd", "-D", "-N", "n1", "-L", folder / "n1.log"], None),
+            (["slurmd", "-D", "-N", "n2", "-L", folder / "n2.log"], None),
+        ):
+            stack.enter_context(_running(command, slurm._environment, user))
+            _wait_for(munge / "socket")
+        until = time.monotonic() + 60
+        while slurm.ask("sinfo", "-h", "-o", "%T %D") != "idle 2":
+            assert time.monotonic() < until, slurm.ask("sinfo")
+            time.sleep(0.2)
+        yield slurm
+
+
+@contextmanager
+def _running(command: list[Any], environment: dict[str, str], user: str | None) -> Iterator[None]:
+    with subprocess.Popen(
+        command, env=environment, user=user, group=user, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_for(path: Path) -> None:
+    until = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} does not appear"
+        time.sleep(0.05)
+
+
+def _ports(count: int) -> list[int]:
+    """Ports that nobody uses now."""
+    with ExitStack() as stack:
+        found = []
+        for _ in range(count):
+            each = stack.enter_context(socket.socket())
+            each.bind(("127.0.0.1", 0))
+            found.append(each.getsockname()[1])
+        return found

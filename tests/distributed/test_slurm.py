@@ -1,0 +1,87 @@
+"""A real Slurm of two nodes: a job that is requeued goes on to the bit, also with fewer nodes."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slurm
+from slurm_rank import STEPS
+
+import saver
+from saver.clusters.slurm import SlurmCluster
+
+TASK = {"SLURM_PROCID": "1", "SLURM_NTASKS": "3", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
+
+
+def test_rank_and_size_are_those_of_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in TASK.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    first = SlurmCluster(tmp_path)
+    assert (first.rank, first.size) == (1, 3)
+    first.put("a", b"1")
+    assert SlurmCluster(str(tmp_path)).get("a") == b"1"
+    for other in ("SLURM_RESTART_COUNT", "SLURM_JOB_ID", "SLURM_STEP_ID"):
+        with monkeypatch.context() as changed:
+            changed.setenv(other, "1")
+            assert SlurmCluster(tmp_path).get("a") is None
+
+
+@pytest.mark.parametrize("name", TASK)
+@pytest.mark.parametrize("value", [None, "", "x", "1.5"])
+def test_a_process_that_srun_did_not_start_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str | None
+) -> None:
+    for each, good in TASK.items():
+        monkeypatch.setenv(each, good)
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"{name} is .*: this process is not a task that srun started"):
+        SlurmCluster(tmp_path)
+
+
+JOB = """#!/bin/bash
+#SBATCH --ntasks=2 --nodes=2 --requeue --open-mode=append
+srun --nodes=$SLURM_JOB_NUM_NODES --ntasks=$SLURM_JOB_NUM_NODES {python} {script} {folder}
+"""
+
+
+@pytest.mark.parametrize(
+    "changes", [(), ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")], ids=["both", "one node"]
+)
+def test_a_requeued_job_goes_on_to_the_bit(tmp_path: Path, changes: tuple[str, ...]) -> None:
+    if why := slurm.missing():
+        pytest.skip(why)
+    script = Path(__file__).with_name("slurm_rank.py")
+    (tmp_path / "job.sh").write_text(JOB.format(python=sys.executable, script=script, folder=tmp_path))
+    output = tmp_path / "output.txt"
+    os.environ.setdefault("PYTHONPATH", "")
+    with slurm.started(tmp_path) as cluster:
+        job = cluster.ask(
+            "sbatch", "--parsable", "--export=ALL", "-o", output, "-D", tmp_path, tmp_path / "job.sh"
+        )
+        until = time.monotonic() + 120
+        while not [*tmp_path.glob("2-1-5")]:
+            assert time.monotonic() < until, output.read_text()
+            time.sleep(0.1)
+        cluster.requeue(job, *changes)
+        cluster.wait_for(job, "COMPLETED")
+    store = saver.Saver(tmp_path / "store")
+    first, last = store.versions("net")
+    assert first.step < STEPS - 1 == last.step
+    ranks = 1 if changes else 2
+    assert {each.name.split("-")[0] for each in tmp_path.glob(f"*-0-{STEPS - 1}")} == {str(ranks)}
+    expected = np.arange(6000.0).reshape(60, 100)
+    for step in range(STEPS):
+        expected *= 1 + random.Random(step).random() / 100
+    model = store.load("net")["model"]
+    assert model["steps"] == [STEPS - 1]
+    assert np.array_equal(model["weights"], expected)
