@@ -77,12 +77,12 @@ class Slurm:
         """Wait until a job has one of these states."""
         until = time.monotonic() + seconds
         while (now := self.state(job)) not in states:
+            assert now != "FAILED", f"job {job} failed"
             assert time.monotonic() < until, f"job {job} is {now}"
             time.sleep(0.2)
 
-    def requeue(self, job: str, *changes: str, seconds: float = 120) -> None:
-        """Let a job begin anew, at once, with these changes: its tasks get SIGTERM."""
-        self.ask("scontrol", "requeue", job)
+    def begin_again(self, job: str, *changes: str, seconds: float = 120) -> None:
+        """Let a job that is requeued begin at once, with these changes."""
         self.wait_for(job, "PENDING")
         until = time.monotonic() + seconds
         while self.state(job) == "PENDING":  # for two minutes, otherwise
@@ -93,15 +93,13 @@ class Slurm:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Slurm]:
-    """Start a Slurm whose files are in this folder, which everybody may enter."""
+    """Start a Slurm whose files are in this folder."""
     munge = folder / "munge"
     for each in (folder / "state", munge):
         each.mkdir()
     (munge / "key").write_bytes(secrets.token_bytes(64))
     (munge / "key").chmod(0o400)
     munge.chmod(0o700)
-    for each in (munge, munge / "key"):
-        shutil.chown(each, "munge")
     host = socket.gethostname().partition(".")[0]
     configuration = folder / "slurm.conf"
     configuration.write_text(CONFIGURATION.format(host=host, folder=folder, ports=_ports(3)))
@@ -109,13 +107,13 @@ def started(folder: Path) -> Iterator[Slurm]:
     files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
     options = [f"--{option}={munge / name}" for option, name in files.items()]
     with ExitStack() as stack:
-        for command, user in (
-            (["munged", "--foreground", "--force", *options], "munge"),
-            (["slurmctld", "-D", "-L", folder / "slurmctld.log"], None),
-            (["slurmd", "-D", "-N", "n1", "-L", folder / "n1.log"], None),
-            (["slurmd", "-D", "-N", "n2", "-L", folder / "n2.log"], None),
+        for command in (
+            ["munged", "--foreground", "--force", *options],
+            ["slurmctld", "-D", "-L", folder / "slurmctld.log"],
+            ["slurmd", "-D", "-N", "n1", "-L", folder / "n1.log"],
+            ["slurmd", "-D", "-N", "n2", "-L", folder / "n2.log"],
         ):
-            stack.enter_context(_running(command, slurm._environment, user))
+            stack.enter_context(_running(command, slurm._environment))
             _wait_for(munge / "socket")
         until = time.monotonic() + 60
         while slurm.ask("sinfo", "-h", "-o", "%T %D") != "idle 2":
@@ -125,11 +123,9 @@ def started(folder: Path) -> Iterator[Slurm]:
 
 
 @contextmanager
-def _running(command: list[Any], environment: dict[str, str], user: str | None) -> Iterator[None]:
-    with subprocess.Popen(
-        command, env=environment, user=user, group=user, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+def _running(command: list[Any], environment: dict[str, str]) -> Iterator[None]:
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere) as process:
         try:
             yield
         finally:

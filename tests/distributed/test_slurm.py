@@ -51,13 +51,22 @@ def test_a_process_that_srun_did_not_start_is_refused(
 JOB = """#!/bin/bash
 #SBATCH --ntasks=2 --nodes=2 --requeue --open-mode=append
 srun --nodes=$SLURM_JOB_NUM_NODES --ntasks=$SLURM_JOB_NUM_NODES {python} {script} {folder}
+if [ $? = 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 """
 
 
+ONE = ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")
+
+
 @pytest.mark.parametrize(
-    "changes", [(), ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")], ids=["both", "one node"]
+    ("ended", "changes"),
+    [(("scontrol", "requeue"), ONE), (("scancel", "--signal=TERM"), ())],
+    ids=["requeued, with one node", "signalled"],
 )
-def test_a_requeued_job_goes_on_to_the_bit(tmp_path: Path, changes: tuple[str, ...]) -> None:
+def test_a_job_that_is_ended_goes_on_to_the_bit(
+    tmp_path: Path, ended: tuple[str, ...], changes: tuple[str, ...]
+) -> None:
+    """By Slurm, which requeues it; or by a signal before its time is over, after which it does so itself."""
     if why := slurm.missing():
         pytest.skip(why)
     script = Path(__file__).with_name("slurm_rank.py")
@@ -72,7 +81,8 @@ def test_a_requeued_job_goes_on_to_the_bit(tmp_path: Path, changes: tuple[str, .
         while not [*tmp_path.glob("2-1-5")]:
             assert time.monotonic() < until, output.read_text()
             time.sleep(0.1)
-        cluster.requeue(job, *changes)
+        cluster.ask(*ended, job)
+        cluster.begin_again(job, *changes)
         cluster.wait_for(job, "COMPLETED")
     store = saver.Saver(tmp_path / "store")
     first, last = store.versions("net")
