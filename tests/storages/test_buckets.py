@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,6 +169,87 @@ def test_several_processes_save_the_same_model(address: str) -> None:
     for writer in "0123":
         assert [each["step"] for _, each in found if each["writer"] == writer] == [*range(10)]
     assert store.check().sound
+
+
+class Racer(threading.Thread):
+    """Saves, loads, tags, deletes and collects in an order that is drawn from a seed. `saved` is what was
+    acknowledged, by number; `deleted` are the numbers that were deleted again."""
+
+    def __init__(self, address: str, name: str, seed: str, steps: int) -> None:
+        super().__init__(name=name)
+        self.saved: dict[int, dict[str, Any]] = {}
+        self.deleted: set[int] = set()
+        self.failed: BaseException | None = None
+        self._address, self._drawing, self._steps = address, random.Random(seed), steps
+
+    def run(self) -> None:
+        try:
+            store = saver.Saver(self._address)
+            for step in range(self._steps):
+                self._act(store, step)
+        except BaseException as error:
+            self.failed = error
+
+    def _act(self, store: saver.Saver, step: int) -> None:
+        """Its own versions are touched by nobody else."""
+        mine = sorted(self.saved.keys() - self.deleted)
+        what = self._drawing.choice(["save", "save", "save", "load", "tag", "delete", "gc"])
+        if what == "save" or not mine:
+            state = {"by": self.name, "step": step, "w": np.full(3000, step), "same": np.arange(3000)}
+            self.saved[store.save("m", state).number] = state
+            return
+        number = self._drawing.choice(mine)
+        if what == "load":
+            assert same(store.load(f"m@{number}"), self.saved[number])
+        elif what == "tag":
+            store.tag(f"m@{number}", self.name)
+            assert store.version(f"m@{self.name}").number == number
+        elif what == "delete":
+            store.delete(f"m@{number}", tags=True)
+            self.deleted.add(number)
+        else:
+            store.gc(grace=0)
+
+
+def same(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+def race(address: str, seed: int, racers: int, steps: int) -> None:
+    """Let racers run at the same time, then compare what is there with what was acknowledged."""
+    saver.Saver(address).save("m", {"first": True})
+    threads = [Racer(address, f"racer-{number}", f"{seed} {number}", steps) for number in range(racers)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(300)
+    assert [each.failed for each in threads if each.failed is not None] == []
+    saved = [number for each in threads for number in each.saved]
+    assert len(saved) == len({*saved, 1}) - 1, "a number was given out twice"
+    store = saver.Saver(address)
+    live = {
+        number: state
+        for each in threads
+        for number, state in each.saved.items()
+        if number not in each.deleted
+    }
+    for _ in range(2):
+        assert {version.number for version in store.versions("m")} == {1, *live}
+        for number, state in live.items():
+            assert same(store.load(f"m@{number}"), state)
+        assert store.check().sound
+        store.gc(grace=0, everything=True)
+
+
+@pytest.mark.slow
+def test_whatever_racers_do_what_was_acknowledged_is_there(address: str) -> None:
+    race(address, 0, racers=3, steps=6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_whatever_more_racers_do_what_was_acknowledged_is_there(address: str, seed: int) -> None:
+    race(address, seed, racers=6, steps=15)
 
 
 KILLED = """
