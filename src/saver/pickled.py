@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, TypeAlias
 
-from saver.codec import Codec, Decoder
+from saver.codec import Codec, Decoder, Encoder
 from saver.errors import LimitExceededError
 from saver.tensors import Bytes
-from saver.tree import Node
+from saver.tree import Node, Value
 
 LITERALS = frozenset((str, int, float, bool, type(None), bytes, bytearray, complex))
 """The types of values that pickles hold as themselves; lists and tuples hold others of this module."""
@@ -171,6 +171,18 @@ def attributes_of(call: Call) -> dict[str, Any]:
         first, second = (fields_of(each, "a state") if each is not None else {} for each in state)
         return first | second
     return fields_of(state, f"the state of {call.function}")
+
+
+class InstancePickled(Pickled):
+    """Instances by their class and their attributes, as the codec of this name has them."""
+
+    early = True
+
+    def class_of(self, obj: Any) -> str:
+        return f"{obj.function.module}:{obj.function.name}"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(attributes_of(obj))
 
 
 def sequence(value: Inert, what: str) -> list[Any]:

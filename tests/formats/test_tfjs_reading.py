@@ -115,6 +115,13 @@ def weight(number: int = 0, **changes: Any) -> Callable[[Any], None]:
     return lambda found: found["weightsManifest"][0]["weights"][number].update(changes)
 
 
+def quantized(kind: str, **changes: Any) -> Callable[[Any], None]:
+    """A weight that takes all 40 bytes, quantized."""
+    said = {"dtype": "uint16", "scale": 1, "min": 0, **changes}
+    weights = [{"name": "x", "shape": [20], "dtype": kind, "quantization": said}]
+    return lambda found: found["weightsManifest"][0].update(weights=weights)
+
+
 def whole(**changes: Any) -> Callable[[Any], None]:
     return lambda found: found.update(changes)
 
@@ -141,6 +148,21 @@ WRONG: dict[str, Callable[[Any], None]] = {
     "no dtype": weight(dtype=None),
     "another dtype": weight(dtype="string"),
     "a quantized weight": weight(quantization={"dtype": "uint8", "scale": 1, "min": 0}),
+    "a weight of halves": weight(quantization={"dtype": "float16"}),
+    "no quantization": quantized("float32", dtype=None),
+    "another quantization": quantized("float32", dtype="uint4"),
+    "a list of quantizations": quantized("float32", dtype=["uint16"]),
+    "a quantization that is a number": weight(quantization=8),
+    "a quantization that is empty": weight(quantization=None),
+    "no scale": quantized("float32", scale=None),
+    "a scale that is a text": quantized("float32", scale="1"),
+    "a scale that is a flag": quantized("float32", scale=True),
+    "a scale that is huge": quantized("float32", scale=1 << 2000),
+    "a quantized weight beyond float32": quantized("float32", scale=3e38),
+    "a quantized weight below float32": quantized("float32", min=-1e39),
+    "a quantized weight whose scale is NaN": quantized("float32", scale=float("nan")),
+    "a quantized weight beyond int32": quantized("int32", scale=1e8),
+    "halves that are integers": quantized("int32", dtype="float16"),
     "a shape that is a number": weight(shape=8),
     "a negative size": weight(shape=[-4, -2]),
     "a size that is a text": weight(shape=["4", 2]),
@@ -174,6 +196,38 @@ def test_booleans_that_are_neither_are_refused(tmp_path: Path) -> None:
     changed["weightsManifest"][0]["weights"] = [{"name": "x", "shape": [40], "dtype": "bool"}]
     with pytest.raises(IncompatibleError, match="not booleans"):
         saver.load(folder(tmp_path / "m", changed))
+
+
+NUMBERS = np.random.default_rng(0).integers(0, 256, 40, np.uint8)
+QUANTIZED: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "bytes": ("float32", {"dtype": "uint8", "scale": 0.1, "min": -3.7},
+              (NUMBERS * 0.1 + -3.7).astype(np.float32)),
+    "two bytes": ("float32", {"dtype": "uint16", "scale": 1.5e-4, "min": 2},
+                  (NUMBERS.view("<u2") * 1.5e-4 + 2).astype(np.float32)),
+    "halves": ("float32", {"dtype": "float16"}, np.sort(NUMBERS.view("<f2")).astype(np.float32)),
+    "integers": ("int32", {"dtype": "uint8", "scale": 0.5, "min": -20},
+                 np.floor(NUMBERS * 0.5 - 20 + 0.5).astype(np.int32)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+@pytest.mark.parametrize("cut", [1, 8, 13, 40])
+def test_quantized_weights_are_what_tensorflow_js_makes_of_them(name: str, cut: int, tmp_path: Path) -> None:
+    """Wherever the files of the weights are cut, within a number, too."""
+    kind, said, expected = QUANTIZED[name]
+    held = np.sort(NUMBERS.view("<f2")) if name == "halves" else NUMBERS
+    changed = document("Odd")
+    spec = {"name": "d/kernel", "shape": [len(expected)], "dtype": kind, "quantization": said}
+    flag = {"name": "flag", "shape": [1], "dtype": "bool"}
+    empty = {"name": "none", "shape": [0, 3], "dtype": kind, "quantization": said}
+    changed["weightsManifest"][0]["weights"] = [flag, spec, empty]
+    path, data = folder(tmp_path / "m", changed), b"\1" + held.tobytes()
+    (path / "one.bin").write_bytes(data[:cut])
+    (path / "two.bin").write_bytes(data[cut:])
+    found = saver.load(path)["weights"]
+    assert found["d/kernel"].dtype == expected.dtype
+    assert np.array_equal(found["d/kernel"], expected, equal_nan=True)
+    assert (found["flag"].tolist(), found["none"].shape) == ([True], (0, 3))
 
 
 @pytest.mark.parametrize("cut", [-1, 1])

@@ -140,8 +140,8 @@ MUTANTS = [
     ),
     Mutant(
         "quantized-weights-of-tfjs", _WEIGHTS,
-        'if dtype not in _DTYPES or "quantization" in spec:', "if dtype not in _DTYPES:",
-        "refusing weights that were quantized", (_WRONG,),
+        "abs(largest * scale + least) <= limit", "True",
+        "refusing weights that were quantized beyond what their numbers can be", (_WRONG,),
     ),
     Mutant(
         "groups-of-tfjs", _WEIGHTS,

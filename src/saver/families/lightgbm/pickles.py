@@ -10,7 +10,7 @@ from typing import Any
 from saver import registry
 from saver.codec import Codec, Encoder
 from saver.families.lightgbm import parameters, text
-from saver.pickled import NotReadError, Pairs, Pickled, attributes_of, fields_of
+from saver.pickled import InstancePickled, NotReadError, Pairs, Pickled, attributes_of, fields_of
 from saver.tree import Value
 
 _KEPT = ("params", "best_iteration", "best_score", "pandas_categorical", "train_data_name", "valid_names")
@@ -52,17 +52,10 @@ def _model(written: Any) -> text.Model:
     return model
 
 
-class EstimatorPickled(Pickled):
+class EstimatorPickled(InstancePickled):
     """`LGBMClassifier` and its kin, by their attributes."""
 
     name = "lightgbm.estimator"
-    early = True
-
-    def class_of(self, obj: Any) -> str:
-        return f"{obj.function.module}:{obj.function.name}"
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.fields(attributes_of(obj))
 
 
 READERS: dict[str, Codec] = {"lightgbm.basic:Booster": BoosterPickled()}

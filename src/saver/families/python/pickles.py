@@ -18,6 +18,7 @@ from saver.pickled import (
     Elements,
     Global,
     Inert,
+    InstancePickled,
     Making,
     NotReadError,
     Pairs,
@@ -76,17 +77,10 @@ class ClassPickled(FunctionPickled):
     name = "class"
 
 
-class ObjectPickled(Pickled):
+class ObjectPickled(InstancePickled):
     """Instances of the user's classes by their attributes."""
 
     name = "object"
-    early = True
-
-    def class_of(self, obj: Any) -> str:
-        return f"{obj.function.module}:{obj.function.name}"
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.fields(attributes_of(obj))
 
 
 class DerivedPickled(ObjectPickled):

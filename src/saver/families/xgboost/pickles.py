@@ -12,7 +12,7 @@ from saver import registry
 from saver.codec import Codec, Encoder
 from saver.families.xgboost import learner, settings, ubj
 from saver.families.xgboost.words import numbers, whole
-from saver.pickled import NotReadError, Pickled, attributes_of
+from saver.pickled import InstancePickled, NotReadError, Pickled, attributes_of
 from saver.tree import Value
 
 _OUTPUTS = 1 << 16
@@ -55,17 +55,10 @@ def _spread(sizes: dict[str, str]) -> None:
         sizes["base_score"] = f"[{','.join([sizes['base_score'].strip('[]')] * outputs)}]"
 
 
-class EstimatorPickled(Pickled):
+class EstimatorPickled(InstancePickled):
     """`XGBClassifier` and its kin, by their attributes."""
 
     name = "xgboost.estimator"
-    early = True
-
-    def class_of(self, obj: Any) -> str:
-        return f"{obj.function.module}:{obj.function.name}"
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return encoder.fields(attributes_of(obj))
 
 
 READERS: dict[str, Codec] = {"xgboost.core:Booster": BoosterPickled()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -84,6 +84,43 @@ def _cut(pieces: Iterable[memoryview]) -> Iterator[bytes]:
         yield bytes(held)
 
 
+class _Packed(NamedTuple):
+    """How the numbers of a weight were quantized: each is one of `dtype` times `scale`, plus `least`."""
+
+    dtype: np.dtype[Any]
+    scale: float
+    least: float
+
+
+_GREATEST = {"F32": float(np.finfo(np.float32).max), "I32": float(np.iinfo(np.int32).max)}
+
+
+def _between(
+    blobs: Sequence[Blob], starts: Sequence[int], at: int, end: int, step: int = 1 << 20
+) -> Iterator[memoryview]:
+    """The bytes of files that follow one another, from `at` to `end`, at most `step` at a time."""
+    for number in range(bisect_right(starts, at) - 1, bisect_left(starts, end)):
+        found = blobs[number].map()[max(0, at - starts[number]) : end - starts[number]]
+        for begin in range(0, found.size, step):
+            yield found[begin : begin + step].data
+
+
+def _unpack(packed: _Packed, pieces: Iterable[memoryview], dtype: str, spool: Spool) -> None:
+    """Write the numbers that were quantized, as TensorFlow.js computes them."""
+    held = b""
+    for piece in pieces:
+        held += piece
+        whole = len(held) - len(held) % packed.dtype.itemsize
+        numbers = np.frombuffer(held[:whole], packed.dtype)
+        held = held[whole:]
+        if packed.dtype.kind == "f":
+            made = numbers.astype("<f4")
+        else:
+            real = numbers.astype(np.float64) * packed.scale + packed.least
+            made = real.astype("<f4") if dtype == "F32" else np.floor(real + 0.5).astype("<i4")
+        spool.write(made.tobytes())
+
+
 class Read:
     """The weights of a model in files: what describes each by its name, and the blobs that hold them."""
 
@@ -120,22 +157,25 @@ class Read:
         copied, at, shard = list[Any](), 0, 0
         for spec in specs:
             name, dtype, shape = self._described(spec)
-            end = at + math.prod(shape) * ITEM_SIZE[dtype]
+            packed = self._quantized(spec, name, dtype)
+            end = at + math.prod(shape) * (ITEM_SIZE[dtype] if packed is None else packed.dtype.itemsize)
             if end > starts[-1]:
                 raise self._wrong(f"the weight {name[:80]!r} has fewer bytes than its shape says")
             while shard + 1 < len(blobs) and at >= starts[shard + 1]:
                 shard += 1
             if spec.get("group") == "optimizer":
                 pass
+            elif packed is not None and at < end:
+                copied.append((name, dtype, shape, spool.size))
+                _unpack(packed, _between(blobs, starts, at, end), dtype, spool)
             elif at == end:
                 self._keep(self._blob, [(name, dtype, shape, 0)])
             elif end <= starts[shard + 1]:
                 self._keep(blobs[shard], [(name, dtype, shape, at - starts[shard])])
             else:
                 copied.append((name, dtype, shape, spool.size))
-                for number in range(shard, bisect_left(starts, end)):
-                    piece = blobs[number].map()[max(0, at - starts[number]) : end - starts[number]]
-                    spool.write(piece.data)
+                for piece in _between(blobs, starts, at, end):
+                    spool.write(piece)
             at = end
         if at != starts[-1]:
             raise self._wrong(f"its weights have {at:,} bytes, and the files of them {starts[-1]:,}")
@@ -145,16 +185,33 @@ class Read:
         name, dtype, shape = spec.get("name"), spec.get("dtype"), spec.get("shape")
         if type(name) is not str or type(dtype) is not str or type(shape) is not list:
             raise self._wrong("a weight of its manifest lacks its name, dtype or shape")
-        if dtype not in _DTYPES or "quantization" in spec:
-            kind = "quantized" if "quantization" in spec else dtype[:80]
+        if dtype not in _DTYPES:
             raise self._wrong(
-                f"the weight {name[:80]!r} is {kind}; convert the model without that: {', '.join(_DTYPES)}"
+                f"the weight {name[:80]!r} is {dtype[:80]}, which Saver does not read; it reads "
+                f"{', '.join(_DTYPES)}"
             )
         if len(shape) > AXES or any(
             type(size) is not int or not 0 <= size <= EXACT_INTEGER for size in shape
         ):
             raise self._wrong(f"the weight {name[:80]!r} has a shape that is not one")
         return name, _DTYPES[dtype], tuple(shape)
+
+    def _quantized(self, spec: Any, name: str, dtype: str) -> _Packed | None:
+        """How the numbers of a weight were quantized; None if they were not."""
+        if "quantization" not in spec:
+            return None
+        said = spec["quantization"]
+        kind = said.get("dtype") if type(said) is dict else None
+        if kind == "float16" and dtype == "F32":
+            return _Packed(np.dtype("<f2"), 1.0, 0.0)
+        if kind in ("uint8", "uint16") and dtype in ("F32", "I32"):
+            scale, least = said.get("scale"), said.get("min")
+            largest, limit = (255 if kind == "uint8" else 65_535), _GREATEST[dtype]
+            if all(type(each) in (int, float) and abs(each) <= limit for each in (scale, least)) and (
+                abs(largest * scale + least) <= limit
+            ):
+                return _Packed(np.dtype(f"<u{1 if largest == 255 else 2}"), float(scale), float(least))
+        raise self._wrong(f"the weight {name[:80]!r} is quantized in a way that TensorFlow.js does not know")
 
     def _keep(self, blob: Blob, weights: Iterable[Any]) -> None:
         self.blobs[blob.name] = blob
