@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 
 _RUN = "checkpoints/test_run.py"
+_RANKS = "distributed/test_runs_together.py"
 _RESUME = "stateful/test_resume.py"
 
 MUTANTS = [
@@ -57,5 +58,47 @@ MUTANTS = [
         "            flush()\n        except", "            pass\n        except",
         "writing what is staged when the process ends",
         (f"{_RUN}::test_a_run_that_nobody_left_is_on_disk_or_the_process_fails",),
+    ),
+    Mutant(
+        "announced-ahead", "distributed/running.py",
+        "        save = Announced(self._word.until + 1, ", "        save = Announced(self._call + 2, ",
+        "announcing a save for a step of which nothing was promised",
+        (f"{_RANKS}::test_what_rank_0_decides_all_do_after_the_same_step",),
+    ),
+    Mutant(
+        "promised-steps", "distributed/running.py",
+        "lambda word: word.until >= call and (", "lambda word: (",
+        "waiting for what rank 0 promises of a step",
+        (f"{_RANKS}::test_what_rank_0_decides_all_do_after_the_same_step",),
+    ),
+    Mutant(
+        "decided-steps", "distributed/running.py",
+        "(not asks or word.decided >= call)", "True",
+        "waiting for what rank 0 decides of a step that shows that a save may be due",
+        (f"{_RANKS}::test_a_save_that_a_step_shows_is_made_after_that_step",),
+    ),
+    Mutant(
+        "announced-at-the-end", "checkpoints/run.py",
+        "                    self._complete()\n", "                    pass\n",
+        "the save that was announced for a step that does not come",
+        (f"{_RANKS}::test_a_save_that_was_announced_for_a_step_that_does_not_come_is_made_at_the_end",),
+    ),
+    Mutant(
+        "errors-of-ranks", "checkpoints/saving.py",
+        "            writer.keep(earlier)\n", "",
+        "the error of the save before, where ranks begin the next one",
+        (f"{_RANKS}::test_an_error_in_the_background_is_raised_in_all_and_the_run_goes_on",),
+    ),
+    Mutant(
+        "failing-ranks", "checkpoints/saving.py",
+        "                    write, waits = _failing(error), True\n", "                    raise\n",
+        "failing the save of all where one rank cannot take its snapshot",
+        (f"{_RANKS}::test_an_object_that_one_rank_cannot_save_fails_the_save_of_all",),
+    ),
+    Mutant(
+        "same-version-for-ranks", "checkpoints/trials.py",
+        '        problem = self._settled("")\n', '        problem = ""\n',
+        "going back together to a version that all ranks can read",
+        (f"{_RANKS}::test_all_go_back_to_the_newest_version_that_verifies_in_all",),
     ),
 ]  # fmt: skip

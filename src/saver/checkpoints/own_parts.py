@@ -64,13 +64,14 @@ class Own:
         before = ranks_of(saved)
         if before == self._size or not self.leads:
             return
-        listed = ", ".join(self._names)
+        theirs = {_OF_RANK.sub("", name) for name in saved if _OF_RANK.search(name)}
+        listed = ", ".join(sorted({*self._names, *theirs}))
         more, fewer = max(before, self._size) - 1, min(before, self._size)
         others = f"rank {fewer}" if more == fewer else f"ranks {fewer} to {more}"
         what = "is not restored" if before > self._size else "stays what the script began with"
         warn(
-            f"{version} was saved by {_counted(before)}, and {_counted(self._size)} resume it: of what each "
-            f"has for itself ({listed}), each takes that of its number, and that of {others} {what}; so "
+            f"{version} was saved by {_counted(before)} and is resumed by {_counted(self._size)}: of what "
+            f"each has for itself ({listed}), each takes that of its number, and that of {others} {what}; so "
             "random numbers, and the data that a rank gets, are not those of an uninterrupted run",
             UserWarning,
         )
