@@ -5,8 +5,8 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, 
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,8 @@ from saver.formats._arrays import Named, arrays_of, numpy_dtype, numpy_pieces, r
 from saver.formats._blobs import ends_as_skops
 from saver.formats._npy import HEADER, header, parsed
 from saver.formats._opening import Arrays, Spool, limit_of, size_of
-from saver.formats._writing import PIECE, spread
+from saver.formats._writing import Later, Streamed
+from saver.formats._zip import Entry, archived
 from saver.formats.pickle.archive import Archive
 from saver.formats.pickle.machine import Machine
 from saver.formats.pickle.opcodes import inside
@@ -28,8 +29,10 @@ from saver.opened import Opened
 from saver.pickled import Inert, Pairs
 from saver.reading.arrays import Array
 from saver.storage import Blob, Progress
+from saver.tensors import Bytes
 
 _ENDING = ".npy"
+_ALIGNMENT = 64
 _LONGEST = 60_000
 """Bytes of a name; zip archives can hold some more."""
 
@@ -67,12 +70,8 @@ class Npz(Reads, Writes):
             if not _can_be_named(each.name)
         ]
         arrays = arrays._replace(found=kept).some(chosen.opened.where, self.title)
-        report = spread(progress, (each.array.length for each in kept))
-        with zipfile.ZipFile(out.path(""), "w") as archive:
-            for each in kept:
-                _add(archive, chosen.opened, each)
-                release(chosen.opened, each.array)
-                report(each.array.length)
+        entries = [Entry(f"{each.name}{_ENDING}", _entry(chosen.opened, each)) for each in kept]
+        out.add("", Streamed(archived(entries, _ALIGNMENT), progress))
         return [*arrays.losses, *losses, *widenings(kept)]
 
 
@@ -91,17 +90,18 @@ def _can_be_named(name: str) -> bool:
         return False
 
 
-def _add(archive: zipfile.ZipFile, opened: Opened, each: Named) -> None:
+def _entry(opened: Opened, each: Named) -> Later:
+    """An array as an `.npy` file."""
     dtype = numpy_dtype(each.array)
     assert dtype is not None
-    info = zipfile.ZipInfo(f"{each.name}{_ENDING}")  # of 1980, so that equal arrays make equal files
-    info.external_attr = 0o644 << 16
-    large = size_of(dtype, each.array.shape) >= 1 << 30
-    with archive.open(info, "w", force_zip64=large) as file:
-        file.write(header(dtype, each.array.shape))
-        for data in numpy_pieces(opened, each.array, dtype):
-            for at in range(0, data.size, PIECE):
-                file.write(data[at : at + PIECE].data)
+    first = np.frombuffer(header(dtype, each.array.shape), np.uint8)
+
+    def read() -> Iterator[Bytes]:
+        yield first
+        yield from numpy_pieces(opened, each.array, dtype)
+
+    length = first.size + size_of(dtype, each.array.shape)
+    return Later(length, read, partial(release, opened, each.array))
 
 
 class _Header(NamedTuple):
