@@ -48,6 +48,33 @@ MUTANTS = [
         "the hash of manifests", ("repo/test_check.py",),
     ),
     Mutant(
+        "hash-of-pages", "repo/pages.py",
+        "    if blake3(data).hexdigest() != name:\n", "    if False:\n",
+        "the hash of pages",
+        ("attacks/test_hostile_grids.py::"
+         "test_bytes_of_a_page_that_are_not_those_that_were_written_are_damage",),
+    ),
+    Mutant(
+        "boxes-of-pages", "repo/pages.py",
+        "                check_boxes(shape, [shard.box for shard in found])\n", "                pass\n",
+        "checking that what pages have of a tensor tiles it",
+        ("attacks/test_hostile_grids.py::test_two_shards_over_each_other_and_a_gap_are_refused",),
+    ),
+    Mutant(
+        "parts-of-boxes", "repo/pages.py",
+        "                check_boxes(box.sizes, sorted(parts, key=lambda part: part.offsets))\n", "",
+        "checking that what pages have of a box tiles it",
+        ("attacks/test_hostile_grids.py::test_two_shards_over_each_other_and_a_gap_are_refused",),
+    ),
+    Mutant(
+        "grids-of-manifests", "repo/manifest.py",
+        "        if manifest.grid is None or grid.FEATURE not in manifest.requires or manifest.tensors:\n",
+        "        if manifest.grid is None:\n",
+        "refusing a manifest that contradicts itself about its form",
+        ("attacks/test_hostile_grids.py::"
+         "test_a_manifest_that_contradicts_itself_about_its_form_is_refused",),
+    ),
+    Mutant(
         "packs-of-manifests", "repo/forms.py",
         "                if pack >= packs:", "                if False:",
         "refusing tensors in packs that the manifest does not name", (_PLACES,),

@@ -220,6 +220,13 @@ MUTANTS = [
         equivalent="the commit looks, too, and has what is damaged staged again",
     ),
     Mutant(
+        "condemned-pages", "repo/paging.py",
+        "for key in needed if state.gone(key) is not None)", "for key in needed if False)",
+        "looking before a commit whether a page, or a pack that it names, is condemned",
+        ("distributed/test_saving_together.py::"
+         "test_what_a_collector_condemns_meanwhile_is_staged_again_by_its_rank",),
+    ),
+    Mutant(
         "harmed-meanwhile", "repo/paging.py",
         "*repo.condemned(known), *repo.extents.harmed(known)}",
         "*repo.condemned(known)}",

@@ -8,7 +8,7 @@ far. A box that several hold, and that is large, is cut among them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -63,34 +63,63 @@ def plan(where: str, described: Sequence[Described]) -> list[Task]:
     """What each rank stages, by rank. Raises CannotSaveError if the ranks do not hold the same, or their
     boxes do not tile a tensor."""
     homes = _homes(where, described)
-    pieces = _pieces(where, described)
-    _demand_tiles(where, described, pieces)
     load = [0] * len(described)
     tasks = [Task([], {}, []) for _ in described]
     for part, rank in homes.items():
         tasks[rank].parts.append(part)
-    goal = max(WORTH_CUTTING, sum(piece.size for piece in pieces) // len(described) // PIECES)
-    for piece in sorted((cut for each in pieces for cut in _cut(each, goal)), key=_order):
+    shared: list[_Piece] = []
+    total = 0
+    for names, pieces in _alike(where, described):
+        total += len(names) * sum(piece.size for piece in pieces)
+        alone: dict[int, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
+        for piece in pieces:
+            if len(piece.holders) > 1:
+                shared += [msgspec.structs.replace(piece, tensor=name) for name in names]
+                continue
+            (rank,) = piece.holders
+            load[rank] += len(names) * piece.size
+            alone.setdefault(rank, []).append((piece.box.offsets, piece.box.sizes))
+        for rank, boxes in alone.items():
+            tasks[rank].tensors.update(dict.fromkeys(names, boxes))
+    goal = max(WORTH_CUTTING, total // len(described) // PIECES)
+    _assign(tasks, load, sorted((cut for each in shared for cut in _cut(each, goal)), key=_order))
+    for task, each in zip(tasks, described, strict=True):
+        tensors = each.tensors
+        task.complete.extend(
+            name for name, boxes in task.tensors.items() if boxes[0][1] == tensors[name].shape
+        )
+    return tasks
+
+
+def _assign(tasks: Sequence[Task], load: list[int], pieces: Sequence[_Piece]) -> None:
+    """Give each piece to the one of its holders that has the least `load`, in bytes."""
+    for piece in pieces:
         rank = min(piece.holders, key=lambda rank: (load[rank], rank))
         load[rank] += piece.size
-        boxes = tasks[rank].tensors.setdefault(piece.tensor, [])
-        boxes.append((piece.box.offsets, piece.box.sizes))
-        shape = described[rank].tensors[piece.tensor].shape
-        if piece.box.sizes == shape:
-            tasks[rank].complete.append(piece.tensor)
-    return tasks
+        boxes = tasks[rank].tensors.get(piece.tensor, [])
+        tasks[rank].tensors[piece.tensor] = [*boxes, (piece.box.offsets, piece.box.sizes)]
 
 
 def placed(described: Sequence[Described], tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
     """By tensor: its dtype, its shape, and the boxes of each rank that stages some, by the number of the page
     that it makes: ranks that stage no tensor make none."""
-    found: dict[str, tuple[str, tuple[int, ...], list[tuple[int, list[Box]]]]] = {}
     staging = [(rank, task) for rank, task in enumerate(tasks) if task.tensors]
+    held: dict[str, Held] = {}
+    where: dict[str, list[tuple[int, int]]] = {}
+    lists: dict[int, list[Box]] = {}
     for page, (rank, task) in enumerate(staging):
+        held |= {name: described[rank].tensors[name] for name in task.tensors.keys() - held.keys()}
         for name, boxes in task.tensors.items():
-            held = described[rank].tensors[name]
-            _, _, regions = found.setdefault(name, (held.dtype, held.shape, []))
-            regions.append((page, [Box(*box) for box in boxes]))
+            if id(boxes) not in lists:  # many tensors have one list
+                lists[id(boxes)] = [Box(*box) for box in boxes]
+            where.setdefault(name, []).append((page, id(boxes)))
+    regions: dict[tuple[tuple[int, int], ...], list[tuple[int, list[Box]]]] = {}
+    found = {}
+    for name, pages in where.items():
+        same = regions.setdefault(tuple(pages), [])
+        if not same:
+            same += [(page, lists[boxes]) for page, boxes in pages]
+        found[name] = held[name].dtype, tuple(held[name].shape), same
     return found
 
 
@@ -117,44 +146,54 @@ def _homes(where: str, described: Sequence[Described]) -> dict[str, int]:
     return homes
 
 
-def _pieces(where: str, described: Sequence[Described]) -> list[_Piece]:
-    """Every box of every tensor, each once."""
-    found: dict[tuple[str, tuple[int, ...], tuple[int, ...]], _Piece] = {}
-    first: dict[str, tuple[int, Held]] = {}
+def _alike(where: str, described: Sequence[Described]) -> Iterator[tuple[list[str], list[_Piece]]]:
+    """The tensors of which each rank holds the same boxes, together, with those boxes, each once: the tensors
+    of a model are of few shapes."""
+    forms: dict[Any, int] = {}
+    holders: dict[str, list[tuple[int, int]]] = {}
     for rank, each in enumerate(described):
         for name, held in each.tensors.items():
-            home, before = first.setdefault(name, (rank, held))
-            if (before.dtype, before.shape) != (held.dtype, held.shape):
-                raise CannotSaveError(
-                    f"{where}: the tensor {name!r} is {before.dtype} {list(before.shape)} in rank {home} and "
-                    f"{held.dtype} {list(held.shape)} in rank {rank}"
-                )
-            for offsets, sizes in held.boxes:
-                key = name, tuple(offsets), tuple(sizes)
-                piece = found.get(key)
-                if piece is None:
-                    size = math.prod(sizes) * ITEM_SIZE[held.dtype]
-                    found[key] = _Piece(name, Box(key[1], key[2]), size, [rank], held.solid)
-                else:
-                    piece.holders.append(rank)
-                    piece.solid |= held.solid
-    return list(found.values())
+            boxes = tuple([(tuple(offsets), tuple(sizes)) for offsets, sizes in held.boxes])
+            form = forms.setdefault((held.dtype, held.shape, held.solid, boxes), len(forms))
+            holders.setdefault(name, []).append((rank, form))
+    groups: dict[tuple[tuple[int, int], ...], list[str]] = {}
+    for name, found in holders.items():
+        groups.setdefault(tuple(found), []).append(name)
+    for group, names in groups.items():
+        yield names, _pieces(where, described, names[0], [rank for rank, _ in group])
 
 
-def _demand_tiles(where: str, described: Sequence[Described], pieces: Sequence[_Piece]) -> None:
-    """Raise CannotSaveError unless the boxes of each tensor tile it."""
-    shapes = {name: held.shape for each in described for name, held in each.tensors.items()}
-    boxes: dict[str, list[Box]] = {name: [] for name in shapes}
-    for piece in pieces:
-        boxes[piece.tensor].append(piece.box)
-    for name, found in boxes.items():
-        try:
-            check_boxes(shapes[name], sorted(found, key=lambda box: box.offsets))
-        except ValueError as error:
+def _pieces(where: str, described: Sequence[Described], name: str, ranks: Sequence[int]) -> list[_Piece]:
+    """Every box of a tensor that these ranks hold, each once, the largest first. Raises CannotSaveError
+    unless they tile it."""
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], _Piece] = {}
+    before = described[ranks[0]].tensors[name]
+    for rank in ranks:
+        held = described[rank].tensors[name]
+        if (before.dtype, before.shape) != (held.dtype, held.shape):
             raise CannotSaveError(
-                f"{where}: the ranks together do not hold the tensor {name!r} once and whole: {error}; save "
-                "in every rank that has a piece of it"
-            ) from None
+                f"{where}: the tensor {name!r} is {before.dtype} {list(before.shape)} in rank {ranks[0]} and "
+                f"{held.dtype} {list(held.shape)} in rank {rank}"
+            )
+        for offsets, sizes in held.boxes:
+            key = tuple(offsets), tuple(sizes)
+            piece = found.get(key)
+            if piece is None:
+                size = math.prod(sizes) * ITEM_SIZE[held.dtype]
+                found[key] = _Piece(name, Box(*key), size, [rank], held.solid)
+            else:
+                piece.holders.append(rank)
+                piece.solid |= held.solid
+    try:
+        check_boxes(
+            before.shape, sorted((piece.box for piece in found.values()), key=lambda box: box.offsets)
+        )
+    except ValueError as error:
+        raise CannotSaveError(
+            f"{where}: the ranks together do not hold the tensor {name!r} once and whole: {error}; save "
+            "in every rank that has a piece of it"
+        ) from None
+    return sorted(found.values(), key=_order)
 
 
 def _cut(piece: _Piece, goal: int) -> list[_Piece]:

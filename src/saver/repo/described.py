@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import msgspec
 from blake3 import blake3
@@ -16,7 +15,7 @@ from saver.repo import manifest as manifests
 from saver.repo.forms import demand_whole
 from saver.repo.manifest import MANIFEST, Manifest, manifest_key
 from saver.repo.objects import pack_key
-from saver.repo.pages import Gridded, Pages, Read, Shards
+from saver.repo.pages import Gridded, Pages, Read
 from saver.repo.version import Version
 from saver.storage import Blob, Storage
 from saver.tensors import TensorInfo
@@ -61,11 +60,10 @@ def read_outline(
     version: Version,
     blob: Blob | None = None,
     read: Read | None = None,
-    known: Mapping[str, Shards] = MappingProxyType({}),
 ) -> Described:
     """What the document of a version says, verified, without the trees that are stored in separate
-    documents. `blob` is the file that holds it, if that is open already; `read` and `known` are for the
-    pages of a grid.
+    documents. `blob` is the file that holds it, if that is open already; `read` is for the pages of a
+    grid.
 
     Raises NotFoundError, DamagedError if the bytes are not those that were written, and IncompatibleError.
     """
@@ -81,7 +79,7 @@ def read_outline(
     found = manifests.outline(data, where)
     if found.grid is None:
         return described(found, where)
-    pages = Pages(found.grid, found.packs, storage, read or storage.read, where, known)
+    pages = Pages(found.grid, found.packs, storage, read or storage.read, where)
     requires = tuple(each for each in found.requires if each != grid.FEATURE)
     return Described(where, msgspec.structs.replace(found, grid=None, requires=requires), Gridded(pages))
 

@@ -89,8 +89,8 @@ Shards = Mapping[str, TensorInfo]
 
 
 class Pages:
-    """The pages of a version, each read and verified when it is first needed. `known` are pages that were
-    read before, by name. `packs` are those of the version: others cannot be named."""
+    """The pages of a version, each read and verified when it is first needed. `packs` are those of the
+    version: others cannot be named."""
 
     def __init__(
         self,
@@ -99,12 +99,15 @@ class Pages:
         storage: Storage,
         read: Read,
         where: str,
-        known: Mapping[str, Shards],
     ) -> None:
         self.grid, self.where = grid, where
         self._packs, self._storage, self._read = frozenset(packs), storage, read
-        self.there: dict[str, Shards] = {name: known[name] for name in grid.pages if name in known}
+        self.there: dict[str, Shards] = {}
         """Those that were read, by name."""
+
+    def know(self, pages: Mapping[str, Shards]) -> None:
+        """These pages need not be read, as far as the version has them."""
+        self.there |= {name: pages[name] for name in self.grid.pages if name in pages}
 
     def shards(self, name: str, box: Box | None = None) -> list[Shard]:
         """The shards of a tensor, or those in pages that may have elements of a box, in the order of their

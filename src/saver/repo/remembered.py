@@ -39,6 +39,7 @@ class Remembered:
         documents = {part.content: part.document for part in found.manifest.parts.values() if part.document}
         tensors = self._extents.of(found)
         if near is not None and isinstance(tensors, Gridded):
+            tensors.pages.know(self.pages)
             shards, self.pages = tensors.near(near)
             return shards, documents
         return shards_of(tensors.values()), documents

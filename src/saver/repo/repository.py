@@ -247,9 +247,7 @@ class Repository:
         def read(key: str) -> bytes:
             return self.reading(version, key, lambda: self.storage.read(key))
 
-        found = self.reading(
-            version, key, lambda: read_outline(self.storage, version, blob, read, self.remembered.pages)
-        )
+        found = self.reading(version, key, lambda: read_outline(self.storage, version, blob, read))
         check_agreement(version, found)
         return found
 
