@@ -20,7 +20,8 @@ import saver
 from benchmarks.measure import make_durable, rounds
 from benchmarks.tables import Row, Table
 from saver.repo import manifest as manifests
-from saver.repo.manifest import Manifest, Part, ShardForm, TensorForm
+from saver.repo.forms import ShardForm, TensorForm
+from saver.repo.manifest import Manifest, Part
 
 EACH = 50
 """Calls in a row, of which the fastest counts: this is about work, and others disturb it."""

@@ -23,6 +23,7 @@ from benchmarks import (
     limits,
     memory,
     models,
+    ranks,
     rewriting,
     scale,
     small,
@@ -392,3 +393,10 @@ def test_goals_of_bytes_are_held_against_what_changed() -> None:
         ("1.00 bytes", "short"),
         ("2.00 %", "short by 100%"),
     ]
+
+
+def test_a_save_by_very_many_ranks_is_simulated() -> None:
+    figures = ranks.simulate(30, 12)
+    assert figures["reads for them"] == 2, "the manifest, and the page of that rank"
+    assert figures["reads of the commit"] == 0
+    assert figures["report, bytes"] < 1000
