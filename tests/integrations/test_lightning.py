@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import logging
+import random
 import signal
 import subprocess
 import sys
@@ -149,10 +151,48 @@ def test_training_goes_on_with_more_epochs(tmp_path: Path) -> None:
     assert same(train(tmp_path / "some"), train(tmp_path / "whole"))
 
 
+class Keeps(Net):
+    """Keeps in plain attributes what changes while it trains, and decides what it learns."""
+
+    def __init__(self) -> None:
+        super().__init__("epoch")
+        self.draw, self.seen, self.kept = random.Random(3), collections.deque[float](maxlen=5), {"steps": 0}
+        self.aside = [torch.nn.Linear(2, 2)]
+        self.rule = lambda loss: loss * (1 + self.seen[-1])
+
+    def training_step(self, batch: Any, index: int) -> Any:
+        self.seen.append(self.draw.random())
+        self.kept["steps"] += 1
+        with torch.no_grad():
+            self.aside[0].weight += self.seen[-1]
+        return self.rule(super().training_step(batch, index)) + 0 * self.aside[0].weight.sum()
+
+
+@pytest.mark.parametrize("kill", [4, 10])
+def test_what_a_module_keeps_in_plain_attributes_goes_on_where_it_was(kill: int, tmp_path: Path) -> None:
+    def fit(folder: Path, *more: Any) -> Keeps:
+        torch.manual_seed(0)
+        module = Keeps()
+        callback = SaverCallback(saver.Saver(folder), "net", every=Every(epochs=1), progress=False)
+        callback.fit(trainer(callback, *more), module, *loaders())
+        return module
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(tmp_path / "killed", Kill(kill))
+    other = fit(tmp_path / "killed")
+    assert (other.kept, other.seen) == (whole.kept, whole.seen)
+    assert other.draw.getstate() == whole.draw.getstate()
+    assert torch.equal(other.aside[0].weight, whole.aside[0].weight)
+    assert all(map(torch.equal, other.parameters(), whole.parameters()))
+    found = saver.Saver(tmp_path / "whole").load("net", parts=["checkpoint"])
+    assert "state_dict" not in found["checkpoint"], "the weights are saved once"
+
+
 def test_what_was_saved_is_plain_data_with_a_log(tmp_path: Path) -> None:
     whole, _ = train(tmp_path)
     found = saver.Saver(tmp_path).load("net")
-    weights = found["checkpoint"]["state_dict"]
+    weights = found["module"]
     assert all(torch.equal(weights[name], whole[name]) for name in whole)
     assert len(found["log"]["loss"][1]) == EPOCHS
     assert len(saver.Saver(tmp_path).versions("net")) == EPOCHS
@@ -188,7 +228,7 @@ test.train(test.Path(sys.argv[2]), int(sys.argv[3]))
 
     assert run(13) == -signal.SIGKILL
     assert run(-1) == 0
-    found = saver.Saver(tmp_path / "killed").load("net", parts=["checkpoint"])["checkpoint"]["state_dict"]
+    found = saver.Saver(tmp_path / "killed").load("net", parts=["module"])["module"]
     whole, _ = train(tmp_path / "whole")
     assert all(torch.equal(found[name], whole[name]) for name in whole)
 

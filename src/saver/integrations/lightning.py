@@ -19,6 +19,9 @@ from saver.policy import Policy, Retention
 
 __all__ = ["SaverCallback", "SaverCheckpointIO"]
 
+_MODULE = "module"
+"""The part that the module is: its weights, and what it keeps in plain attributes."""
+
 
 class SaverCheckpointIO(CheckpointIO):  # type: ignore[misc]
     """Writes Lightning's own checkpoints as files of Saver: durable, verified when read, and data only.
@@ -62,8 +65,8 @@ class SaverCallback(Callback):  # type: ignore[misc]
 
     Run the same script again after it was killed, and it ends with the same weights, to the bit. What
     Lightning would put into a checkpoint is saved (weights, optimizers, schedulers, loops, the state of
-    callbacks), and all random generators; the metrics of each epoch are in the training log. `every`, `keep`
-    and the other arguments are those of `Saver.checkpoints`.
+    callbacks), what the module keeps in plain attributes, and all random generators; the metrics of each
+    epoch are in the training log. `every`, `keep` and the other arguments are those of `Saver.checkpoints`.
 
     A step is an epoch, and saves come between epochs: within one, Lightning resumes with the first batch of a
     loader that cannot say where it is. One process trains: with more, `fit` raises CannotSaveError.
@@ -88,7 +91,7 @@ class SaverCallback(Callback):  # type: ignore[misc]
         self._fits = True
         try:
             try:
-                saved = self._store.load(self._model, parts=["checkpoint"])["checkpoint"]
+                saved = _found(self._store, self._model)
             except NotFoundError:
                 trainer.fit(module, *data, **arguments)
                 return
@@ -112,7 +115,7 @@ class SaverCallback(Callback):  # type: ignore[misc]
                 f"{self._model}: call fit(trainer, module, ...) of the callback instead of trainer.fit(), so "
                 "that training can go on where it was"
             )
-        objects = {"checkpoint": _Checkpoint(trainer)}
+        objects = {"checkpoint": _Checkpoint(trainer), _MODULE: pl_module}
         self._run = self._store.checkpoints(self._model, objects, every=self._every, **self._arguments)
         self._run.__enter__()
         self._reported = self._saved = self._run.resume()
@@ -167,10 +170,20 @@ class _Checkpoint:
     def state_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         _begin_epoch(found["loops"]["fit_loop"])
+        if found["state_dict"].keys() == self._trainer.lightning_module.state_dict().keys():
+            del found["state_dict"]  # which the module is saved by, beside what else it keeps
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing: `fit` gave it to Lightning."""
+
+
+def _found(store: Saver, model: str) -> dict[str, Any]:
+    """The newest checkpoint, with the weights. Raises NotFoundError."""
+    parts = store.load(model, parts=["checkpoint", _MODULE])
+    checkpoint: dict[str, Any] = parts["checkpoint"]
+    checkpoint.setdefault("state_dict", parts[_MODULE])
+    return checkpoint
 
 
 def _begin_epoch(loop: dict[str, Any]) -> None:

@@ -31,6 +31,9 @@ _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, 
 _OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
 """Packages of wrappers and compiled modules, whose attributes are internals rather than state."""
 
+_LOOPS = ("lightning.", "pytorch_lightning.")
+"""Packages of training loops: what is theirs in a module, they put there again."""
+
 _STATEFUL = ("torch.utils.data.", "torch.distributions.")
 """Packages of torch whose objects may hold what training changes: a sampler draws from its generator."""
 
@@ -46,7 +49,7 @@ class Beside:
             self._code[name] = frozenset(
                 key
                 for key, item in _attributes(part)
-                if way.refusal(key) is not None or not _has_data_form(item)
+                if way.refusal(key) is not None or _is_of_a_loop(item) or not _has_data_form(item)
             )
 
     def parts(self) -> Iterator[tuple[str, Any]]:
@@ -68,6 +71,7 @@ class Beside:
             for key, item in _attributes(part):
                 home = f"{type(item).__module__}."
                 own = not home.startswith("torch.") or home.startswith(_STATEFUL)
+                own = own and not _is_of_a_loop(item)
                 cached = isinstance(getattr(type(part), key, None), cached_property)
                 if key in self.code(name) and own and not cached and not isinstance(item, _CODE):
                     yield f"{join(name, key)} (a {kind(item)})"
@@ -96,6 +100,10 @@ def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
 
 
 _PLAIN = frozenset((type(None), bool, int, float, str))
+
+
+def _is_of_a_loop(item: Any) -> bool:
+    return f"{type(item).__module__}.".startswith(_LOOPS)
 
 
 def _has_data_form(item: Any) -> bool:
