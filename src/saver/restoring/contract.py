@@ -58,6 +58,11 @@ class Restorer(ABC):
         None if it cannot be. Changes nothing."""
         return None
 
+    def alike(self, node: Node, target: Any, saved: Saved) -> Callable[[Decoder], Any] | None:
+        """What makes another object, placed as `target` is, of what `node` describes: for objects that cannot
+        be changed. It reads by itself what it needs. None if the node is decoded as always. Changes nothing."""
+        return None
+
     def refusal(self, target: Any) -> str | None:
         """Why nothing can be restored into `target`, whatever is saved; None if something can."""
         return None

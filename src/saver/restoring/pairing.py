@@ -160,10 +160,15 @@ def _key(pair: Pair) -> int:
 
 
 def _in_tuple(node: Node, target: tuple[Any, ...]) -> list[tuple[Value, Any]]:
-    """The items of a saved tuple and of the target: tuples are rebuilt from objects that stay."""
-    state = node.state
-    if node.codec == "namedtuple" and type(state) is dict and tuple(state) == getattr(target, "_fields", ()):
-        state = list(state.values())
+    """The items of a saved tuple and of the target: tuples are rebuilt from objects that stay. Of named ones,
+    the fields stand in the state, or last in it after what says which tuple it is."""
+    state: Any = node.state
+    fields = getattr(target, "_fields", None)
+    if fields is not None and node.codec != "tuple":
+        named = state[-1] if type(state) is list and state else state
+        if type(named) is not dict or set(named) != {*fields}:
+            return []
+        state = [named[name] for name in fields]
     elif node.codec != "tuple":
         return []
     return list(zip(state, target, strict=True)) if type(state) is list and len(state) == len(target) else []

@@ -58,6 +58,7 @@ class Saved:
         self._live: list[tuple[Node, Any]] = []
         self._becoming: dict[int, Any] = {}
         self._sources: dict[int, Node] = {}
+        self._placed: dict[int, tuple[Node, Callable[[Decoder], Any]]] = {}
         self.batches = opened.batches
 
     @property
@@ -167,11 +168,20 @@ class Saved:
         if restorer is None or restorer.live:
             return None
         try:
+            made = restorer.alike(node, target, self)
+            if made is not None:
+                self._placed.setdefault(id(node), (node, made))
             return restorer.pair(node, target, self)
         except (SaverError, MemoryError):
             raise
         except Exception as error:
             raise self.not_understood(error) from error
+
+    def place(self, value: Value, target: Any) -> None:
+        """Let what is decoded of `value` be placed as `target` is, whose place it takes. `value` must be held."""
+        node = self.follow(value)
+        if type(node) is Node:
+            self.paired(node, target)
 
     def stands_for(self, node: Node, target: Any) -> None:
         """Let references to `node` decode to `target`; the node itself is not decoded."""
@@ -194,7 +204,7 @@ class Saved:
         Raises UntrustedError before reading unless all classes that they ask for are trusted.
         """
         standing = self._settled()
-        found = list(self._reached({id(pair.node) for pair in standing}))
+        found = list(self._reached({*self._placed, *(id(pair.node) for pair in standing)}))
         names = list(dict.fromkeys(item.name for item in found if type(item) is Tensor))
         for name in names:
             self.entry(Tensor(name))
@@ -214,6 +224,8 @@ class Saved:
             decoder.keep(node, target)
         for pair in standing:
             decoder.stand_in(pair.node, pair.target)
+        for node, made in self._placed.values():
+            decoder.stand_in(node, made(decoder))
         for pair in self._pairs.at_odds(decoder):
             decoder.stand_in(pair.node, decoder(pair.needs))
         return decoder, sum(self._opened.tensors.info(name).length for name in names)

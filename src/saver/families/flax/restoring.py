@@ -158,6 +158,7 @@ class _Walk:
             def set_to(found: Any) -> None:
                 nnx.Variable.set_raw_value(live, found if dtype is None else found.astype(dtype))
 
+            self._saved.place(state["value"], nnx.Variable.get_raw_value(live))
             self.settings.append((state["value"], set_to))
         if self._saved.exact:
             metadata = nnx.Variable.get_metadata(live)
@@ -194,6 +195,7 @@ class _Walk:
             if not self._fits(value, live, path):
                 return
             self._matched.append(path)
+            self._saved.place(value, live)
         elif not self._saved.exact and not _has_arrays(live):
             return
         if isinstance(holder, (dict, list)):
@@ -248,7 +250,10 @@ class TrainStateRestorer(Restorer):
 
             return change
 
-        return Pair(node, target, node.state, ready)
+        own = vars(target)
+        return Pair(
+            node, target, node.state, ready, [(item, own.get(name)) for name, item in node.state.items()]
+        )
 
     def within(self, target: Any) -> Iterator[tuple[str, Any]]:
         yield from vars(target).items()

@@ -12,8 +12,9 @@ import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.errors import IncompatibleError
-from saver.tensors import TensorData
-from saver.tree import Node, Value
+from saver.families.jax.boxes import boxes_here, numbers_of_keys
+from saver.tensors import ShardedData, TensorData
+from saver.tree import Node, Tensor, Value
 
 _SAME = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16",
@@ -51,8 +52,9 @@ def _weak_number(name: str) -> Any:
 
 
 class ArrayCodec(Codec):
-    """Arrays, saved whole wherever their pieces are; they are loaded onto the default device, or the one
-    that the caller of `load` names. Random keys as the numbers that they consist of.
+    """Arrays, wherever their pieces are; those with pieces in other processes are saved by all of them
+    together. They are loaded onto the default device, or the one that the caller of `load` names. Random keys
+    as the numbers that they consist of.
     """
 
     name = "jax.Array"
@@ -68,11 +70,6 @@ class ArrayCodec(Codec):
             encoder.refuse("a traced value has no elements yet; save outside of jit, grad and vmap")
         if obj.is_deleted():
             encoder.refuse("the JAX array was deleted or donated; save what the function returned instead")
-        if not obj.is_fully_addressable:
-            encoder.refuse(
-                "the elements of the JAX array are not all in this process; save what "
-                "jax.experimental.multihost_utils.process_allgather(it, tiled=True) returns"
-            )
         return self._encode_keys(obj, encoder) if is_key(obj) else self._encode_numbers(obj, encoder)
 
     def _encode_keys(self, obj: Any, encoder: Encoder) -> Value:
@@ -82,23 +79,13 @@ class ArrayCodec(Codec):
                 f"random keys of the kind {kind!s:.60} have no data form; save jax.random.key_data(it), and "
                 "wrap_key_data makes them again"
             )
-        numbers = _gathered(jax.random.key_data(obj))
-        return {"data": encoder.raw_tensor(TensorData("U32", numbers.shape, numbers)), "keys": kind}
+        return {"data": _stored(numbers_of_keys(obj), "uint32", encoder), "keys": kind}
 
     def _encode_numbers(self, obj: Any, encoder: Encoder) -> Value:
         name = str(obj.dtype)
         if name not in CODES:
             encoder.refuse(f"a JAX array of {name} has no data form; convert it first")
-        numbers = _gathered(obj)
-        shape = numbers.shape
-        if name in _PAIRS:
-            numbers, shape = numbers.reshape(*shape, 1).view(numbers.real.dtype), (*shape, 2)
-        elif CODES[name] == "U8":
-            numbers = numbers.view(np.uint8)
-        state: dict[str, Value] = {
-            "data": encoder.raw_tensor(TensorData(CODES[name], shape, numbers)),
-            "dtype": name,
-        }
+        state: dict[str, Value] = {"data": _stored(obj, name, encoder), "dtype": name}
         if obj.weak_type:
             if _weak_number(name) is None:
                 encoder.refuse(f"a weakly typed array of {name} has no data form; use astype({name!r})")
@@ -119,8 +106,8 @@ class ArrayCodec(Codec):
         name, weak = state["dtype"], state.get("weak", False)
         if type(name) is not str or CODES.get(name) != info.dtype:
             raise ValueError(f"{info.dtype} does not hold {name!s:.40}")
-        _check_precision(name, decoder)
-        numbers = _numbers(name, info.shape, decoder.look(state["data"]))
+        check_precision(name, decoder)
+        numbers = numbers_of(name, info.shape, decoder.look(state["data"]))
         if weak is False:
             return _array(numbers, wanted, decoder)
         if weak is not True or _weak_number(name) is None:
@@ -145,19 +132,31 @@ def form_of(array: Any) -> tuple[str, tuple[int, ...]]:
     return (jax.random.key_impl(array) if is_key(array) else str(array.dtype)), array.shape
 
 
-def _gathered(array: Any) -> np.ndarray[Any, Any]:
-    """All elements in memory of the host, without leaving a copy of a scattered array in the array."""
-    shards = array.addressable_shards
-    if len(shards) == 1 or array.is_fully_replicated:
-        return np.asarray(shards[0].data)
-    found = np.empty(array.shape, array.dtype)
-    for shard in shards:
-        if shard.replica_id == 0:
-            found[shard.index] = np.asarray(shard.data)
-    return found
+def _stored(array: Any, name: str, encoder: Encoder) -> Tensor:
+    """The tensor for these elements: whole, or the boxes of them that this process has."""
+    pair = (2,) if name in _PAIRS else ()
+
+    def data(numbers: np.ndarray[Any, Any]) -> TensorData:
+        shape = (*numbers.shape, *pair)
+        if pair:
+            numbers = numbers.reshape(*numbers.shape, 1).view(numbers.real.dtype)
+        return TensorData(CODES[name], shape, numbers.view(np.uint8) if CODES[name] == "U8" else numbers)
+
+    here = boxes_here(array)
+    if array.size == 0:
+        return encoder.raw_tensor(data(np.empty(array.shape, array.dtype)))
+    if array.is_fully_replicated:
+        return encoder.raw_tensor(data(next(iter(here.values()))))
+    if not array.is_fully_addressable:
+        cut = {(*box.offsets, *(0 for _ in pair)): data(each) for box, each in here.items()}
+        return encoder.boxes(ShardedData(CODES[name], (*array.shape, *pair), cut))
+    found = np.empty(array.shape, array.dtype)  # and no copy of a scattered array is left in the array
+    for box, each in here.items():
+        found[box.slices] = each
+    return encoder.raw_tensor(data(found))
 
 
-def _check_precision(name: str, decoder: Decoder) -> None:
+def check_precision(name: str, decoder: Decoder) -> None:
     """Raise IncompatibleError where JAX would make 32 bits of 64 in silence."""
     dtype = jnp.dtype(name)
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
@@ -167,7 +166,7 @@ def _check_precision(name: str, decoder: Decoder) -> None:
         )
 
 
-def _numbers(name: str, shape: tuple[int, ...], raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def numbers_of(name: str, shape: tuple[int, ...], raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The elements of this dtype, after checking that each is one."""
     if name in _BITS and raw.size and int(raw.max()) >= 1 << _BITS[name]:
         raise ValueError(f"{int(raw.max())} is not a byte of {name}")
