@@ -178,6 +178,9 @@ CONTRACTS = {
     ),
 }  # fmt: skip
 
+CONNECTED = ("saver.clusters.jax", "saver.clusters.ray", "saver.clusters.torch")
+"""These import what connects the ranks, once it is asked for."""
+
 JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.integrations", "saver.__main__")
 """Only these import `saver` itself."""
 
@@ -306,9 +309,7 @@ def test_a_declaration_needs_nothing_of_its_library(module: str) -> None:
 
 def test_the_core_depends_on_three_packages() -> None:
     for module, path in MODULES.items():
-        if module.startswith(
-            (*JOINERS, "saver.families", "saver.plotting", "saver.clusters.torch", "saver.clusters.ray")
-        ):
+        if module.startswith((*JOINERS, "saver.families", "saver.plotting", *CONNECTED)):
             continue
         if module == "saver.storages.object.storage":  # which only an address of a bucket imports
             continue

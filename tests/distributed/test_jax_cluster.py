@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("flax")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import saver  # noqa: E402
+import saver
 
 RANKS = Path(__file__).parent / "jax_ranks.py"
 

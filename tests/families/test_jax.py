@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -14,7 +15,12 @@ import numpy as np
 import pytest
 
 import saver
+from forging import forged
+from saver.errors import SaverError
+from saver.file import open_file
+from saver.restoring.restore import restore
 from saver.testing import CodecTests
+from saver.tree import Node, Tensor, walk
 
 jax = pytest.importorskip("jax")
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -287,3 +293,51 @@ def test_an_attribute_that_is_set_is_refused_rather_than_lost(name, tmp_path):
     setattr(made, name, 5)
     with pytest.raises(saver.CannotSaveError, match=f"'{name}' was set"):
         saver.dump(made, tmp_path / "a.saver")
+
+
+FORGED: list[tuple[str, Any]] = [
+    *(("dtype", each) for each in ("float64", "uint32", "int32", "complex64", "int4", "no", 3, None, ["x"])),
+    *(("keys", each) for each in ("rbg", "threefry2x32", 1, {})),
+    *(("weak", each) for each in (True, "x", 0, False)),
+    *(
+        ("data", each)
+        for each in (None, "x", 5, *map(Tensor, ("x/bytes", "x/table", "x/pairs", "x/keys", "x/none")))
+    ),
+]
+"""What a file says of an array instead: a key of its state, and its value."""
+
+
+@pytest.mark.parametrize("name", ["numbers", "pairs", "keys", "bits", "bytes", "table"])
+@pytest.mark.parametrize(("key", "value"), FORGED, ids=str)
+def test_an_array_that_is_made_like_the_one_in_its_place_is_what_loading_gives(
+    name: str, key: str, value: Any
+) -> None:
+    """Whatever a file says of it: the same bits, or an error where that is one."""
+    numpy = jax.numpy
+    arrays = {
+        "numbers": numpy.arange(4.0), "pairs": numpy.arange(4) * 1j, "bits": numpy.arange(4).astype("int4"),
+        "keys": jax.random.split(jax.random.key(1), 4), "bytes": numpy.arange(40, 44, dtype="uint8"),
+        "table": numpy.arange(4.0).reshape(2, 2),
+    }  # fmt: skip
+    opened = open_file(io.BytesIO(saver.dumps({"x": arrays})))
+    nodes = [
+        each for each in walk(opened.trees["x"].root) if type(each) is Node and each.codec == "jax.Array"
+    ]
+    state: Any = nodes[[*arrays].index(name)].state
+    state[key] = value
+    if value is None:
+        del state[key]
+    device = jax.devices()[0]
+
+    def outcome(target: dict[str, Any]) -> Any:
+        before = dict(target)
+        try:
+            restore(forged(opened), {"x": target})
+        except SaverError:
+            assert all(target[each] is before[each] for each in target), "nothing is changed"
+            return None
+        return {each: bits(target[each]) for each in target}
+
+    placed = {each: jax.device_put(array, device) for each, array in arrays.items()}
+    assert all(each.committed for each in placed.values())
+    assert outcome(placed) == outcome(dict(arrays))

@@ -12,16 +12,16 @@ from saver.cluster import Cluster
 class JaxCluster(Cluster):
     """The processes that `jax.distributed.initialize` connected; each is a rank.
 
-    Notes are left in the key-value store of JAX' coordinator, process 0. No computation over processes is used.
-    JAX itself ends all processes soon after it misses one of them, if it was not asked for otherwise.
+    Notes are left in the key-value store of JAX' coordinator, process 0. No computation over processes is
+    used. JAX itself ends all processes once it has missed one of them for some time.
     """
 
     def __init__(self, *, lost_after: float = 10.0, arrive_within: float = 600.0) -> None:
         self._client = _client()
         if self._client is None:
             raise ValueError(
-                "cluster='jax': the processes of JAX are not connected; call jax.distributed.initialize first, "
-                "or leave out `cluster` in a single process"
+                "cluster='jax': the processes of JAX are not connected; call jax.distributed.initialize "
+                "first, or leave out `cluster` in a single process"
             )
         import jax
 

@@ -60,7 +60,8 @@ class Restorer(ABC):
 
     def alike(self, node: Node, target: Any, saved: Saved) -> Callable[[Decoder], Any] | None:
         """What makes another object, placed as `target` is, of what `node` describes: for objects that cannot
-        be changed. It reads by itself what it needs. None if the node is decoded as always. Changes nothing."""
+        be changed. It reads by itself what it needs, and checks it. None if the node is decoded as always.
+        Changes nothing."""
         return None
 
     def refusal(self, target: Any) -> str | None:

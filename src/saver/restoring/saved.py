@@ -178,7 +178,7 @@ class Saved:
             raise self.not_understood(error) from error
 
     def place(self, value: Value, target: Any) -> None:
-        """Let what is decoded of `value` be placed as `target` is, whose place it takes. `value` must be held."""
+        """Let what is decoded of `value` be placed as `target` is, whose place it takes."""
         node = self.follow(value)
         if type(node) is Node:
             self.paired(node, target)
@@ -225,10 +225,18 @@ class Saved:
         for pair in standing:
             decoder.stand_in(pair.node, pair.target)
         for node, made in self._placed.values():
-            decoder.stand_in(node, made(decoder))
+            decoder.stand_in(node, self._made(made, decoder))
         for pair in self._pairs.at_odds(decoder):
             decoder.stand_in(pair.node, decoder(pair.needs))
         return decoder, sum(self._opened.tensors.info(name).length for name in names)
+
+    def _made(self, make: Callable[[Decoder], Any], decoder: Decoder) -> Any:
+        try:
+            return make(decoder)
+        except (SaverError, MemoryError):
+            raise
+        except Exception as error:
+            raise self.not_understood(error) from error
 
     def _settled(self) -> list[Pair]:
         """The pairs whose targets stand for nodes."""

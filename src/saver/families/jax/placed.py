@@ -31,19 +31,18 @@ class ArrayRestorer(Restorer):
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         saved.refuse(
-            f"{told(saved.follow(value))} was saved, and a {kind(target)} cannot be restored in place; restore "
-            "what holds it, or take it from `load`"
+            f"{told(saved.follow(value))} was saved, and a {kind(target)} cannot be restored in place; "
+            "restore what holds it, or take it from `load`"
         )
 
     def alike(self, node: Node, target: Any, saved: Saved) -> Callable[[Decoder], Any] | None:
         if node.codec != "jax.Array" or not target.committed or getattr(target, "weak_type", False):
             return None
         state: Any = node.state
-        if state.get("weak") or saved_form(node, saved) != form_of(target):
+        if "weak" in state or saved_form(node, saved) != form_of(target):
             return None
-        return lambda decoder: (
-            _keys(state, target, decoder) if is_key(target) else _array(state, target, decoder)
-        )
+        make = _keys if is_key(target) else _array
+        return lambda decoder: make(state, target, decoder)
 
 
 def _keys(state: Any, target: Any, decoder: Decoder) -> Any:
