@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def taught(step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> flo
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def train(config: dict[str, Any]) -> None:
@@ -47,7 +48,7 @@ def train(config: dict[str, Any]) -> None:
     fully_shard(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     store = saver.Saver(config["store"])
-    rank = dist.get_rank()
+    rank, here = dist.get_rank(), ray.get_runtime_context().get_node_id()
     run = store.checkpoints(
         "net", {"model": model, "optimizer": optimizer}, every=saver.Every(steps=2), cluster="torch"
     )
@@ -58,17 +59,17 @@ def train(config: dict[str, Any]) -> None:
             if step % 2:
                 run.flush()
                 report({"step": step, "loss": loss, "ranks": dist.get_world_size()}, run)
-            Path(config["seen"], f"{rank}-{step}-{os.getpid()}").touch()
+            Path(config["seen"], f"{rank}-{step}-{os.getpid()}").write_text(here)
             time.sleep(config["pause"])
 
 
-def trained(folder: Path, cluster: Any, *, killed: bool) -> dict[str, Any]:
-    """Train with two workers, each on a node of its own, and kill the second node in mid-training."""
+def trained(folder: Path, cluster: Any) -> dict[str, Any]:
+    """Train with two workers, each on a node of its own, of which one is killed in mid-training."""
     seen = folder / "seen"
     seen.mkdir()
     trainer = TorchTrainer(
         train,
-        train_loop_config={"store": str(folder / "store"), "seen": str(seen), "pause": 0.3 if killed else 0},
+        train_loop_config={"store": str(folder / "store"), "seen": str(seen), "pause": 0.3},
         scaling_config=ray.train.ScalingConfig(
             num_workers=2, resources_per_worker={"CPU": 2}, placement_strategy="STRICT_SPREAD"
         ),
@@ -78,17 +79,8 @@ def trained(folder: Path, cluster: Any, *, killed: bool) -> dict[str, Any]:
             failure_config=ray.train.FailureConfig(max_failures=3),
         ),
     )
-    if killed:
-        import threading
-
-        def kill() -> None:
-            while not [*seen.glob("1-5-*")]:
-                time.sleep(0.05)
-            cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
-            (folder / "killed").touch()
-            cluster.add_node(num_cpus=2)
-
-        threading.Thread(target=kill, daemon=True).start()
+    cluster.add_node(num_cpus=2)  # in the place of the one that is killed
+    threading.Thread(target=kill_one, args=(cluster, seen), daemon=True).start()
     result = trainer.fit()
     store = saver.Saver(folder / "store")
     values = store.load("net")["model"].state_dict()
@@ -98,8 +90,19 @@ def trained(folder: Path, cluster: Any, *, killed: bool) -> dict[str, Any]:
         "versions": [str(each) for each in store.versions("net")],
         "reported": [ref_of(checkpoint) for checkpoint, _ in result.best_checkpoints],
         "values": {name: value.tolist() for name, value in values.items()},
-        "processes": len({each.name.split("-")[2] for each in seen.glob("0-*")}),
+        "processes": len({each.name.split("-")[2] for each in seen.iterdir()}),
     }
+
+
+def kill_one(cluster: Any, seen: Path) -> None:
+    """Kill a node on which one of the workers has trained for some steps."""
+    others = {each.node_id: each for each in cluster.worker_nodes}
+    while True:
+        used = [others[node] for each in seen.glob("*-5-*") if (node := each.read_text()) in others]
+        if used:
+            cluster.remove_node(used[0], allow_graceful=False)
+            return
+        time.sleep(0.05)
 
 
 @ray.remote(num_cpus=1, max_restarts=0)
@@ -161,9 +164,7 @@ def main(what: str, folder: Path) -> dict[str, Any]:
     cluster.add_node(num_cpus=2)
     ray.init(address=cluster.address, log_to_driver=False)
     try:
-        if what == "plain":
-            return plain(folder, cluster)
-        return trained(folder, cluster, killed=what == "killed")
+        return (plain if what == "plain" else trained)(folder, cluster)
     finally:
         ray.shutdown()
         cluster.shutdown()
