@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "sinfo", "squeue")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "sinfo", "squeue")
 
 CONFIGURATION = """
 ClusterName=test
@@ -119,7 +119,14 @@ def started(folder: Path) -> Iterator[Slurm]:
         while slurm.ask("sinfo", "-h", "-o", "%T %D") != "idle 2":
             assert time.monotonic() < until, slurm.ask("sinfo")
             time.sleep(0.2)
-        yield slurm
+        try:
+            yield slurm
+        finally:  # what a failed test has left
+            slurm.ask("scancel", "--user=root", "--signal=KILL")
+            slurm.ask("scancel", "--user=root")
+            until = time.monotonic() + 20
+            while slurm.ask("squeue", "-h") and time.monotonic() < until:
+                time.sleep(0.2)
 
 
 @contextmanager
