@@ -45,12 +45,8 @@ PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def missing() -> str:
-    """Why Slurm cannot be started here; empty if it can."""
-    if os.geteuid() != 0:
-        return "only root can start Slurm's servers"
-    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
-    return f"not installed: {', '.join(lacking)}" if lacking else ""
+class Unavailable(Exception):
+    """Slurm is not installed, or this machine does not let it run; the message says which."""
 
 
 class Slurm:
@@ -67,6 +63,19 @@ class Slurm:
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def wait_until_idle(self, seconds: float = 60) -> None:
+        """Wait until both nodes wait for jobs."""
+        until, said = time.monotonic() + seconds, ""
+        while said.strip() != "idle 2":
+            if time.monotonic() > until:
+                raise Unavailable(f"Slurm does not start here: {said}")
+            time.sleep(0.2)
+            done = subprocess.run(
+                ["sinfo", "-h", "-o", "%T %D"],
+                env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            said = done.stdout + done.stderr
 
     def state(self, job: str) -> str:
         """The state of a job, such as RUNNING."""
@@ -93,7 +102,12 @@ class Slurm:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Slurm]:
-    """Start a Slurm whose files are in this folder."""
+    """Start a Slurm whose files are in this folder. Raises Unavailable."""
+    if os.geteuid() != 0:
+        raise Unavailable("only root can start Slurm's servers")
+    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
+    if lacking:
+        raise Unavailable(f"not installed: {', '.join(lacking)}")
     munge = folder / "munge"
     for each in (folder / "state", munge):
         each.mkdir()
@@ -115,10 +129,7 @@ def started(folder: Path) -> Iterator[Slurm]:
         ):
             stack.enter_context(_running(command, slurm._environment))
             _wait_for(munge / "socket")
-        until = time.monotonic() + 60
-        while slurm.ask("sinfo", "-h", "-o", "%T %D") != "idle 2":
-            assert time.monotonic() < until, slurm.ask("sinfo")
-            time.sleep(0.2)
+        slurm.wait_until_idle()
         try:
             yield slurm
         finally:  # what a failed test has left
@@ -146,7 +157,8 @@ def _running(command: list[Any], environment: dict[str, str]) -> Iterator[None]:
 def _wait_for(path: Path) -> None:
     until = time.monotonic() + 20
     while not path.exists():
-        assert time.monotonic() < until, f"{path} does not appear"
+        if time.monotonic() > until:
+            raise Unavailable(f"Slurm's munged does not start here: there is no {path}")
         time.sleep(0.05)
 
 
