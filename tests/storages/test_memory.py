@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
 
 from saver import registry
 from saver.errors import CannotWriteError, IncompatibleError
 from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
-from saver.testing import StorageTests
+from saver.testing import StorageTests, every_interrupt
 
 
 class TestMemoryStorage(StorageTests):
@@ -61,3 +64,23 @@ def test_a_copy_holds_the_same_and_goes_its_own_way() -> None:
     copy.create("b", b"2")
     storage.delete("a")
     assert (list(storage.keys("")), list(copy.keys(""))) == ([], ["a", "b"])
+
+
+def use(storage: MemoryStorage) -> list[str]:
+    """Every operation once; the keys that are there then."""
+    storage.create("a", b"1")
+    storage.create("b", b"2")
+    storage.open("a").map()
+    storage.delete("a")
+    return [*storage.copy().keys("")]
+
+
+@pytest.mark.parametrize("case", every_interrupt(MemoryStorage, use), ids=str)
+def test_an_interrupt_at_any_line_leaves_a_storage_that_answers(case: Any) -> None:
+    """A lock around lines stays locked if one comes between the last of them and its release."""
+    storage = case.strike().subject
+    answers: list[list[str]] = []
+    thread = threading.Thread(target=lambda: answers.append(use(storage)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert answers == [["b"]]

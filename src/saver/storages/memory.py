@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from operator import itemgetter
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saver import forks
 from saver.errors import CannotWriteError, NotFoundError
 from saver.storage import Blob, Content, Listed, Stat, Storage
 from saver.storages._keys import check_size, checked, checked_prefix
@@ -21,7 +19,8 @@ SCHEME = "memory://"
 class MemoryStorage(Storage):
     """Objects that last as long as the process. `clock` gives their times, which never go backwards.
 
-    It takes the bytes of an object in order, as clients of object stores do.
+    It takes the bytes of an object in order, as clients of object stores do. Threads may share it: each
+    change is one operation of a dict, so that there is no lock which an interrupt could leave locked.
     """
 
     def __init__(self, name: str = "", clock: Callable[[], float] = time.time) -> None:
@@ -29,11 +28,6 @@ class MemoryStorage(Storage):
         self._clock = clock
         self._objects: dict[str, tuple[bytes, float]] = {}
         self._last = 0.0
-        self._unlock()
-        forks.begin_anew(self, MemoryStorage._unlock)
-
-    def _unlock(self) -> None:
-        self._lock = Lock()
 
     def __str__(self) -> str:
         return self._address
@@ -48,12 +42,9 @@ class MemoryStorage(Storage):
         return self._add(checked(key), bytes(data))
 
     def _add(self, key: str, data: bytes) -> bool:
-        with self._lock:
-            if key in self._objects:
-                return False
-            self._last = max(self._last, self._clock())
-            self._objects[key] = data, self._last
-            return True
+        self._last = max(self._last, self._clock())
+        new = data, self._last
+        return self._objects.setdefault(key, new) is new
 
     def open(self, key: str) -> Blob:
         found = self._objects.get(checked(key))
@@ -67,15 +58,13 @@ class MemoryStorage(Storage):
 
     def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
         checked_prefix(prefix)
-        with self._lock:
-            found = [item for item in self._objects.items() if item[0].startswith(prefix) and item[0] > after]
+        found = [item for item in [*self._objects.items()] if item[0].startswith(prefix) and item[0] > after]
         found.sort(key=itemgetter(0))
         return (Listed(key, Stat(len(data), time)) for key, (data, time) in found)
 
     def delete(self, *keys: str) -> None:
         for key in map(checked, keys):
-            with self._lock:
-                self._objects.pop(key, None)
+            self._objects.pop(key, None)
 
     def copy(self) -> MemoryStorage:
         """Another storage with the same objects, as of now. Later changes to one do not affect the other.
@@ -84,8 +73,7 @@ class MemoryStorage(Storage):
         the same large store a thousand times.
         """
         found = MemoryStorage(self._address.removeprefix(SCHEME), self._clock)
-        with self._lock:
-            found._objects, found._last = dict(self._objects), self._last
+        found._objects, found._last = dict(self._objects), self._last
         return found
 
     def _where(self, key: str) -> str:
@@ -99,17 +87,15 @@ class MemoryBlob(Blob):
         self.name = name
         self.size = len(data)
         self._data = data
-        self._map: NDArray[np.uint8] | None = None
-        self._lock = Lock()
+        self._maps: dict[int, NDArray[np.uint8]] = {}
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         return self._data[start:end]
 
     def map(self) -> NDArray[np.uint8]:
-        with self._lock:
-            if self._map is None:
-                self._map = np.frombuffer(self._data, np.uint8).copy()
-            return self._map
+        if not self._maps:
+            self._maps.setdefault(0, np.frombuffer(self._data, np.uint8).copy())
+        return self._maps[0]
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         """Nothing to do: all bytes are in memory."""
@@ -119,11 +105,9 @@ class MemoryBlob(Blob):
 
 
 _STORES: dict[str, MemoryStorage] = {}
-_STORES_LOCK = Lock()
 
 
 def open_storage(address: str) -> Storage:
     """The storage `memory://name` of this process, which is created on first use."""
     name = address.removeprefix(SCHEME).strip("/")
-    with _STORES_LOCK:
-        return _STORES.setdefault(name, MemoryStorage(name))
+    return _STORES.setdefault(name, MemoryStorage(name))
