@@ -23,9 +23,9 @@ from benchmarks import (
     limits,
     memory,
     models,
-    ranks,
     rewriting,
     scale,
+    simulation,
     small,
     startup,
     versions,
@@ -396,7 +396,7 @@ def test_goals_of_bytes_are_held_against_what_changed() -> None:
 
 
 def test_a_save_by_very_many_ranks_is_simulated() -> None:
-    figures = ranks.simulate(30, 12)
+    figures = simulation.simulate(30, 12)
     assert figures["reads for them"] == 2, "the manifest, and the page of that rank"
     assert figures["reads of the commit"] == 0
     assert figures["report, bytes"] < 1000

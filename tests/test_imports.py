@@ -179,7 +179,7 @@ CONTRACTS = {
 }  # fmt: skip
 
 CONNECTED = ("saver.clusters.jax", "saver.clusters.ray", "saver.clusters.torch")
-"""These import what connects the ranks, once it is asked for."""
+"""These import what connects the ranks, once it is requested."""
 
 JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.integrations", "saver.__main__")
 """Only these import `saver` itself."""

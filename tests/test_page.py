@@ -139,9 +139,11 @@ def test_all_that_is_returned_is_printed_here(store: saver.Saver) -> None:
     elsewhere = {"Any", "Checkpoints", "Handle", "None", "Policy", "Retention"}  # runs, saves that go on
     assert returned - elsewhere <= printed
     run = store.checkpoints("another", {"x": {}}, every=saver.Every(steps=1), keep=saver.Keep(last=2))
-    for each in (store, run, store.save("net", 1, wait=False), saver.Every(steps=1), saver.Keep(last=2)):
+    saving = store.save("net", 1, wait=False)
+    for each in (store, run, saving, saver.Every(steps=1), saver.Keep(last=2)):
         assert str(each).isprintable()
         assert " object at 0x" not in f"{each!r} {each}"
+    saving.result()  # the tests that follow look at the same store
 
 
 def test_a_log_that_was_printed_still_begins_with_the_newest_record(store: saver.Saver) -> None:
