@@ -224,7 +224,8 @@ def modules(places: Iterable[str]) -> Iterator[Any]:
         yield found
         for info in pkgutil.walk_packages(getattr(found, "__path__", ()), f"{place}.", lambda name: None):
             last = info.name.rpartition(".")[2]
-            apart = last.startswith(_APART) or last.endswith("_test")
+            # messages are registered once in a process: a second module of the same ones cannot be imported
+            apart = last.startswith(_APART) or last.endswith("_test") or "_pb2" in last
             if not apart and not _helps(info.name) and (module := _imported(info.name)):
                 yield module
 
