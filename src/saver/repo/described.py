@@ -103,7 +103,9 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
             f"{where}: {blob.name}, which contains its manifest, calls itself {pack.id[:40]!r}; no Saver "
             "wrote this"
         )
-    found = manifests.decode(pack.metadata[MANIFEST].encode(), where)
+    found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
+    if found.grid is not None:
+        raise IncompatibleError(f"{where}: a file has its tensors in its header, and this one has a grid")
     return Described(where, msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
 
 
