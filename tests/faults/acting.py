@@ -239,13 +239,29 @@ def is_told(error: BaseException) -> bool:
     return isinstance(error, (saver.SaverError, MemoryError, KeyboardInterrupt))
 
 
+TAKEN: list[bytearray] = []
+
+
+def take_what_is_free() -> None:
+    """Use the memory that the process has and does not need."""
+    for size in (1 << 16, 1 << 12, 1 << 10):
+        try:
+            while True:
+                TAKEN.append(bytearray(size))
+        except MemoryError:
+            continue
+
+
 def prepare(task: dict[str, Any]) -> None:
     """Take over who this is to be, and what it may."""
     for name, amount in task.get("limits", {}).items():
         kind = getattr(resource, name)
         if isinstance(amount, str):  # more than there is now
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            amount = pages * resource.getpagesize() + int(amount)
+            now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            if task.get("full"):
+                resource.setrlimit(kind, (now, resource.getrlimit(kind)[1]))
+                take_what_is_free()
+            amount = now + int(amount)
         resource.setrlimit(kind, (amount, resource.getrlimit(kind)[1]))
     if "uid" in task:
         os.setgroups([])

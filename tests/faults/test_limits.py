@@ -69,9 +69,10 @@ def test_a_process_that_is_ended_for_the_size_of_its_files(size: int, limited: L
 
 
 def test_memory_may_end_anywhere(limited: Limited) -> None:
-    """From nothing more than the process has by then to enough. With as little, CPython's own
+    """From nothing more than the process has by then, and uses, to enough. With as little, CPython's own
     `Thread.start` may wait for ever for a thread that ended before it began, so no thread is started."""
-    failures = [limited.live("briefly", limits={"RLIMIT_AS": str(at << 16)}).failures() for at in range(32)]
+    limits = [{"RLIMIT_AS": str(at << 17)} for at in range(32)]
+    failures = [limited.live("briefly", limits=each, full=True).failures() for each in limits]
     assert failures[0]
     assert not failures[-1]
 
