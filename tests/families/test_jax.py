@@ -9,7 +9,9 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -341,3 +343,17 @@ def test_an_array_that_is_made_like_the_one_in_its_place_is_what_loading_gives(
     placed = {each: jax.device_put(array, device) for each, array in arrays.items()}
     assert all(each.committed for each in placed.values())
     assert outcome(placed) == outcome(dict(arrays))
+
+
+@pytest.mark.parametrize("replicated", [False, True])
+def test_a_process_without_a_device_of_an_array_saves_no_box_of_it(replicated: bool) -> None:
+    """As one beside the mesh of others; an object stands for the array, which takes several processes."""
+    array = SimpleNamespace(
+        shape=(4, 2), size=8, dtype=np.dtype("float32"), addressable_shards=[],
+        is_fully_replicated=replicated, is_fully_addressable=False,
+    )  # fmt: skip
+    encoder = Mock()
+    arrays = pytest.importorskip("saver.families.jax.arrays")
+    arrays._stored(array, "float32", encoder)
+    (data,) = encoder.boxes.call_args.args
+    assert (data.shape, data.shards) == ((4, 2), {})

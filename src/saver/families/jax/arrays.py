@@ -145,7 +145,7 @@ def _stored(array: Any, name: str, encoder: Encoder) -> Tensor:
     here = boxes_here(array)
     if array.size == 0:
         return encoder.raw_tensor(data(np.empty(array.shape, array.dtype)))
-    if array.is_fully_replicated:
+    if here and array.is_fully_replicated:
         return encoder.raw_tensor(data(next(iter(here.values()))))
     if not array.is_fully_addressable:
         cut = {(*box.offsets, *(0 for _ in pair)): data(each) for box, each in here.items()}
