@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "sinfo", "squeue")
@@ -54,6 +55,7 @@ class Slurm:
 
     def __init__(self, configuration: Path) -> None:
         self._environment = os.environ | {"SLURM_CONF": str(configuration)}
+        self._folder = configuration.parent
 
     def ask(self, *command: object) -> str:
         """What a command prints."""
@@ -82,6 +84,16 @@ class Slurm:
         fields = self.ask("scontrol", "-o", "show", "job", job).split()
         return next(each.partition("=")[2] for each in fields if each.startswith("JobState="))
 
+    def wait_until_made(self, job: str, path: Path, seconds: float = 120) -> None:
+        """Wait until a job has made this file."""
+        until = time.monotonic() + seconds
+        while not path.exists():
+            assert time.monotonic() < until, self.ask("scontrol", "show", "job", job) + self._logged()
+            time.sleep(0.1)
+
+    def _logged(self) -> str:
+        return "".join(f"\n{each.name}:\n{each.read_text()}" for each in self._folder.glob("*.log"))
+
     def wait_for(self, job: str, *states: str, seconds: float = 120) -> None:
         """Wait until a job has one of these states."""
         until = time.monotonic() + seconds
@@ -101,13 +113,20 @@ class Slurm:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Slurm]:
-    """Start a Slurm whose files are in this folder. Raises Unavailable."""
+def started() -> Iterator[Slurm]:
+    """Start a Slurm. Raises Unavailable."""
     if os.geteuid() != 0:
         raise Unavailable("only root can start Slurm's servers")
     lacking = [name for name in PROGRAMS if shutil.which(name) is None]
     if lacking:
         raise Unavailable(f"not installed: {', '.join(lacking)}")
+    # slurmd makes a socket in its spool folder; a socket's path has at most 107 bytes, and pytest's are long
+    with TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder, _serving(Path(folder)) as slurm:
+        yield slurm
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[Slurm]:
     munge = folder / "munge"
     for each in (folder / "state", munge):
         each.mkdir()

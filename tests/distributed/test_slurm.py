@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -74,16 +73,13 @@ def test_a_job_that_is_ended_goes_on_to_the_bit(
     os.environ.setdefault("PYTHONPATH", "")
     with ExitStack() as stack:
         try:
-            cluster = stack.enter_context(slurm.started(tmp_path))
+            cluster = stack.enter_context(slurm.started())
         except slurm.Unavailable as why:
             pytest.skip(str(why))
         job = cluster.ask(
             "sbatch", "--parsable", "--export=ALL", "-o", output, "-D", tmp_path, tmp_path / "job.sh"
         )
-        until = time.monotonic() + 120
-        while not [*tmp_path.glob("2-1-5")]:
-            assert time.monotonic() < until, output.read_text()
-            time.sleep(0.1)
+        cluster.wait_until_made(job, tmp_path / "2-1-5")
         cluster.ask(*ended, job)
         cluster.begin_again(job, *changes)
         cluster.wait_for(job, "COMPLETED")
