@@ -21,6 +21,10 @@ CALLBACKS = [3, "print"]
 FLAGS = [1, "no", None]
 LIMITS = ["much", 0, -1, 1.5, []]
 MODELS = [3, None, b"iris", "", "a b", "../iris", "iris@1"]
+TRANSFERS = {
+    "model": [each for each in MODELS if each is not None], "history": FLAGS, "tags": FLAGS,
+    "progress": CALLBACKS,
+}  # fmt: skip
 TAGS = [3, None, b"best", "", "a b", "latest", "7"]
 GROUPS = [3, None, b"iris/", "iris", "a b/", "/"]
 AUTHORS = [3, b"ann", "", "a\nb", "x" * 201]
@@ -224,6 +228,16 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         ),
         "Saver.backup": Door(
             store.backup, {"target": folder / "copy"}, {"target": PATHS, "progress": CALLBACKS}
+        ),
+        "Saver.push": Door(
+            store.push,
+            {**ref, "target": folder / "elsewhere"},
+            {**bad_ref, "target": PATHS, **TRANSFERS},
+        ),
+        "Saver.pull": Door(
+            store.pull,
+            {**ref, "source": folder / "copy", "model": "pulled"},
+            {"ref": REFS, "source": PATHS, **TRANSFERS},
         ),
         "Saver.export": Door(
             store.export,

@@ -135,7 +135,7 @@ CONTRACTS = {
         "environment",
     ),
     "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
-    "saver.addresses": ("arguments", "registry", "storage"),
+    "saver.addresses": ("arguments", "caching", "registry", "repo", "storage"),
     "saver.cluster": (),
     "saver.clusters": ("addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage"),
     "saver.distributed": (
@@ -144,6 +144,9 @@ CONTRACTS = {
     ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
+    "saver.pushing": (
+        "caching", "encoding", "errors", "human", "logger", "opened", "pack", "page", "repo", "storage",
+    ),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
@@ -166,14 +169,14 @@ CONTRACTS = {
         "page", "repo", "storage", "store", "times", "trust", "migrating",
     ),
     "saver.store": (
-        "addresses", "caching", "cluster", "clusters", "distributed", "errors", "arguments",
+        "addresses", "cluster", "clusters", "distributed", "errors", "arguments", "pushing",
         "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "exporting", "format", "file", "streams", "compare", "restoring", "line",
     ),
     "saver.saver": (
         "cluster", "clusters", "distributed", "arguments",
         "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
-        "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning",
+        "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning", "pushing",
         "line",
     ),
 }  # fmt: skip

@@ -49,6 +49,8 @@ CALLS: dict[str, Callable[[saver.Saver], object]] = {
     "Saver.check": lambda s: s.check(progress=True),
     "Saver.verify": lambda s: s.verify("iris@1", progress=True),
     "Saver.backup": lambda s: s.backup(f"{s.storage}-copy", progress=True),
+    "Saver.push": lambda s: s.push("iris", f"{s.storage}-other", progress=True),
+    "Saver.pull": lambda s: s.pull("iris@1", str(s.storage), model="rose", progress=True),
     "Saver.export": lambda s: s.export("iris@1", f"{s.storage}.saver", progress=True),
     "Saver.import_": lambda s: s.import_(Path(str(s.storage)).parent / "b.saver", "rose", progress=True),
     "dump": _of_a_file(lambda path: saver.dump(LARGE, path, progress=True)),

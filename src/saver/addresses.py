@@ -1,11 +1,16 @@
-"""Storages by their addresses: a folder, `memory://name`, a bucket."""
+"""Storages by their addresses: a folder, `memory://name`, a bucket; and the repository in a storage."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from saver import arguments, registry
-from saver.storage import Storage
+from saver.repo.repository import Repository
+from saver.storage import Blob, Storage
+
+if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast
+    from saver.repo.index import Index
 
 _MODULES = {"s3": "object", "gs": "object", "az": "object"}
 """The modules of storages that have several schemes."""
@@ -28,3 +33,23 @@ def open_storage(address: str) -> Storage:
         )
     store: Storage = opening(address)
     return store
+
+
+def repository(storage: Storage, author: Callable[[], str]) -> Repository:
+    """The repository in a storage, with what this machine keeps to save time: its index, and packs of
+    buckets. `author` writes its records."""
+    return Repository(storage, author, _index, kept=_kept)
+
+
+def _index(ident: str) -> Index:
+    from saver.repo.index import Index, index_path
+
+    return Index(index_path(ident))
+
+
+def _kept(store: str, pack: str, blob: Blob) -> Blob:
+    if not blob.fetchers:
+        return blob
+    from saver.caching import kept
+
+    return kept(store, pack, blob)

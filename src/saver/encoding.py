@@ -19,7 +19,7 @@ from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
 from saver.repo.manifest import SOLE, values
 from saver.storage import Progress
-from saver.tensors import ShardedData, TensorData, data_of
+from saver.tensors import ShardedData, TensorData, data_of, read_later, shards_of
 from saver.tree import Item, Node, Tensor, Value, to_json, walk
 
 PARTS_LIMIT = 64
@@ -48,13 +48,14 @@ def encode(obj: Any, together: bool = False) -> Encoded:
     return Encoded(parts, encoder.tensors, whole, encoder.seeds, encoder.sharded)
 
 
-def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
+def encode_opened(opened: Opened, progress: Progress | None = None, later: bool = False) -> Encoded:
     """Encode an opened version or file, to write it elsewhere, without building objects. Equal parts keep
     equal hashes.
 
-    Reads and verifies all tensors.
+    Reads and verifies all tensors; with `later`, each of them when it is written, and none that is not.
     """
-    opened.tensors.verify(progress=progress)
+    if not later:
+        opened.tensors.verify(progress=progress)
     parts = {}
     for name, tree, batches in values(opened.manifest.parts, opened.where):
         part = opened.manifest.parts[name]  # whose JSON need not be canonical, if another program wrote it
@@ -62,14 +63,16 @@ def encode_opened(opened: Opened, progress: Progress | None = None) -> Encoded:
         parts[name] = EncodedPart(_raw(tree), _each_raw(batches), held, part.packages, part.version)
     needed = dict.fromkeys(name for part in parts.values() for name in part.tensors)
     try:
-        tensors = {name: data_of(opened.tensors, name) for name in needed}
+        tensors = {name: (read_later if later else data_of)(opened.tensors, name) for name in needed}
+        known = shards_of(map(opened.tensors.info, needed)) if later else {}
     except KeyError as error:
         raise IncompatibleError(
             f"{opened.where} refers to the tensor {error}, which is missing; no Saver wrote this"
         ) from None
     plain = {name: data for name, data in tensors.items() if isinstance(data, TensorData)}
     sharded = {name: data for name, data in tensors.items() if isinstance(data, ShardedData)}
-    return Encoded(parts, plain, opened.manifest.whole, sharded=sharded)
+    hashed = {name: (shard.hash, shard.blocks) for name, shard in known.items()}
+    return Encoded(parts, plain, opened.manifest.whole, sharded=sharded, hashed=hashed)
 
 
 def draft(
@@ -82,15 +85,17 @@ def draft(
 
 
 def draft_opened(
-    model: str, opened: Opened, author: str, progress: Progress | None = None, **details: Any
-) -> Draft:
+    model: str, opened: Opened, author: str, progress: Progress | None = None, later: bool = False,
+    **details: Any,
+) -> Draft:  # fmt: skip
     """A draft of a version of `model` with the content of an opened version or file, and with the time,
-    environment and data that it records. `author` is who made it if it does not say so; `details` as in
-    `draft`."""
+    environment and data that it records. `author` is who made it if it does not say so; `later` as in
+    `encode_opened`, and `details` as in `draft`."""
     found = opened.manifest
     return Draft(
-        model=model, encoded=encode_opened(opened, progress), time=found.time, environment=found.environment,
-        author=found.author or author, data=found.data, unknown=found.unknown, **details,
+        model=model, encoded=encode_opened(opened, progress, later), time=found.time,
+        environment=found.environment, author=found.author or author, data=found.data,
+        unknown=found.unknown, **details,
     )  # fmt: skip
 
 

@@ -19,13 +19,14 @@ from saver.repo.naming import Labels, author_of, labels_of, model_of, ref_of, se
 from saver.repo.save import save_version
 from saver.repo.version import Version, Versions, number_of
 from saver.storage import Progress, Storage
-from saver.store import Store
+from saver.store import Store, other
 from saver.streams import Source
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
     from saver.cluster import Cluster
     from saver.policy import Policy, Retention
+    from saver.pushing import Pushed
     from saver.repo.gc import Collected
 
 GRACE = 900.0
@@ -105,10 +106,8 @@ class Saver(Store):
 
         `tags` move to the new version. `labels` (key=value) and `notes` can be changed later. `author` is
         who made it, by default the author of the store.
-
         `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
         that you know later what it was trained on. `seeds` are recorded with the environment.
-
         `progress(done, total)` is called with bytes; `progress=True` shows a line with them.
 
         With `wait=False`, `save` returns a `saver.handle.Handle` once everything has been copied in memory.
@@ -117,7 +116,6 @@ class Saver(Store):
 
         With `cluster`, all its ranks call this, and save together what they hold together; `per_rank` names
         parts of which each has its own. See docs/distributed.md.
-
         Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved,
         CommitUnknownError if it is unknown whether it was, and LostRankError.
         """
@@ -250,7 +248,6 @@ class Saver(Store):
         `labels` and `notes` are those of each version that it saves. `progress` shows a status line: step,
         rate, what was saved, what is due; with `total`, how many steps there are. None shows it if standard
         error is a terminal.
-
         With `cluster`, all its ranks have the run, and save and resume together; `per_rank` names the objects
         of which each has its own. See docs/distributed.md.
         """
@@ -269,6 +266,15 @@ class Saver(Store):
 
             attend(run)
         return run
+
+    @shown("pulling")
+    def pull(
+        self, ref: str | Version, source: str | os.PathLike[str] | Storage | Store, *,
+        model: str | None = None, history: bool = True, tags: bool = True, progress: Showing = None,
+    ) -> Pushed:  # fmt: skip
+        """Pull a version, and those before it, from another store: its `push`, to this one."""
+        of = other("source", source)
+        return of.push(ref, self, model=model, history=history, tags=tags, progress=progress)
 
     @shown("importing")
     def import_(

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saver import arguments, environment
-from saver.addresses import storage_at
+from saver.addresses import repository, storage_at
 from saver.clusters import cluster_of
 from saver.description import Description, describe_opened
 from saver.file import names_file, open_file
@@ -20,18 +20,17 @@ from saver.repo.choosing import ALL, Choice
 from saver.repo.entry import Entries
 from saver.repo.history import Changes, Summaries, Summary
 from saver.repo.naming import author_of, group_of, kinds_of, model_of, ref_of, several_of
-from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
-from saver.storage import Blob, Storage
+from saver.storage import Storage
 from saver.streams import Source, Target
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.cluster import Cluster
     from saver.compare import Difference
     from saver.exporting import Exported
+    from saver.pushing import Pushed
     from saver.repo.backup import Copied
     from saver.repo.check import Checked
-    from saver.repo.index import Index
     from saver.restoring import Names, Report
 
 
@@ -42,7 +41,7 @@ class Store:
     def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
         self.storage = storage_at("store", store)
         by = environment.author if author is None else partial(str, author_of(author))
-        self._repo = Repository(self.storage, by, _index, kept=_kept)
+        self._repo = repository(self.storage, by)
 
     def __repr__(self) -> str:
         return f"saver.Saver({str(self.storage)!r})"
@@ -246,6 +245,29 @@ class Store:
         progress = arguments.callback("progress", progress)
         return backup(self._repo, storage_at("target", target), progress)
 
+    @shown("pushing")
+    def push(
+        self, ref: str | Version, target: str | os.PathLike[str] | Storage | Store, *,
+        model: str | None = None, history: bool = True, tags: bool = True, progress: Showing = None,
+    ) -> Pushed:  # fmt: skip
+        """Push the version that `ref` names, and those before it, to another store. See docs/sharing.md.
+
+        There they have the same numbers, metrics, labels and notes, the same name or that of `model`, and
+        the same tags, which move from other versions; not with `tags=False`. With `history=False`, only this
+        version is pushed. What is there already is not sent again, and a push that was interrupted goes on.
+        Each version is verified, and exists there once all of it is durable. Raises CannotWriteError, and
+        changes nothing, if other versions have those numbers there.
+        """
+        from saver.pushing import push
+
+        progress = arguments.callback("progress", progress)
+        ref_of("ref", ref)
+        name = None if model is None else model_of(model)
+        arguments.flag("history", history)
+        arguments.flag("tags", tags)
+        to = other("target", target)._repo
+        return push(self._repo, ref, to, name, history=history, tags=tags, progress=progress)
+
     @shown("exporting")
     def export(
         self,
@@ -272,15 +294,6 @@ class Store:
         return export_opened(self._open(ref), path, format, names, loading, progress)
 
 
-def _index(ident: str) -> Index:
-    from saver.repo.index import Index, index_path
-
-    return Index(index_path(ident))
-
-
-def _kept(store: str, pack: str, blob: Blob) -> Blob:
-    if not blob.fetchers:
-        return blob
-    from saver.caching import kept
-
-    return kept(store, pack, blob)
+def other(name: str, place: str | os.PathLike[str] | Storage | Store) -> Store:
+    """The other store that the argument `name` is, or whose place it is."""
+    return place if isinstance(place, Store) else Store(storage_at(name, place))

@@ -106,6 +106,7 @@ COMMANDS: Mapping[str, type[msgspec.Struct]] = {
     "gc --dry-run --grace 0": documents.Collected,
     "check": documents.Checked,
     "backup models copy": documents.Copied,
+    "push iris copy": documents.Pushed,
     "doctor": documents.Diagnosis,
     "doctor iris@1": documents.Diagnosis,
     "export iris@1 other.saver": documents.Exported,

@@ -15,7 +15,6 @@ from saver.errors import DamagedError
 from saver.file import open_file
 from saver.formats import _writing
 from saver.formats._writing import SMALL, Later, Streamed
-from saver.pack.source import STREAMED
 from saver.storage import ALIGNMENT, Sink
 from saver.tensors import BLOCK, Bytes, MemoryTensors, TensorData
 
@@ -72,11 +71,16 @@ def test_a_large_tensor_comes_a_part_at_a_time_and_nothing_of_it_is_kept(file: P
     opened = open_file(str(file))
     name = max(opened.tensors.names, key=lambda each: opened.tensors.info(each).length)
     parts = list(opened.tensors.stream(name))
-    assert [part.size for part in parts] == [STREAMED * BLOCK, STREAMED * BLOCK, BLOCKED - 4 * BLOCK]
+    assert [part.size for part in parts] == [BLOCK] * 4 + [BLOCKED - 4 * BLOCK]
+    numbers = range(1, 4)
+    some = list(opened.tensors.stream(name, numbers))
+    assert all(np.array_equal(each, parts[number]) for each, number in zip(some, numbers, strict=True))
     whole = opened.tensors.read(name)
     assert np.array_equal(np.concatenate(parts), whole)
     (again,) = opened.tensors.stream(name)
     assert again is whole
+    some = list(opened.tensors.stream(name, numbers))
+    assert all(np.array_equal(each, parts[number]) for each, number in zip(some, numbers, strict=True))
 
 
 def test_tensors_in_memory_come_as_they_are() -> None:

@@ -82,9 +82,9 @@ MUTANTS = [
     ),
     Mutant(
         "version-numbers", "repo/state/values.py",
-        "    if event.number != model.last + 1:\n", "    if False:\n",
-        "refusing a version whose number is not the next one",
-        (f"{_LOG}::test_a_version_number_that_is_not_the_next_is_refused",),
+        "    if not model.last < event.number < NUMBER_LIMIT:\n", "    if False:\n",
+        "refusing a version whose number was given before, or that no ref can name",
+        (f"{_LOG}::test_a_number_is_given_once",),
     ),
     Mutant(
         "tags-of-nothing", "repo/state/view.py",

@@ -18,6 +18,8 @@ _FAILED_WITH = (
 _KEPT = "stateful/test_interrupts.py::test_an_interrupt_just_after_the_record_keeps_the_version"
 _HEALS = "repo/test_check.py"
 
+_PUSHED = "test_pushing.py"
+
 MUTANTS = [
     Mutant(
         "objects-before-the-record", "repo/written.py",
@@ -275,5 +277,26 @@ MUTANTS = [
         "if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):", "if False:",
         "room for deletions on a full disk",
         ("repo/test_shortcuts.py::test_on_a_full_disk_versions_can_be_deleted_and_freed",),
+    ),
+    Mutant(
+        "pushed-over-others", "pushing.py",
+        "        if not _same(source, ours[number], target, theirs[number]):\n",
+        "        if False:\n",
+        "the comparison of versions that have the same number in both stores",
+        (f"{_PUSHED}::test_other_versions_of_the_same_numbers_are_refused_and_nothing_is_changed",),
+    ),
+    Mutant(
+        "pushed-number-taken", "repo/numbered.py",
+        "    if wanted <= last:\n",
+        "    if wanted < 0:\n",
+        "the refusal of a pushed version whose number was given meanwhile",
+        (f"{_PUSHED}::test_somebody_who_saves_there_meanwhile_is_not_overtaken",),
+    ),
+    Mutant(
+        "notes-of-another-push", "repo/resumable.py",
+        "            if not there or each.store != self._repo.format().id or not _is_of(each, group):\n",
+        "            if not there or each.store != self._repo.format().id:\n",
+        "the comparison of what was staged before an interruption with what is pushed",
+        (f"{_PUSHED}::test_notes_that_are_not_those_of_this_push_cost_time_and_nothing_else",),
     ),
 ]  # fmt: skip

@@ -107,10 +107,12 @@ def test_a_renamed_record_is_reported() -> None:
             read()
 
 
-def test_a_version_number_that_is_not_the_next_is_refused() -> None:
+@pytest.mark.parametrize("number", [-1, 0, 1, 3, 10**12, 2**53 - 1])
+def test_a_number_is_given_once(number: int) -> None:
+    """A push leaves out those of versions that were deleted. No ref can name those that are too large."""
     store = MemoryStorage()
-    write(store, [commit(2)])
-    with pytest.raises(saver.IncompatibleError, match="version 2 of 'm' after 0"):
+    write(store, [commit(1), commit(3), commit(number)])
+    with pytest.raises(saver.IncompatibleError, match=f"version {number} of 'm' after 3"):
         State(store).refresh()
 
 

@@ -61,6 +61,7 @@ from saver.documents.versions import (
     Moved,
     PartVersion,
     Pruned,
+    Pushed,
     Tag,
     TagMoved,
     Tags,
@@ -112,6 +113,7 @@ __all__ = [
     "Proof",
     "Proven",
     "Pruned",
+    "Pushed",
     "Rehearsal",
     "Resumed",
     "Run",
@@ -136,7 +138,7 @@ __all__ = [
 
 Document: TypeAlias = (
     Models | Versions | Imported | Exported | Converted | Deleted | Tags | TagMoved | Description | Difference
-    | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven | Log | Annotated | Pruned
+    | Pushed | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven | Log | Annotated | Pruned
     | Migrated
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

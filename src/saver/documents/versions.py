@@ -88,6 +88,21 @@ class Imported(Version, frozen=True, tag_field="schema", tag="saver.imported.1")
     """`saver import`: the version that the file became."""
 
 
+class Pushed(Whole, frozen=True, tag="saver.pushed.1"):
+    """`saver push` and `saver pull`: the `versions` of `store` that are new in `target`, which grew by
+    `bytes`; how many were `present`, the `tags` that were set on those, each with the number of its version;
+    and the numbers that were `left_out`, because there are later ones."""
+
+    store: str
+    target: str
+    model: str
+    versions: tuple[Version, ...]
+    present: int
+    tags: dict[str, int]
+    left_out: tuple[int, ...]
+    bytes: int
+
+
 class Loss(Piece, frozen=True):
     """What a format could not hold: where it is in the version, and what it is."""
 

@@ -108,24 +108,25 @@ class PackedTensors:
             copy_box(target, box, self._shard(name, at), info.shards[at], part)
         return target
 
-    def stream(self, name: str) -> Iterator[Bytes]:
-        """The bytes of a tensor in C order, verified, to be read only: one that is hashed by blocks comes
-        `STREAMED` of them at a time, of which nothing is kept; one of several shards some rows at a time.
-        Raises as `read` does."""
+    def stream(self, name: str, blocks: range | None = None) -> Iterator[Bytes]:
+        """The bytes of a tensor, or of some of its blocks, in C order, verified, to be read only: one that is
+        hashed by blocks comes `STREAMED` of them at a time, of which nothing is kept; one of several shards
+        some rows at a time. Raises as `read` does."""
         info = self._tensors[name]
         shard = info.shards[0]
         if len(info.shards) > 1:
             yield from box_of(self, name, whole(info.shape))
             return
-        if name in self._whole or not shard.blocks or len(shard.extents) > 1:
-            yield self._read_whole(name)
+        if name in self._whole or not shard.blocks:
+            held = self._read_whole(name)
+            yield from [held] if blocks is None else (held[slice(*block_span(n, len(held)))] for n in blocks)
             return
-        for first in range(0, len(shard.blocks), STREAMED):
-            numbers = range(first, min(first + STREAMED, len(shard.blocks)))
+        wanted = range(len(shard.blocks)) if blocks is None else blocks
+        for first in range(0, len(wanted), STREAMED):
+            numbers = wanted[first : first + STREAMED]
             memory = self._verified({name: {0: {*numbers}}}, None)
-            ((pack, offset, length),) = self._tensors[name].shards[0].extents  # it may have moved
-            start, end = block_span(first, length)[0], block_span(numbers[-1], length)[1]
-            yield self._taken(memory, (pack, offset + start, end - start))
+            found = self._tensors[name].shards[0].block_extents()  # it may have moved
+            yield from (self._taken(memory, extent) for number, _, extent in found if number in numbers)
 
     def _parts_of(self, info: TensorInfo, box: Box) -> dict[int, Box]:
         """The numbers of the shards that the box overlaps, each with the part of it."""

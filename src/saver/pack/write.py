@@ -76,6 +76,7 @@ class PackWriter(Content):
         self._progress = progress
         self.id = ident or os.urandom(16).hex()
         self._held: memoryview | None = None
+        self._hashes = hashed
         if sum(self._lengths) > SMALL:
             planned = [(ZERO, (ZERO,) * block_count(length)) for length in self._lengths]
         else:
@@ -115,7 +116,8 @@ class PackWriter(Content):
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         if self._held is None:
-            self._finish(self._hashed())
+            known = self._hashes
+            self._finish(self._hashed() if known is None else [known[name] for name in self._data])
         yield self._header
         again, at = _Hashing(self._lengths), self.start
         for piece in self._bytes():

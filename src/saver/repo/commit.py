@@ -26,7 +26,7 @@ from saver.repo.loadable import demand_loadable
 from saver.repo.log import Record, record_after
 from saver.repo.manifest import MANIFEST, Manifest
 from saver.repo.merging import merge
-from saver.repo.numbered import PartVersion
+from saver.repo.numbered import PartVersion, next_number
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.paging import Placed, condemned_of, in_pages, table_of
 from saver.repo.refused import CondemnedError, VoidError
@@ -247,7 +247,7 @@ class _Commit:
         packs = packs_of(self._known.values()) if table is None else table.packs
         return Commit(
             model=details.model,
-            number=model.last + 1,
+            number=next_number(str(self._repo.storage), details.model, model.last, details.number),
             manifest=described.hash,
             file=described.file,
             parts={name: self._part_version(name, model.parts.get(name)) for name in in_order(self._parts)},
@@ -266,7 +266,9 @@ class _Commit:
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]
-        number = 1 if before is None else before[0] + (before[1] != digest)
+        number, last = (1, "") if before is None else (before[0] + (before[1] != digest), before[1])
+        if last != digest:
+            number = max(number, self._details.part_numbers.get(name, 1))
         return PartVersion(number, digest, size)
 
     def _put_manifest(self, event: Commit) -> Document:

@@ -7,7 +7,8 @@ the rest is hashed only if those are equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -74,12 +75,16 @@ def find_reuse(
     anywhere else.
 
     `read` returns the bytes of an extent. `lookup` asks the index for hashes, and returns what live versions
-    confirm. `known_hashes` are those of all tensors, if they are known.
+    confirm. `known_hashes` are those of all tensors, if they are known: then none is read.
     """
     have = _Have(sources, read, index)
     lengths = {name: length_of(data) for name, data in tensors.items()}
-    likely = {name: data for name, data in tensors.items() if have.may_have(data, lengths[name])}
-    hashed = {name: known_hashes[name] for name in likely} if known_hashes else _hash_all(likely)
+    if known_hashes:
+        hashed = {name: known_hashes[name] for name in tensors if lengths[name]}
+    else:
+        hashed = _hash_all(
+            {name: data for name, data in tensors.items() if have.may_have(data, lengths[name])}
+        )
     whole = {}
     unknown = []
     for name, (digest, _) in hashed.items():
@@ -171,10 +176,12 @@ def _same_blocks(
     """The blocks of a large tensor that equal those of the known one; `hashed` is its hash, if known
     already."""
     memory = flat(data)
-    if known is None or memory is None:
+    if known is None or (memory is None and data.block is None):
         return {}
     if hashed is not None:
         return {n: (digest, extent) for n, digest, extent in known.block_extents() if hashed[1][n] == digest}
+    if memory is None:
+        return {}
     candidates = []
     for number, digest, extent in known.block_extents():
         pack, offset, length = extent
@@ -243,11 +250,9 @@ def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
         if name not in reuse.blocks:
             writing.tensors[name] = data
             continue
-        memory = flat(data)
-        assert memory is not None
-        for number in range(block_count(memory.size)):
+        for number in range(block_count(length_of(data))):
             if number not in reuse.blocks[name]:
-                block, data_ = _block(name, data, memory, number)
+                block, data_ = _block(name, data, number)
                 while block in tensors:
                     block += "#"
                 writing.tensors[block] = data_
@@ -255,12 +260,21 @@ def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
     return writing
 
 
-def _block(name: str, data: TensorData, memory: NDArray[np.uint8], number: int) -> tuple[str, TensorData]:
-    start, end = block_span(number, memory.size)
-    item = ITEM_SIZE[data.dtype]
-    array: NDArray[Any] = memory[start:end]
+def _block(name: str, data: TensorData, number: int) -> tuple[str, TensorData]:
+    start, end = block_span(number, length_of(data))
+    item, memory, read = ITEM_SIZE[data.dtype], flat(data), data.block
+    array: Any
+    if memory is not None:
+        array = memory[start:end]
+    else:
+        assert read is not None
+        array = partial(_one, read, number)
     found = TensorData(data.dtype, ((end - start) // item,), array)
     return f"{name}[{start // item}:{end // item}]", found
+
+
+def _one(read: Callable[[int], NDArray[np.uint8]], number: int) -> Iterator[NDArray[np.uint8]]:
+    yield read(number)
 
 
 def assemble(data: TensorData, blocks: Mapping[int, Block]) -> Shard:

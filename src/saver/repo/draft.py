@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from saver.repo.manifest import Part
-from saver.tensors import ShardedData, TensorData
+from saver.tensors import Hashed, ShardedData, TensorData
 
 
 class EncodedPart(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class EncodedPart(msgspec.Struct, frozen=True):
 class Encoded(msgspec.Struct, frozen=True):
     """An object as data. `whole` says that the parts came from one mapping; `seeds` are those of
     estimators, by path. `sharded` are tensors to be saved as several shards, whose boxes must tile them.
+    `hashed` are the hashes of all shards, if they are known and the bytes cannot change.
     """
 
     parts: Mapping[str, EncodedPart]
@@ -40,6 +41,7 @@ class Encoded(msgspec.Struct, frozen=True):
     whole: bool
     seeds: Mapping[str, int] = {}
     sharded: Mapping[str, ShardedData] = {}
+    hashed: Mapping[str, Hashed] = {}
 
     @property
     def stored(self) -> dict[str, TensorData | ShardedData]:
@@ -54,13 +56,16 @@ class Encoded(msgspec.Struct, frozen=True):
 
 class Details(msgspec.Struct, kw_only=True, frozen=True):
     """The details of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
-    manifest.
+    manifest. `number` is the one that it must get (None: the next), and `part_numbers` are those that its
+    parts get if they changed, unless the next one is larger.
     """
 
     model: str
     time: float
     environment: Mapping[str, Any]
     author: str = ""
+    number: int | None = None
+    part_numbers: Mapping[str, int] = {}
     step: int | None = None
     metrics: Mapping[str, float] = {}
     tags: tuple[str, ...] = ()

@@ -76,13 +76,14 @@ class GridSource:
                 copy_box(target, wanted, data, Shard(info.dtype, common), common)
         return target
 
-    def stream(self, name: str) -> Iterator[Bytes]:
+    def stream(self, name: str, blocks: range | None = None) -> Iterator[Bytes]:
         """As `PackedTensors.stream`."""
         every = whole(self.info(name).shape)
         known = self._known(name, every)
         self._learn()
         if len(known) == 1:
-            yield from self._shards.stream(*known)
+            (only,) = known
+            yield from self._shards.stream(only, blocks)
         else:
             yield from box_of(self, name, every)
 

@@ -1,9 +1,10 @@
-"""A part of a version, as the log names it."""
+"""The numbers of versions and of their parts."""
 
 from __future__ import annotations
 
 import msgspec
 
+from saver.errors import CannotWriteError
 from saver.human import size
 from saver.page import Said
 
@@ -17,3 +18,16 @@ class PartVersion(Said, msgspec.Struct, frozen=True):
 
     def _line(self) -> str:
         return f"number {self.number}, {size(self.bytes)}, hash {self.hash[:12]}"
+
+
+def next_number(where: str, model: str, last: int, wanted: int | None) -> int:
+    """The number of the next version after the last one: the one that is wanted, if any. Raises
+    CannotWriteError if that was given already."""
+    if wanted is None:
+        return last + 1
+    if wanted <= last:
+        raise CannotWriteError(
+            f"{where}: {model}@{last} was saved meanwhile, so nothing becomes {model}@{wanted} any more; "
+            "nothing was changed; try again"
+        )
+    return wanted

@@ -16,6 +16,7 @@ from saver.errors import quoted
 LATEST = "latest"
 MODEL_LIMIT = 200
 STEP_LIMIT = 10**15
+NUMBER_LIMIT = 10**12
 METRIC_LIMIT = 200
 
 _SEGMENT = re.compile(r"\w[\w.+-]*")

@@ -32,7 +32,8 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
                 logger.info("%s", error)
                 again = error.condemned[staged.id]
                 staged = stage_again(repo, staged, again, encoded, written=written, progress=progress)
-    if repo.index is not None and staged.new:
+    is_in_memory = not encoded.hashed  # otherwise it would be read once more, for the index alone
+    if repo.index is not None and staged.new and is_in_memory:
         known = repo.known(version)
         new = {name: known[name] for name in staged.new if name in known}
         tell(repo, version, new, in_shards(encoded.stored, tiling=False)[0])

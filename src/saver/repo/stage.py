@@ -50,7 +50,6 @@ PACK_TENSORS = 100_000
 
 _EMPTY = blake3(b"").hexdigest()
 
-
 _NULL = msgspec.Raw(b"null")
 
 
@@ -128,9 +127,9 @@ def stage(
     sharing = written.call(partial(Sharing, repo, model, bases, boxes_of(encoded.stored)))
     shards, cuts = in_shards(encoded.stored, tiling=False)
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
-    writing = _Writing(repo, written, progress, cuts)
+    writing = _Writing(repo, written, progress, cuts, encoded.hashed)
     held = _copied(shards, parts, FILE_BYTES if small is None else small)
-    reuse = sharing.find(shards, {name: hashed for name, (_, hashed) in (held or {}).items()})
+    reuse = sharing.find(shards, {name: its for name, (_, its) in (held or {}).items()} or encoded.hashed)
     if held is not None and not _worth_sharing(shards, parts, reuse, sharing):
         harmed = {shard.hash for shard in sharing.harmed}
         writing.hold(shards, held, {name for name, shard in reuse.whole.items() if shard.hash not in harmed})
@@ -170,7 +169,7 @@ def stage_again(
         with Written(repo.storage) as own:
             return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
     shards, cuts = in_shards(encoded.stored, tiling=False)
-    writing = _Writing(repo, written, progress, cuts)
+    writing = _Writing(repo, written, progress, cuts, encoded.hashed)
     writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
         staged,
@@ -221,10 +220,12 @@ class _Writing:
     """Tensors on their way into packs: `known` extents of their bytes, and the names of the `new` ones."""
 
     def __init__(
-        self, repo: Repository, written: Written, progress: Progress | None, cuts: Mapping[str, Cut]
-    ) -> None:
+        self, repo: Repository, written: Written, progress: Progress | None, cuts: Mapping[str, Cut],
+        hashed: Mapping[str, Hashed],
+    ) -> None:  # fmt: skip
         self._repo = repo
         self._cuts = cuts
+        self._hashed = hashed
         self._written = written
         self._progress = progress
         self.known: dict[str, Shard] = {}
@@ -291,7 +292,8 @@ class _Writing:
     def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
         progress = self._progress
         report = (lambda done, _: progress(before + done, total)) if progress is not None else None
-        writer = PackWriter(tensors, {}, report, self._repo.fresh(), self._cuts)
+        hashed = self._hashed if tensors.keys() <= self._hashed.keys() else None
+        writer = PackWriter(tensors, {}, report, self._repo.fresh(), self._cuts, hashed)
         self._written.put(pack_key(writer.id), writer)
         self.added += writer.size
         return writer.shards

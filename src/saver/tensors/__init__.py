@@ -23,7 +23,7 @@ from saver.tensors.hashing import (
     root_of,
 )
 from saver.tensors.shards import Extent, Shard, TensorInfo, in_one, packs_of
-from saver.tensors.sources import MemoryTensors, TensorSource, box_of, copy_box, data_of, room_for
+from saver.tensors.sources import MemoryTensors, TensorSource, box_of, copy_box, data_of, read_later, room_for
 
 __all__ = [
     "BLOCK",
@@ -63,6 +63,7 @@ __all__ = [
     "packs_of",
     "pieces",
     "put_together",
+    "read_later",
     "room_for",
     "root_of",
     "shard_names",

@@ -24,14 +24,16 @@ class TensorData(msgspec.Struct, frozen=True):
 
     `dtype` is a safetensors dtype, `shape` in elements. `data` holds the elements in C order,
     little-endian; or it is a function that yields such arrays one after another, for data that
-    should not be held in memory whole. `changes` counts how often the elements were changed, where that is
-    known: it shows whether they stayed the same while they were copied.
+    should not be held in memory whole; then `block`, if there is one, returns the bytes of a block (see
+    `saver.tensors.hashing`) by its number. `changes` counts how often the elements were changed, where that
+    is known: it shows whether they stayed the same while they were copied.
     """
 
     dtype: str
     shape: tuple[int, ...]
     data: NDArray[Any] | Callable[[], Iterator[NDArray[Any]]]
     changes: Callable[[], int] | None = None
+    block: Callable[[int], NDArray[np.uint8]] | None = None
 
 
 class ShardedData(msgspec.Struct, frozen=True):

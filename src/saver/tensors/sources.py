@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from saver.tensors.boxes import Box, whole
 from saver.tensors.data import Bytes, ShardedData, TensorData, hash_of, length_of, pieces
 from saver.tensors.dtypes import ITEM_SIZE
+from saver.tensors.hashing import block_span
 from saver.tensors.shards import Shard, TensorInfo, in_one
 
 ROWS = 8 << 20
@@ -46,8 +47,9 @@ class TensorSource(Protocol):
         Raises KeyError if there is no such tensor, ValueError if the box reaches beyond its shape, and
         DamagedError."""
 
-    def stream(self, name: str) -> Iterator[Bytes]:
-        """The bytes of a tensor in C order, verified, piece by piece, to be read only."""
+    def stream(self, name: str, blocks: range | None = None) -> Iterator[Bytes]:
+        """The bytes of a tensor in C order, verified, piece by piece, to be read only; or those of some of
+        its blocks, if it is one shard that has blocks."""
 
     def own(self) -> None:
         """Read into memory of the reader's own from now on: for arrays that will be changed."""
@@ -75,6 +77,23 @@ def data_of(source: TensorSource, name: str) -> TensorData | ShardedData:
         for shard in info.shards
     }
     return ShardedData(info.dtype, info.shape, shards)
+
+
+def read_later(source: TensorSource, name: str) -> TensorData | ShardedData:
+    """The same, but read when it is written, piece by piece, and only if it is."""
+    info = source.info(name)
+    if len(info.shards) > 1 or not info.shards:
+        return data_of(source, name)
+
+    def whole() -> Iterator[Bytes]:
+        yield from source.stream(name)
+        source.release(name)
+
+    def block(number: int) -> Bytes:
+        (found,) = source.stream(name, range(number, number + 1))
+        return found
+
+    return TensorData(info.dtype, info.shape, whole, block=block)
 
 
 def box_of(source: TensorSource, name: str, box: Box) -> Iterator[Bytes]:
@@ -115,9 +134,13 @@ class MemoryTensors:
         copy_box(target, box, held, shard, box)
         return target
 
-    def stream(self, name: str) -> Iterator[Bytes]:
-        """The bytes of a tensor. Raises KeyError."""
-        return pieces(self._tensors[name])
+    def stream(self, name: str, blocks: range | None = None) -> Iterator[Bytes]:
+        """The bytes of a tensor, or of some of its blocks. Raises KeyError."""
+        data = self._tensors[name]
+        if blocks is None:
+            return pieces(data)
+        held, length = self.read(name), length_of(data)
+        return (held[slice(*block_span(number, length))] for number in blocks)
 
     def own(self) -> None:
         """It is."""

@@ -14,7 +14,7 @@ from saver.errors import IncompatibleError
 from saver.repo.events import Commit, Label, Note
 from saver.repo.labels import check_notes, labelled
 from saver.repo.log import Record
-from saver.repo.refs import STEP_LIMIT, BadNameError
+from saver.repo.refs import NUMBER_LIMIT, STEP_LIMIT, BadNameError
 from saver.repo.state.facts import ModelState, VersionState
 from saver.tree import EXACT_INTEGER
 
@@ -43,7 +43,7 @@ def version_state(record: Record, event: Commit, where: str = "") -> VersionStat
 
 def with_version(model: ModelState, event: Commit, where: str) -> ModelState:
     """A model after a version was saved."""
-    if event.number != model.last + 1:
+    if not model.last < event.number < NUMBER_LIMIT:
         raise IncompatibleError(f"{where} has version {event.number} of {event.model!r} after {model.last}")
     added = model.bytes_added + event.bytes_added
     if not 0 <= event.bytes_added <= added <= EXACT_INTEGER:

@@ -1,0 +1,41 @@
+"""`saver push` and `saver pull`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from running import run
+
+import saver
+
+
+def test_versions_are_pushed_and_pulled(store: saver.Saver) -> None:
+    for number in range(3):
+        store.save("lily", {"x": np.arange(2000.0) * number}, tags=[f"t{number}"])
+    done = run("push", "lily@t1", "there")
+    assert done.exit_code == 0
+    assert "from models to there" in done.stdout
+    assert "2 versions" in done.stdout
+    assert (saver.Saver("there").load("lily@t1")["x"] == np.arange(2000.0)).all()
+    pushed = json.loads(run("push", "lily", "there", "--json").stdout)
+    assert [each["ref"] for each in pushed["versions"]] == ["lily@3"]
+    assert (pushed["present"], pushed["target"], pushed["left_out"]) == (2, "there", [])
+    pulled = run("pull", "lily@t2", "there", "--as", "rose", "--no-history", "--no-tags")
+    assert pulled.exit_code == 0
+    found = store.versions("rose")
+    assert [(each.number, each.tags) for each in found] == [(3, ())]
+
+
+def test_what_goes_wrong_has_a_code_and_a_sentence(store: saver.Saver) -> None:
+    store.save("iris", {"x": 1})
+    saver.Saver("there").save("iris", {"x": 2})
+    done = run("push", "iris", "there")
+    assert done.exit_code == 4
+    assert "iris@1 is not iris@1 of models" in done.stderr
+    assert "--as NAME" in done.stderr
+    assert run("push", "rose", "there").exit_code == 3
+    assert run("pull", "iris", "nowhere").exit_code == 3
+    assert run("push", "iris", "").exit_code == 2
+    assert run("pull", "iris", "").exit_code == 2
+    assert run("push", "iris", "ftp://there").exit_code == 4
