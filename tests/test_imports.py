@@ -382,6 +382,20 @@ def test_help_needs_no_numpy_and_no_command(arguments: tuple[str, ...]) -> None:
     assert set(last.split()) == {"saver.cli._screen", "saver.cli._switches"}, done.stderr
 
 
+def test_show_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """And in the end it leaves its memory to the system, in which Python would look for garbage first."""
+    path = tmp_path / "model.saver"
+    saver.dump({"weights": [1.5, 2.5]}, path)
+    program = (
+        "import gc, sys, numpy, msgspec, click, blake3\nbefore = set(sys.modules)\nimport saver.cli\n"
+        "sys.argv = ['saver', 'show', sys.argv[1]]\ntry:\n    saver.cli.main()\nfinally:\n"
+        "    found = {'pathlib', 'random', 'queue', 'difflib'} & (sys.modules.keys() - before)\n"
+        "    print(gc.get_freeze_count() > 10_000, *found, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()) == (0, ["True"])
+
+
 def _numpy_loads() -> set[str]:
     program = "import sys, json, numpy; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
