@@ -47,6 +47,7 @@ CONTRACTS = {
     "saver.logger": ("errors",),
     "saver.callers": ("errors", "logger"),
     "saver.forks": (),
+    "saver.garbage": (),
     "saver.threads": (),
     "saver.memory": (),
     "saver.canonical": (),
@@ -73,7 +74,9 @@ CONTRACTS = {
     "saver.defaults": ("registry",),
     "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "registry", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
-    "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
+    "saver.pack": (
+        "errors", "garbage", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack",
+    ),
     "saver.pickled": ("codec", "errors", "tensors", "tree"),
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
@@ -90,15 +93,15 @@ CONTRACTS = {
     "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
         "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
-        "environment", "lazy",
+        "environment", "garbage", "lazy",
     ),
     "saver.encoding": (
         "allowing", "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
-        "git", "environment", "opened",
+        "git", "environment", "garbage", "opened",
     ),
     "saver.restoring": (
-        "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
-        "storage", "opened", "restoring",
+        "callers", "page", "human", "errors", "garbage", "stack", "tree", "tensors", "trust", "codec",
+        "reading", "storage", "opened", "restoring",
     ),
     "saver.compare": (
         "page", "errors", "threads", "tree", "trust", "reading",
@@ -148,7 +151,8 @@ CONTRACTS = {
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
-        "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
+        "git", "garbage", "environment", "encoding", "opened", "description", "streams", "compare",
+        "restoring", "line",
     ),
     "saver.example": (),
     "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
