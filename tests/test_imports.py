@@ -47,6 +47,7 @@ CONTRACTS = {
     "saver.logger": ("errors",),
     "saver.callers": ("errors", "logger"),
     "saver.forks": (),
+    "saver.garbage": (),
     "saver.threads": (),
     "saver.memory": (),
     "saver.canonical": (),
@@ -73,7 +74,9 @@ CONTRACTS = {
     "saver.defaults": ("registry",),
     "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "registry", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
-    "saver.pack": ("errors", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack"),
+    "saver.pack": (
+        "errors", "garbage", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack",
+    ),
     "saver.pickled": ("codec", "errors", "tensors", "tree"),
     "saver.families": (
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
@@ -90,15 +93,15 @@ CONTRACTS = {
     "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
         "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
-        "environment", "lazy",
+        "environment", "garbage", "lazy",
     ),
     "saver.encoding": (
         "allowing", "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
-        "git", "environment", "opened",
+        "git", "environment", "garbage", "opened",
     ),
     "saver.restoring": (
-        "callers", "page", "human", "errors", "stack", "tree", "tensors", "trust", "codec", "reading",
-        "storage", "opened", "restoring",
+        "callers", "page", "human", "errors", "garbage", "stack", "tree", "tensors", "trust", "codec",
+        "reading", "storage", "opened", "restoring",
     ),
     "saver.compare": (
         "page", "errors", "threads", "tree", "trust", "reading",
@@ -151,7 +154,8 @@ CONTRACTS = {
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
         "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
-        "git", "environment", "encoding", "opened", "description", "streams", "compare", "restoring", "line",
+        "git", "garbage", "environment", "encoding", "opened", "description", "streams", "compare",
+        "restoring", "line",
     ),
     "saver.example": (),
     "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
@@ -383,6 +387,20 @@ def test_help_needs_no_numpy_and_no_command(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
     last = done.stderr.splitlines()[-1]
     assert set(last.split()) == {"saver.cli._screen", "saver.cli._switches"}, done.stderr
+
+
+def test_show_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """And in the end it leaves its memory to the system, in which Python would look for garbage first."""
+    path = tmp_path / "model.saver"
+    saver.dump({"weights": [1.5, 2.5]}, path)
+    program = (
+        "import gc, sys, numpy, msgspec, click, blake3\nbefore = set(sys.modules)\nimport saver.cli\n"
+        "sys.argv = ['saver', 'show', sys.argv[1]]\ntry:\n    saver.cli.main()\nfinally:\n"
+        "    found = {'pathlib', 'random', 'queue', 'difflib'} & (sys.modules.keys() - before)\n"
+        "    print(gc.get_freeze_count() > 10_000, *found, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()) == (0, ["True"])
 
 
 def _numpy_loads() -> set[str]:

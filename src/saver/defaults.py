@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.machinery import PathFinder
-from pathlib import Path
 
 from saver import registry
 
@@ -51,10 +51,11 @@ def _source(module: str) -> str:
     if spec is None or not spec.submodule_search_locations:
         return ""
     for folder in spec.submodule_search_locations:
-        place = Path(folder, *rest)
-        for file in (place.with_suffix(".py"), place / "__init__.py"):
+        place = os.path.join(folder, *rest)
+        for path in (f"{place}.py", os.path.join(place, "__init__.py")):
             try:
-                return file.read_text(encoding="utf-8")
+                with open(path, encoding="utf-8") as file:
+                    return file.read()
             except (OSError, ValueError):
                 continue
     return ""

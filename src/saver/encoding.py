@@ -14,6 +14,7 @@ from saver.allowing import allowing
 from saver.callers import warn
 from saver.codec import Encoder, codec_root
 from saver.errors import IncompatibleError, SaverError
+from saver.garbage import uncollected
 from saver.git import Git
 from saver.opened import Opened
 from saver.repo.draft import Draft, Encoded, EncodedPart
@@ -34,6 +35,17 @@ def encode(obj: Any, together: bool = False) -> Encoded:
     libraries that Saver knows, if loading them takes `trust`; of one's own code, that is expected. Raises
     CannotSaveError, which names the path, if something has no data form.
     """
+    encoder, parts, asked, whole = uncollected(_encoded, obj, together)
+    homeless = {name.partition(":")[2] for _, name in asked if name.startswith("__main__:")}
+    if homeless:
+        _warn_of_main(sorted(homeless))
+    _warn_of_trust(asked)
+    return Encoded(parts, encoder.tensors, whole, encoder.seeds, encoder.sharded)
+
+
+def _encoded(obj: Any, together: bool) -> tuple[Encoder, dict[str, EncodedPart], set[tuple[str, str]], bool]:
+    """The encoder, the parts, the codecs and names of the classes that they ask for, and whether the parts
+    come from one mapping."""
     encoder, trees, whole = _walk(obj, together)
     parts, asked = {}, set[tuple[str, str]]()
     for name, tree in trees.items():
@@ -41,11 +53,7 @@ def encode(obj: Any, together: bool = False) -> Encoded:
             batch: state for batch, state in encoder.batches.items() if batch.rpartition("/")[0] == name
         }
         parts[name] = encoded_part(tree, batches, asked)
-    homeless = {name.partition(":")[2] for _, name in asked if name.startswith("__main__:")}
-    if homeless:
-        _warn_of_main(sorted(homeless))
-    _warn_of_trust(asked)
-    return Encoded(parts, encoder.tensors, whole, encoder.seeds, encoder.sharded)
+    return encoder, parts, asked, whole
 
 
 def encode_opened(opened: Opened, progress: Progress | None = None, later: bool = False) -> Encoded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import random
 import sys
 from array import array
 from collections.abc import Iterable, Mapping
@@ -189,6 +188,8 @@ def generators() -> dict[str, str]:
 
     A generator whose package was never imported is not in use, and is not imported here.
     """
+    import random
+
     version, words, gauss = random.getstate()
     found = {"python": _fingerprint((version, array("I", words), gauss))}
     if "numpy.random" in sys.modules:

@@ -21,6 +21,7 @@ from saver.disk import mapped
 from saver.disk.durable import NewFile
 from saver.encoding import encode
 from saver.errors import IncompatibleError, NotFoundError, quoted
+from saver.garbage import uncollected
 from saver.git import Git
 from saver.line import Showing, shown
 from saver.opened import Opened
@@ -99,7 +100,7 @@ def content_of(document: Manifest, encoded: Encoded, progress: Progress | None =
         whole = msgspec.structs.replace(document, parts=parts, whole=encoded.whole)
         return {MANIFEST: manifests.encode(whole).decode()}
 
-    return PackWriter(encoded.stored, describe, progress)
+    return uncollected(PackWriter, encoded.stored, describe, progress)
 
 
 @shown("loading")

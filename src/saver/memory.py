@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,8 @@ def _aligned(memory: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def available_memory() -> int | None:
     """Bytes that are available without swapping; None if the system does not report it."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = file.read().splitlines()
     except OSError:
         return None
     sizes = (line.split() for line in lines if line.startswith("MemAvailable:"))

@@ -14,6 +14,7 @@ from saver.callers import warn
 from saver.codec import Budget, Decoder, Device, bytes_of, check
 from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning, quoted
+from saver.garbage import uncollected
 from saver.lazy import Building, LazyParts
 from saver.repo.manifest import SOLE, Manifest, values
 from saver.storage import Progress
@@ -56,12 +57,8 @@ class Opened:
         self.hash = digest
         if not manifest.whole and list(manifest.parts) != [SOLE]:
             raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
-        shapes = Shapes()
         try:
-            self.trees: Mapping[str, Tree] = {
-                name: _parsed(name, tree, batches, where, shapes)
-                for name, tree, batches in values(manifest.parts, where)
-            }
+            self.trees: Mapping[str, Tree] = uncollected(_all_parsed, manifest, where)
         except RecursionError:
             raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
         self.batches: dict[str, Value] = {}
@@ -216,17 +213,29 @@ class Opened:
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
             self.warn(names)  # before what another version lacks is refused
-        decoder = self.decoder(nodes, budget, target, trusted)
+        decoder = uncollected(self.decoder, nodes, budget, target, trusted)
         roots = {name: self.trees[name].root for name in names}
         if lazy:
             build = Building(decoder, self.nodes)
             found = LazyParts(roots, build, self.warn)
             return found[SOLE] if sole else found
-        built: dict[str, Any] = {}
-        for name, root in roots.items():
-            budget.part = name
-            built[name] = decoder(root)
+        built = uncollected(_built, roots, decoder, budget)
         return built[SOLE] if sole else built
+
+
+def _built(roots: Mapping[str, Value], decoder: Decoder, budget: Budget) -> dict[str, Any]:
+    """The objects of parts."""
+    built: dict[str, Any] = {}
+    for name, root in roots.items():
+        budget.part = name
+        built[name] = decoder(root)
+    return built
+
+
+def _all_parsed(manifest: Manifest, where: str) -> dict[str, Tree]:
+    """The trees of all parts."""
+    shapes, found = Shapes(), values(manifest.parts, where)
+    return {name: _parsed(name, tree, batches, where, shapes) for name, tree, batches in found}
 
 
 def _parsed(name: str, tree: Any, states: Mapping[str, Any], where: str, shapes: Shapes) -> Tree:

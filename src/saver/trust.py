@@ -189,7 +189,7 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
     """
     policy = allowed(trust)
     refused = set[str]()
-    for codec, cls in dict.fromkeys([(node.codec, node.cls) for node in nodes]):
+    for codec, cls in {(node.codec, node.cls): None for node in nodes}:  # most ask for the same as others
         if cls is not None and (len(cls) > _NAME_LIMIT or not _NAME.fullmatch(cls)):
             raise IncompatibleError(f"{where}: {cls[:80]!r} is not the name of a class")
         root = registry.codec_root(codec)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError
+from saver.garbage import uncollected
 from saver.pack.layout import HEADER_LIMIT, check_header, is_foreign, no_saver_file, parse_header
 from saver.pack.source import PackedTensors
 from saver.pack.verify import Range, damaged
@@ -25,7 +26,7 @@ class Pack:
         self.blob = blob
         self.size = blob.size
         header = read_header(blob) if header is None else header
-        found = parse_header(header, blob.size, blob.name)
+        found = uncollected(parse_header, header, blob.size, blob.name)
         self.metadata, self.id, self.cuts = found.metadata, found.id, found.cuts
         self.shards: dict[str, Shard] = found.shards
         self.start = len(header)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from queue import SimpleQueue
 from threading import Lock
 from typing import TypeAlias
 
@@ -208,6 +207,8 @@ def _checked_by_threads(feed: _Feed, fetchers: int) -> Iterator[tuple[int, list[
     Every thread takes the next piece; the one that fetched the last missing piece of a job hashes it, while
     the others go on fetching.
     """
+    from queue import SimpleQueue
+
     results: SimpleQueue[tuple[int, list[str]] | None] = SimpleQueue()
 
     def work() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from saver.callers import warn
 from saver.codec import Decoder
 from saver.errors import DoesNotFitError, NotFoundError, SaverError, quoted
+from saver.garbage import uncollected
 from saver.restoring.contract import Plan
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
@@ -73,7 +74,7 @@ def restore(
     saved.roots += [(value, target) for _, value, target in pairs]
     for name, value, target in pairs:
         with saved.step(name):
-            plans[name] = saved.plan(value, target)
+            plans[name] = uncollected(saved.plan, value, target)
     saved.naming.check(saved.where)
     report = Report(opened.where, {name: plan.report for name, plan in plans.items()})
     if strict and not report:
@@ -128,7 +129,7 @@ def _ready(
     ready: Callable[[Decoder], Callable[[], None]], decoder: Decoder, saved: Saved, where: str
 ) -> Callable[[], None]:
     try:
-        return ready(decoder)
+        return uncollected(ready, decoder)
     except (SaverError, MemoryError):
         raise
     except Exception as error:

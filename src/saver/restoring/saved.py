@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from saver import trust as policy
 from saver.codec import Decoder, check
 from saver.errors import DoesNotFitError, IncompatibleError, SaverError
+from saver.garbage import uncollected
 from saver.restoring.contract import Plan, Restorer, Target, kind, restorer_for
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
@@ -204,7 +205,8 @@ class Saved:
         Raises UntrustedError before reading unless all classes that they ask for are trusted.
         """
         standing = self._settled()
-        found = list(self._reached({*self._placed, *(id(pair.node) for pair in standing)}))
+        placed = {*self._placed, *(id(pair.node) for pair in standing)}
+        found = uncollected(list, self._reached(placed))
         names = list(dict.fromkeys(item.name for item in found if type(item) is Tensor))
         for name in names:
             self.entry(Tensor(name))
@@ -241,7 +243,8 @@ class Saved:
     def _settled(self) -> list[Pair]:
         """The pairs whose targets stand for nodes."""
         try:
-            return self._pairs.settle(self._wanted, self._held, {id(node) for node, _ in self._live})
+            live = {id(node) for node, _ in self._live}
+            return uncollected(self._pairs.settle, self._wanted, self._held, live)
         except (SaverError, MemoryError):
             raise
         except Exception as error:
