@@ -76,14 +76,15 @@ class Ranks:
         """What this rank writes of that, unless another one holds something new; None if it does itself."""
         return known_task(self._all, self._model, encoded)
 
-    def saves(self, repo: Repository, step: int) -> Callable[..., Version]:
+    def saves(self, repo: Repository, step: int, soon: bool) -> Callable[..., Version]:
         """The function that saves one version of what all ranks have; an error of one is raised in all. It
-        gets what makes the draft, and what copies this rank's share."""
+        gets what makes the draft, and what copies this rank's share. `soon` as in Session."""
         said, members = self._said, self._all
         call = said.call if said is not None else 0
 
         def save(draft: Callable[[], Draft], copy: Copy | None = None) -> Version:
-            version = save_as(repo, members, f"save {self._model} after step {step}", draft, copy=copy)
+            what = f"save {self._model} after step {step}"
+            version = save_as(repo, members, what, draft, copy=copy, soon=soon)
             if said is not None:
                 said.forget(call)
             return version

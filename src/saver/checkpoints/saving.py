@@ -125,8 +125,11 @@ class Saving:
                 "in the step of an optimizer, or call flush() before"
             )
 
-    def begin(self, step: int, epoch: float | None, metrics: dict[str, float], reason: str) -> bool:
+    def begin(
+        self, step: int, epoch: float | None, metrics: dict[str, float], reason: str, soon: bool = False
+    ) -> bool:
         """Take a snapshot, once the previous one is written, and start to write it. False if it was torn.
+        `soon` as in Session.
 
         Ranks begin it also if the previous one failed, or if this one cannot take its snapshot: then the save
         fails in all of them. The writer has the error then.
@@ -143,7 +146,7 @@ class Saving:
             place = Position(step, epoch, reason, policy.widened(before, metrics))
             self._waits = False
             try:
-                commit, beside = self._prepared(place, metrics)
+                commit, beside = self._prepared(place, metrics, soon)
             except Torn as error:
                 self._give_up(error, step)
                 return False
@@ -157,20 +160,21 @@ class Saving:
         self._emit(SnapshotTaken(step, self._staging.bytes))
         return True
 
-    def _prepared(self, place: Position, metrics: dict[str, float]) -> tuple[Commit, Beside]:
+    def _prepared(self, place: Position, metrics: dict[str, float], soon: bool) -> tuple[Commit, Beside]:
         """What commits a snapshot, in the background; and what starts that, and takes the snapshot if it has
         to wait for ranks."""
         if self._ranks is not None:
-            return self._shared(self._ranks, place, metrics)
+            return self._shared(self._ranks.saves(self._repo, place.step, soon), self._ranks, place, metrics)
         encoded = self._objects.encode(self._log.snapshot(), place)
         draft = self._draft(encoded, place, metrics)
         snapshot = self._take(encoded, place.step)
         copied = replace(draft, encoded=of_pieces(encoded, snapshot.tensors))
         return partial(self._commit, snapshot, copied), lambda save: save()
 
-    def _shared(self, ranks: Ranks, place: Position, metrics: dict[str, float]) -> tuple[Commit, Beside]:
+    def _shared(
+        self, save: Callable[..., Version], ranks: Ranks, place: Position, metrics: dict[str, float]
+    ) -> tuple[Commit, Beside]:
         """The same in one of many ranks. If it fails here, it fails in all."""
-        save = ranks.saves(self._repo, place.step)
         try:
             encoded = self._objects.encode(self._log.snapshot(), place)
             draft = self._draft(encoded, place, metrics)

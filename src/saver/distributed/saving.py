@@ -85,10 +85,11 @@ def save_as(
     draft: Callable[[], Draft],
     progress: Progress | None = None,
     copy: Copy | None = None,
+    soon: bool = False,
 ) -> Version:
     """Save one version of the drafts of all ranks, who call it `what`; see save_together. Without `copy`, the
-    tensors of the draft are staged where they are."""
-    with Session(members, what) as session:
+    tensors of the draft are staged where they are. `soon` as in Session."""
+    with Session(members, what, soon) as session:
         session.doing("encoding")
         return _Save(repo, members, session, draft(), progress, copy).run()
 
