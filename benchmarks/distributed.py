@@ -95,6 +95,7 @@ _COLD = (
 _WARM = "The same, from the page cache."
 _BLOCKED = (
     "How long the training stands still until it may change what is saved. DCP: async_save with a "
-    "DefaultStager, which keeps its memory. Saver saves together only in the foreground, so it waits until "
-    "all is durable. The limit: each rank copies what it has, with one thread."
+    "DefaultStager, which keeps its memory. Saver: the step of a run after which it saves. Each rank copies "
+    "only what it writes of what several have; DCP copies all. The limit: each rank copies as many bytes as "
+    "it writes at best, with one thread."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import make_cold, make_warm, remove, rounds
 from benchmarks.versions import STEP
-from saver import Saver
+from saver import Every, Saver
 from saver.distributed import saving
 
 WIDTH, BLOCKS = 1024, 6
 FSDP, HSDP = "FSDP2", "HSDP"
+BACKGROUND = "background"
 OURS, DCP, MEMCPY = "Saver", "torch DCP", "limit: memcpy, warm"
 
 
@@ -65,6 +67,11 @@ class Training:
         tensors += [moments[at][name] for at in sorted(moments) for name in ("exp_avg", "exp_avg_sq")]
         return [each.to_local().numpy() for each in tensors]
 
+    def share(self, size: int) -> slice:
+        """The items that this rank writes at best, of so many that several ranks have."""
+        copies, copy = self.size // self.shards, self.rank // self.shards
+        return slice(size * copy // copies, size * (copy + 1) // copies)
+
     def change(self) -> None:
         """Change every element."""
         for array in self.arrays():
@@ -100,18 +107,30 @@ class Tool(ABC):
         self.save()
         return lambda: None
 
+    def load_again(self) -> None:
+        """Load what was saved in the background."""
+        self.load()
+
     def tidy(self) -> None:
         """In rank 0: remove old saves."""
         return
 
+    def close(self) -> None:
+        """Nothing more is saved."""
+        return
+
 
 class Ours(Tool):
-    """`Saver.save` and `Saver.restore`, which get the model and the optimizer themselves."""
+    """`Saver.save` and `Saver.restore` of the model and the optimizer themselves; in the background, a run
+    with them."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         super().__init__(training, folder)
         self._store = Saver(folder)
         self._objects = {"model": training.net, "optimizer": training.optimizer}
+        self._run = self._store.checkpoints(BACKGROUND, self._objects, every=Every(steps=1), cluster="torch")
+        self._run.__enter__()
+        self._step = self._run.resume()
 
     def save(self) -> None:
         stage = saving.stage
@@ -133,10 +152,23 @@ class Ours(Tool):
         if not Saver(self.folder).restore("run", self._objects, cluster="torch"):
             raise AssertionError("the version does not fit the training")
 
+    def begin(self) -> Callable[[], object]:
+        self._run.step(self._step)
+        self._step += 1
+        return self._run.flush
+
+    def load_again(self) -> None:
+        if not Saver(self.folder).restore(BACKGROUND, self._objects, cluster="torch"):
+            raise AssertionError("the version does not fit the training")
+
     def tidy(self) -> None:
-        for version in self._store.versions("run")[:-1]:
-            self._store.delete(str(version))
+        for model in self._store.models():
+            for version in self._store.versions(model)[:-1]:
+                self._store.delete(str(version))
         self._store.gc(grace=0)
+
+    def close(self) -> None:
+        self._run.__exit__(None, None, None)
 
 
 class Dcp(Tool):
@@ -217,6 +249,8 @@ class Ranks:
         for found in (self.seconds, self.share, self.balance):
             found.clear()
         self._round(count)
+        for tool in self._tools.values():
+            tool.close()
 
     def _round(self, count: int) -> None:
         turns = [partial(self._tool, name, tool) for name, tool in self._tools.items()]
@@ -231,28 +265,30 @@ class Ranks:
         self._alone(tool.tidy)
         for kind, prepare in (("cold", make_cold), ("warm", make_warm)):
             self._alone(partial(prepare, tool.folder))
-            self._load(f"{kind} {name}", tool)
+            self._load(f"{kind} {name}", tool.load)
         self._training.change()
         wait: list[Callable[[], object]] = []
         self._timed(f"async {name}", lambda: wait.append(tool.begin()))
         wait[0]()
-        self._load(f"after async {name}", tool)
+        self._load(f"after async {name}", tool.load_again)
         self._alone(tool.tidy)
 
-    def _load(self, what: str, tool: Tool) -> None:
+    def _load(self, what: str, load: Callable[[], None]) -> None:
         """Load into zeros. Raises AssertionError unless what was there before is there again."""
         arrays = self._training.arrays()
         for copy, array in zip(self._copies, arrays, strict=True):
             copy[...] = array
             array[...] = 0
-        self._timed(what, tool.load)
+        self._timed(what, load)
         if not all(map(np.array_equal, arrays, self._copies)):
             raise AssertionError(f"{what}: what was loaded differs from what was saved")
+        gc.collect()  # a pack that is mapped stays in the page cache
 
     def _memcpy(self) -> None:
         def copy() -> None:
             for target, array in zip(self._copies, self._training.arrays(), strict=True):
-                target[...] = array
+                share = self._training.share(array.size)
+                target.reshape(-1)[share] = array.reshape(-1)[share]
 
         self._timed(f"async {MEMCPY}", copy)
 

@@ -286,6 +286,60 @@ def test_a_save_that_all_request_is_made_at_once(three: list[Cluster]) -> None:
 # Errors
 
 
+@pytest.mark.parametrize("trains_on", [False, True])
+def test_a_save_that_rank_0_alone_requests_is_an_error_soon(trains_on: bool) -> None:
+    """The others are still after that step, as each step waits for all ranks; or they go on, and end."""
+    clusters, storage, failed = ranks(3), MemoryStorage(), threading.Event()
+
+    def act(trained: Trained, run: Any, step: int) -> None:
+        if step == 4 and trained.rank == 0:
+            try:
+                run.save()
+                run.flush()
+            finally:
+                failed.set()
+        elif step == (8 if trains_on else 4):
+            failed.wait(20)
+
+    began = time.monotonic()
+    found = train(storage, clusters, 9, act, every=Every(steps=3))
+    end(clusters)
+    assert time.monotonic() - began < 12
+    assert [type(each) for each in found] == [LostRankError] * 3, found
+    said = "is about to save m after step 5" if trains_on else "call `run.save()` in every rank"
+    assert said in str(found[0])
+    assert "save m after step 3" in str(found[0])
+    assert steps_of(storage) == [2]
+
+
+def test_each_rank_may_train_a_stage_of_its_own(three: list[Cluster], tmp_path: Path) -> None:
+    """A pipeline: ranks have parts of other names, of which no other rank has any."""
+
+    def one(cluster: Cluster) -> tuple[int, Any]:
+        stage = {"w": np.zeros(300_000 + 1000 * cluster.rank), "steps": [0]}
+        run = saver.Saver(tmp_path).checkpoints(
+            "m", {f"stage{cluster.rank}": stage}, every=Every(steps=2), cluster=cluster
+        )
+        with run:
+            start = run.resume()
+            for step in range(start, start + 3):
+                stage["w"] += step * (cluster.rank + 1)
+                stage["steps"][0] += 1
+                run.step(step)
+        return start, stage
+
+    assert [start for start, _ in together(three, one)] == [0] * 3
+    found = together(three, one)
+    assert [start for start, _ in found] == [2] * 3
+    for rank, (_, stage) in enumerate(found):
+        assert stage["steps"] == [5]
+        assert (stage["w"] == sum(range(5)) * (rank + 1)).all()
+    stages = {f"stage{rank}": {"w": np.zeros(300_000 + 1000 * rank), "steps": [0]} for rank in range(3)}
+    assert saver.Saver(tmp_path).restore("m", stages)
+    assert [stage["steps"] for stage in stages.values()] == [[4]] * 3
+    assert all((stages[f"stage{rank}"]["w"] == 6 * (rank + 1)).all() for rank in range(3))
+
+
 @pytest.mark.parametrize("at", ["encoding", "staging"])
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_an_error_in_the_background_is_raised_in_all_and_the_run_goes_on(

@@ -16,7 +16,7 @@ import saver
 from saver import encoding, environment
 from saver.cluster import Cluster
 from saver.codec import Encoder
-from saver.distributed import planning, saving
+from saver.distributed import planning, plans, saving
 from saver.distributed.session import Session
 from saver.errors import (
     CannotSaveError,
@@ -214,17 +214,17 @@ def test_any_boxes_of_any_ranks_load_as_the_array(data: st.DataObject) -> None:
 
 
 def test_ranks_plan_once_while_they_hold_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clusters, planned, before = ranks(3), [0], saving.plan
+    clusters, planned, before = ranks(3), [0], plans.plan
 
     def counting(*args: Any) -> Any:
         planned[0] += 1
         return before(*args)
 
-    monkeypatch.setattr(saving, "plan", counting)
-    for version, (shape, plans) in enumerate([(6, 1), (6, 1), (7, 2), (7, 2)], 1):
+    monkeypatch.setattr(plans, "plan", counting)
+    for version, (shape, times) in enumerate([(6, 1), (6, 1), (7, 2), (7, 2)], 1):
         arrays = [np.arange(shape * 1000.0) + version] * 3
         saved(tmp_path, [{"a": array} for array in arrays], clusters)
-        assert planned[0] == plans
+        assert planned[0] == times
         np.testing.assert_array_equal(saver.Saver(tmp_path).load(f"m@{version}")["a"], arrays[0])
     end(clusters)
 

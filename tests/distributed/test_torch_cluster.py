@@ -57,3 +57,12 @@ def test_a_run_goes_on_to_the_bit_with_other_ranks_and_another_mesh(
     folder.mkdir()
     run(before, folder, f"train_first{which}")
     run(after, folder, f"train_on{which}")
+
+
+def test_the_state_of_zero_is_refused_and_restored_by_another_number_of_ranks_once_collected(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    run(2, folder, "save_zero")
+    run(3, folder, "restore_zero")

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -239,6 +240,48 @@ def loads_alone(folder: Path) -> None:
         assert type(loaded["model"][0]) is nn.Sequential
         for name, each in loaded["model"].state_dict().items():
             assert same(each, wanted[f"model.{name}"]), (saved, name)
+
+
+def with_zero(steps: int) -> tuple[nn.Module, Any]:
+    """A model, and its optimizer of which each rank has a part, after some steps."""
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    net, _ = model("plain")
+    optimizer: Any = ZeroRedundancyOptimizer(net.parameters(), torch.optim.AdamW, lr=0.1)
+    for step in range(steps):
+        trained(net, optimizer, step)
+    return net, optimizer
+
+
+def save_zero(folder: Path) -> None:
+    """It is refused, in a run, too; its collected state is not."""
+    store = saver.Saver(folder)
+    net, optimizer = with_zero(2)
+    for act in (
+        lambda: store.save("zero", {"model": net, "optimizer": optimizer}, cluster="torch"),
+        lambda: store.checkpoints(
+            "run", {"optimizer": optimizer}, every=saver.Every(steps=1), cluster="torch"
+        ),
+    ):
+        with pytest.raises(saver.CannotSaveError, match="Optimizer has no data form; each rank has the state"):
+            act()
+    optimizer.consolidate_state_dict(to=0)
+    state = {"optimizer": optimizer.state_dict()} if dist.get_rank() == 0 else {}
+    store.save("zero", {"model": net, **state}, cluster="torch")
+
+
+def restore_zero(folder: Path) -> None:
+    """As those that were trained without a stop: after another step, all weights are the same."""
+    store = saver.Saver(folder)
+    net, optimizer = with_zero(0)
+    assert store.restore("zero", {"model": net}, cluster="torch")
+    optimizer.load_state_dict(store.load("zero", parts=["optimizer"])["optimizer"])
+    wanted, its = with_zero(2)
+    for step in (2, 3):
+        trained(net, optimizer, step)
+        trained(wanted, its, step)
+    for each, other in zip(net.parameters(), wanted.parameters(), strict=True):
+        assert same(each.detach(), other.detach())
 
 
 def main(rank: int, size: int, notes: str, what: list[str], folder: Path) -> None:

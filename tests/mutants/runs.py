@@ -6,6 +6,7 @@ from .mutant import Mutant
 
 _RUN = "checkpoints/test_run.py"
 _RANKS = "distributed/test_runs_together.py"
+_SHARES = "distributed/test_shares.py"
 _RESUME = "stateful/test_resume.py"
 
 MUTANTS = [
@@ -60,6 +61,30 @@ MUTANTS = [
         (f"{_RUN}::test_a_run_that_nobody_left_is_on_disk_or_the_process_fails",),
     ),
     Mutant(
+        "copied-before-it-changes", "checkpoints/share.py",
+        "            if not self._is_everything():\n", "            if False:\n",
+        "waiting until a rank has copied what the plan says that it writes",
+        (f"{_SHARES}::test_of_what_all_ranks_hold_each_copies_its_share",),
+    ),
+    Mutant(
+        "copied-what-was-asked", "checkpoints/share.py",
+        "and not self._has(self._task)", "and self._copied is None",
+        "copying what the plan asks for beside what a rank expected",
+        (f"{_SHARES}::test_whatever_was_expected_what_is_requested_is_copied",),
+    ),
+    Mutant(
+        "heard-of-its-task", "distributed/saving.py",
+        "members.sent.pop(self._model, None)", "members.sent.get(self._model)",
+        "planning again for a rank that did not hear its task",
+        (f"{_SHARES}::test_a_rank_that_did_not_hear_its_task_does_not_use_an_older_one",),
+    ),
+    Mutant(
+        "alone-before-and-now", "distributed/plans.py",
+        "if other != rank\n", "if False\n",
+        "planning again when several ranks hold a tensor that changed",
+        ("distributed/test_plans.py::test_every_plan_fits_what_the_ranks_hold_then",),
+    ),
+    Mutant(
         "announced-ahead", "distributed/running.py",
         "        save = Announced(self._word.until + 1, ", "        save = Announced(self._call + 2, ",
         "announcing a save for a step of which nothing was promised",
@@ -91,7 +116,7 @@ MUTANTS = [
     ),
     Mutant(
         "failing-ranks", "checkpoints/saving.py",
-        "                    write, waits = _failing(error), True\n", "                    raise\n",
+        "            self._waits = True\n", "            raise\n",
         "failing the save of all where one rank cannot take its snapshot",
         (f"{_RANKS}::test_an_object_that_one_rank_cannot_save_fails_the_save_of_all",),
     ),

@@ -262,5 +262,5 @@ def _goes_by_state(obj: Any, walk: bool, together: bool) -> bool:
     try:
         classes(obj, together)
     except CannotSaveError:
-        return True
+        return way_out(obj) is None
     return False

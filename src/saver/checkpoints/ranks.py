@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from saver.checkpoints.deciding import Deciding, Due
 from saver.cluster import Cluster
 from saver.distributed.members import Members
+from saver.distributed.planning import Task
 from saver.distributed.running import Announced, Announcements, Corner
-from saver.distributed.saving import save_as
+from saver.distributed.saving import Copy, known_task, save_as
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError
 from saver.policy import Checkpoint, Moment, Policy
-from saver.repo.draft import Draft
+from saver.repo.draft import Draft, Encoded
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 
@@ -71,13 +72,19 @@ class Ranks:
 
     # Together
 
-    def saves(self, repo: Repository, step: int) -> Callable[[Callable[[], Draft]], Version]:
-        """The function that saves one version of what all ranks have; an error of one is raised in all."""
+    def known_task(self, encoded: Encoded) -> Task | None:
+        """What this rank writes of that, unless another one holds something new; None if it does itself."""
+        return known_task(self._all, self._model, encoded)
+
+    def saves(self, repo: Repository, step: int, soon: bool) -> Callable[..., Version]:
+        """The function that saves one version of what all ranks have; an error of one is raised in all. It
+        gets what makes the draft, and what copies this rank's share. `soon` as in Session."""
         said, members = self._said, self._all
         call = said.call if said is not None else 0
 
-        def save(draft: Callable[[], Draft]) -> Version:
-            version = save_as(repo, members, f"save {self._model} after step {step}", draft)
+        def save(draft: Callable[[], Draft], copy: Copy | None = None) -> Version:
+            what = f"save {self._model} after step {step}"
+            version = save_as(repo, members, what, draft, copy=copy, soon=soon)
             if said is not None:
                 said.forget(call)
             return version

@@ -226,7 +226,7 @@ class Checkpoints:
         if self._ranks is None:
             self._saving.writer.raise_failure()
         self._refuse_to_begin_again()
-        self._begin(self._reported.last, self._reported.epoch, {}, reason)
+        self._begin(self._reported.last, self._reported.epoch, {}, reason, soon=True)
         if self._ranks is not None:
             self._saving.writer.raise_failure()
 
@@ -290,9 +290,11 @@ class Checkpoints:
             self._emit(events.SaveSkipped(self._reported.last))
         return skips
 
-    def _begin(self, step: int, epoch: float | None, metrics: Mapping[str, float], reason: str) -> bool:
+    def _begin(
+        self, step: int, epoch: float | None, metrics: Mapping[str, float], reason: str, soon: bool = False
+    ) -> bool:  # fmt: skip
         """Save. False if nothing was saved: the snapshot was torn, or saving was stopped."""
         if not self._saves:
             return False
         self._emit(events.SaveDue(step, reason))
-        return self._saving.begin(step, epoch, dict(metrics), reason)
+        return self._saving.begin(step, epoch, dict(metrics), reason, soon)

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
+
+from msgspec.structs import replace
 
 from saver import callers, encoding, forks, framework, policy
 from saver.checkpoints.events import Blocked, Listener, SaveFailed, SaveWritten, SnapshotTaken, SnapshotTorn
@@ -16,6 +18,7 @@ from saver.checkpoints.pieces import of_pieces, pieces_of
 from saver.checkpoints.position import Position
 from saver.checkpoints.progress import Cost
 from saver.checkpoints.ranks import Ranks
+from saver.checkpoints.share import Share
 from saver.checkpoints.writer import Writer
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, is_full
 from saver.git import Git
@@ -30,6 +33,8 @@ from saver.tensors import TensorData
 from saver.training_log import TrainingLog
 
 Ranges = Mapping[str, tuple[float, float]]
+Commit: TypeAlias = Callable[[], Version]
+Beside: TypeAlias = Callable[[Callable[[], None]], None]
 
 
 class Saving:
@@ -54,6 +59,8 @@ class Saving:
         self._staging = Staging(size_of("checkpoints", "staging", staging) if staging is not None else None)
         self._writer: Writer | None = None
         self._snapshot: Snapshot | None = None
+        self._waits = False
+        """Whether training must wait until a snapshot is written: it is of the tensors themselves."""
         self._unhook: Callable[[], None] | None = None
         self._unwatch: Callable[[], None] | None = None
         self.forked = False
@@ -118,8 +125,11 @@ class Saving:
                 "in the step of an optimizer, or call flush() before"
             )
 
-    def begin(self, step: int, epoch: float | None, metrics: dict[str, float], reason: str) -> bool:
+    def begin(
+        self, step: int, epoch: float | None, metrics: dict[str, float], reason: str, soon: bool = False
+    ) -> bool:
         """Take a snapshot, once the previous one is written, and start to write it. False if it was torn.
+        `soon` as in Session.
 
         Ranks begin it also if the previous one failed, or if this one cannot take its snapshot: then the save
         fails in all of them. The writer has the error then.
@@ -134,44 +144,59 @@ class Saving:
             self.release()
             before = self.ranges
             place = Position(step, epoch, reason, policy.widened(before, metrics))
+            self._waits = False
             try:
-                write, waits = self._prepared(place, metrics)
-            except Exception as error:
-                if self._ranks is not None:
-                    write, waits = _failing(error), True
-                elif isinstance(error, Torn):
-                    self._give_up(error, step)
-                    return False
-                else:
-                    raise
+                commit, beside = self._prepared(place, metrics, soon)
+            except Torn as error:
+                self._give_up(error, step)
+                return False
             self.since, self.ranges, self.again = time.monotonic(), place.ranges, ""
-            commit = self._commits(step)
-            writer.begin(lambda: self._write(partial(commit, write), step, before))
-            if waits:
+            beside(lambda: writer.begin(lambda: self._write(commit, step, before)))
+            if self._waits:
                 writer.wait()
             writer.keep(earlier)
-            if waits and self._ranks is None:
+            if self._waits and self._ranks is None:
                 writer.raise_failure()
         self._emit(SnapshotTaken(step, self._staging.bytes))
         return True
 
-    def _prepared(self, place: Position, metrics: dict[str, float]) -> tuple[Callable[[], Draft], bool]:
-        """Take a snapshot: returns what waits until it is whole and returns its draft; and whether it is of
-        the tensors themselves, so that training must wait until they are written."""
-        git, step = Git(), place.step
+    def _prepared(self, place: Position, metrics: dict[str, float], soon: bool) -> tuple[Commit, Beside]:
+        """What commits a snapshot, in the background; and what starts that, and takes the snapshot if it has
+        to wait for ranks."""
+        if self._ranks is not None:
+            return self._shared(self._ranks.saves(self._repo, place.step, soon), self._ranks, place, metrics)
         encoded = self._objects.encode(self._log.snapshot(), place)
-        tensors = pieces_of(encoded)
-        snapshot = self._take(encoded, tensors, step)
-        draft = encoding.draft(
-            self._model, of_pieces(encoded, snapshot.tensors), git, author=self._repo.author,
-            step=step if step >= 0 else None, metrics=metrics, **self._details,
+        draft = self._draft(encoded, place, metrics)
+        snapshot = self._take(encoded, place.step)
+        copied = replace(draft, encoded=of_pieces(encoded, snapshot.tensors))
+        return partial(self._commit, snapshot, copied), lambda save: save()
+
+    def _shared(
+        self, save: Callable[..., Version], ranks: Ranks, place: Position, metrics: dict[str, float]
+    ) -> tuple[Commit, Beside]:
+        """The same in one of many ranks. If it fails here, it fails in all."""
+        try:
+            encoded = self._objects.encode(self._log.snapshot(), place)
+            draft = self._draft(encoded, place, metrics)
+            known = ranks.known_task(encoded)
+        except Exception as error:
+            self._waits = True
+            return partial(save, _failing(error)), lambda save: save()
+        share = Share(self._model, encoded, lambda chosen: self._take(chosen, place.step), known)
+
+        def commit() -> Version:
+            try:
+                return save(lambda: draft, share.of)
+            finally:
+                share.give_up()
+
+        return commit, share.copy_beside
+
+    def _draft(self, encoded: Encoded, place: Position, metrics: dict[str, float]) -> Draft:
+        return encoding.draft(
+            self._model, encoded, Git(), author=self._repo.author,
+            step=place.step if place.step >= 0 else None, metrics=metrics, **self._details,
         )  # fmt: skip
-
-        def whole() -> Draft:
-            snapshot.wait()
-            return draft
-
-        return whole, snapshot.tensors is tensors
 
     @contextmanager
     def _blocking(self, step: int) -> Iterator[None]:
@@ -184,10 +209,11 @@ class Saving:
             self.cost.add(took)
             self._emit(Blocked(step, took))
 
-    def _take(self, encoded: Encoded, tensors: Mapping[str, TensorData], step: int) -> Snapshot:
+    def _take(self, encoded: Encoded, step: int) -> Snapshot:
         """Copy the tensors, which are those of `encoded`; those that only optimizers change are copied in the
         background until the next step, but in ranks, whose saves would all fail if one changed. If there is
         not enough memory, they stay in place, and training must wait until they are written."""
+        tensors = pieces_of(encoded)
         room = self._staging.room(tensors)
         if room < 0:
             return self._in_place(tensors, f"{-room / 1e9:.2f} GB too little", warn=not self._bounded)
@@ -203,6 +229,7 @@ class Saving:
 
     def _in_place(self, tensors: Mapping[str, TensorData], why: str, warn: bool) -> Snapshot:
         """A snapshot of the tensors themselves: training waits while they are written."""
+        self._waits = True
         if warn:
             callers.warn(
                 f"{self._model}: not enough memory for a snapshot ({why}), so training waits while it is "
@@ -228,7 +255,7 @@ class Saving:
         self._objects.restless.update(error.names)
         self._emit(SnapshotTorn(step, error.names))
 
-    def _write(self, commit: Callable[[], Version], step: int, ranges: Ranges) -> None:
+    def _write(self, commit: Commit, step: int, ranges: Ranges) -> None:
         """In the background: commit the snapshot, then drop versions that need not be kept. If the commit
         fails, `ranges` is reset: a best value that is not on disk must still be saved."""
         try:
@@ -246,23 +273,9 @@ class Saving:
         if self._ranks is None or self._ranks.leads:
             self._history.add(version)
 
-    def _commits(self, step: int) -> Callable[[Callable[[], Draft]], Version]:
-        """The function that commits the draft that it is given."""
-        if self._ranks is None:
-            return self._commit
-        save, model = self._ranks.saves(self._repo, step), self._model
-
-        def whole(draft: Callable[[], Draft]) -> Draft:
-            try:
-                return draft()
-            except Torn as error:
-                raise CannotSaveError(_torn(model, error)) from None
-
-        return lambda draft: save(partial(whole, draft))
-
-    def _commit(self, whole: Callable[[], Draft]) -> Version:
+    def _commit(self, snapshot: Snapshot, draft: Draft) -> Version:
         """Commit; if the disk is full, free the bytes of dropped versions and try once more."""
-        draft = whole()
+        snapshot.wait()
         try:
             return save_version(self._repo, draft)
         except CannotWriteError as error:
@@ -281,10 +294,3 @@ def _failing(error: Exception) -> Callable[[], Draft]:
         raise error
 
     return fail
-
-
-def _torn(model: str, error: Torn) -> str:
-    return (
-        f"{model}: {error} changed while it was copied, so nothing was saved; change weights only between "
-        "the calls of step, and in no other thread"
-    )

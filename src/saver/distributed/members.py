@@ -37,14 +37,12 @@ class Members:
         self.rank, self.size = cluster.rank, cluster.size
         self.lost_after, self.arrive_within = cluster.lost_after, cluster.arrive_within
         self.board = Board(cluster)
-        self.sent: dict[str, bytes] = {}
-        """What this rank described last, by model: what did not change is not sent again."""
-        self.known: dict[tuple[str, int], bytes] = {}
-        """In rank 0: what each rank described last, by model and rank."""
-        self.planned: dict[str, Any] = {}
-        """In rank 0: what came of that, by model."""
+        self.sent: dict[str, Any] = {}
+        """What this rank holds, by model, as rank 0 knows it since the last save."""
         self.tasks: dict[str, Any] = {}
-        """What this rank staged last, by model: the same again, while no rank described anything else."""
+        """What this rank staged last, by model: the same again, unless rank 0 says otherwise."""
+        self.plans: dict[str, Any] = {}
+        """In rank 0: what all of them hold and stage, by model."""
         me = Member(
             self.rank,
             socket.gethostname(),

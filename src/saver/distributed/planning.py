@@ -31,6 +31,11 @@ class Held(msgspec.Struct, frozen=True):
     boxes: list[tuple[tuple[int, ...], tuple[int, ...]]]
     solid: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of the boxes."""
+        return sum(math.prod(sizes) for _, sizes in self.boxes) * ITEM_SIZE[self.dtype]
+
 
 class Described(msgspec.Struct, frozen=True):
     """What a rank holds: the hash of each part's structure, and its tensors. `whole` is as in `Encoded`."""
@@ -62,10 +67,9 @@ class _Piece(msgspec.Struct):
 def plan(where: str, described: Sequence[Described]) -> list[Task]:
     """What each rank stages, by rank. Raises CannotSaveError if the ranks do not hold the same, or their
     boxes do not tile a tensor."""
-    homes = _homes(where, described)
     load = [0] * len(described)
     tasks = [Task([], {}, []) for _ in described]
-    for part, rank in homes.items():
+    for part, rank in homes(where, described).items():
         tasks[rank].parts.append(part)
     shared: list[_Piece] = []
     total = 0
@@ -128,22 +132,29 @@ def _order(piece: _Piece) -> tuple[object, ...]:
     return len(piece.holders), -piece.size, piece.tensor, piece.box.offsets
 
 
-def _homes(where: str, described: Sequence[Described]) -> dict[str, int]:
-    """The rank that stages each part: the first one that has it."""
-    homes: dict[str, int] = {}
+def homes(where: str, described: Sequence[Described]) -> dict[str, int]:
+    """The rank that stages each part: the first one that has it. Raises CannotSaveError if it is not the same
+    in all ranks that have it."""
+    found: dict[str, int] = {}
     if len({each.whole for each in described}) > 1:
         raise CannotSaveError(
             f"{where}: some ranks save one object, and others a dict of parts; pass a dict in all of them"
         )
     for rank, each in enumerate(described):
         for part, digest in each.parts.items():
-            home = homes.setdefault(part, rank)
+            home = found.setdefault(part, rank)
             if described[home].parts[part] != digest:
                 raise CannotSaveError(
                     f"{where}: $.{part} is not the same in the ranks {home} and {rank}, apart from the "
                     "elements of tensors; if each rank has its own, name the part in `per_rank`"
                 )
-    return homes
+    return found
+
+
+def tiles(where: str, described: Sequence[Described], name: str, rank: int) -> None:
+    """Raises CannotSaveError unless this rank alone holds a tensor once and whole, or nothing of it."""
+    if name in described[rank].tensors:
+        _pieces(where, described, name, [rank])
 
 
 def _alike(where: str, described: Sequence[Described]) -> Iterator[tuple[list[str], list[_Piece]]]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
-import numpy as np
 
 from saver.cluster import Cluster
+from saver.distributed.describing import assigned, described
 from saver.distributed.members import Members, members_of
-from saver.distributed.planning import Described, Held, Task, placed, plan
+from saver.distributed.planning import Task
+from saver.distributed.plans import Plans, adapted, said, small_changes
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, LostRankError, SaverError
 from saver.logger import logger
-from saver.repo import grid
 from saver.repo.changing import find
 from saver.repo.commit import commit
-from saver.repo.draft import Draft, Encoded, EncodedPart
-from saver.repo.manifest import content_hash, structure
+from saver.repo.draft import Draft, Encoded
 from saver.repo.paging import Placed, condemned_of, paged
 from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
@@ -28,10 +27,12 @@ from saver.repo.stage import FILE_BYTES, Condemned, Staged, stage, stage_again
 from saver.repo.version import Version
 from saver.repo.written import Written
 from saver.storage import Progress
-from saver.tensors import Box, ShardedData, TensorData, whole
 
 OWN = "{}.rank{}"
 """What the part of one rank is called, where each has its own: the name, and the number of the rank."""
+
+Copy: TypeAlias = Callable[[Task], Encoded]
+"""Called once a rank knows its task: what it stages, which nothing changes any more."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -83,11 +84,25 @@ def save_as(
     what: str,
     draft: Callable[[], Draft],
     progress: Progress | None = None,
+    copy: Copy | None = None,
+    soon: bool = False,
 ) -> Version:
-    """Save one version of the drafts of all ranks, who call it `what`; see save_together."""
-    with Session(members, what) as session:
+    """Save one version of the drafts of all ranks, who call it `what`; see save_together. Without `copy`, the
+    tensors of the draft are staged where they are. `soon` as in Session."""
+    with Session(members, what, soon) as session:
         session.doing("encoding")
-        return _Save(repo, members, session, draft(), progress).run()
+        return _Save(repo, members, session, draft(), progress, copy).run()
+
+
+def known_task(members: Members, model: str, encoded: Encoded) -> Task | None:
+    """What this rank will stage of `encoded`, unless another one holds something else than in the last save;
+    None if that cannot be known, as much is new here."""
+    before, task = members.sent.get(model), members.tasks.get(model)
+    if before is None or task is None or {*before.parts} != {*encoded.parts}:
+        return None
+    now = described(encoded).tensors
+    changed = small_changes(before.tensors, now)
+    return None if changed is None else adapted(task, changed, now)
 
 
 class _Save:
@@ -100,7 +115,9 @@ class _Save:
         session: Session,
         draft: Draft,
         progress: Progress | None,
+        copy: Copy | None,
     ) -> None:
+        self._copy: Copy = copy or partial(assigned, draft.encoded)
         self._repo, self._members, self._session = repo, members, session
         self._draft, self._model, self._encoded = draft, draft.model, draft.encoded
         self._progress = progress
@@ -110,7 +127,7 @@ class _Save:
     def run(self) -> Version:
         """Save; returns the version."""
         planned = self._plan()
-        mine, session = _assigned(self._encoded, self._members.tasks[self._model]), self._session
+        mine, session = self._copy(self._members.tasks[self._model]), self._session
         with Written(self._repo.storage) as written:
             session.doing("staging")
             small = 0 if planned.grid else FILE_BYTES // session.size
@@ -134,35 +151,22 @@ class _Save:
         """Describe what this rank holds; hear what it stages."""
         session, members = self._session, self._members
         session.doing("describing")
-        text = msgspec.json.encode(_described(self._encoded))
-        same = members.sent.get(self._model) == text
-        found = session.gather("describe", b"" if same else text, bytes)
+        now = described(self._encoded)
+        before = members.sent.pop(self._model, None)  # it knows its task again once it has heard of it
+        found = session.gather("describe", said(before, now), bytes)
         plans: list[_Plan] = []
         if session.leads:
-            tasks = self._tasks(found)
+            known = members.plans.setdefault(self._model, Plans())
+            tasks = known.tasks(str(self._repo.storage), found)
+            self._placed = known.placed
             self._repo.open_to_write().__exit__(None, None, None)
             transaction, head = self._repo.fresh(), self._repo.state.last()[0]
             plans = [_Plan(task, transaction, head, bool(self._placed)) for task in tasks]
         planned = session.hand_out("plan", plans, _Plan)
-        members.sent[self._model] = text
         if planned.task is not None:
             members.tasks[self._model] = planned.task
+        members.sent[self._model] = now
         return planned
-
-    def _tasks(self, found: list[bytes]) -> Sequence[Task | None]:
-        """In rank 0: what each rank stages, by what they described; None if it is the same as before."""
-        members, model = self._members, self._model
-        if model in members.planned and not any(found):
-            self._placed = members.planned[model]
-            return [None] * len(found)
-        for rank, each in enumerate(found):
-            members.known[model, rank] = each or members.known[model, rank]
-        texts = [members.known[model, rank] for rank in range(len(found))]
-        described = [msgspec.json.decode(each, type=Described) for each in texts]
-        tasks = plan(str(self._repo.storage), described)
-        many = sum(len(boxes) for task in tasks for boxes in task.tensors.values()) > grid.BOXES
-        self._placed = members.planned[model] = placed(described, tasks) if many else {}
-        return tasks
 
     def _report(self, done: int, total: int) -> None:
         """What staging tells: a rank that stages for long hears, too, that another one is lost."""
@@ -254,46 +258,3 @@ def own_parts(obj: Any, names: Iterable[str], rank: int) -> Any:
     if not own or not isinstance(obj, Mapping):
         return obj
     return {OWN.format(name, rank) if name in own else name: item for name, item in obj.items()}
-
-
-def _described(encoded: Encoded) -> Described:
-    tensors: dict[str, Held] = {}
-    for name, data in encoded.tensors.items():
-        box = whole(data.shape)
-        solid = not isinstance(data.data, np.ndarray)
-        tensors[name] = Held(data.dtype, data.shape, [(box.offsets, box.sizes)], solid)
-    for name, cut in encoded.sharded.items():
-        boxes = [(offsets, each.shape) for offsets, each in sorted(cut.shards.items())]
-        solid = not all(isinstance(each.data, np.ndarray) for each in cut.shards.values())
-        tensors[name] = Held(cut.dtype, cut.shape, boxes, solid)
-    parts = {name: content_hash(structure(part.tree, part.batches)) for name, part in encoded.parts.items()}
-    return Described(parts, encoded.whole, tensors)
-
-
-def _assigned(encoded: Encoded, task: Task) -> Encoded:
-    """What this rank stages."""
-    tensors: dict[str, TensorData] = {}
-    sharded: dict[str, ShardedData] = {}
-    complete = set(task.complete)
-    for name, boxes in task.tensors.items():
-        data: TensorData | ShardedData = encoded.stored[name]
-        held = data.shards if isinstance(data, ShardedData) else {(0,) * len(data.shape): data}
-        if name in complete:
-            (tensors[name],) = held.values()
-            continue
-        pieces = {offsets: _piece(held, Box(offsets, sizes)) for offsets, sizes in boxes}
-        sharded[name] = ShardedData(data.dtype, data.shape, pieces)
-    parts: dict[str, EncodedPart] = {name: encoded.parts[name] for name in task.parts}
-    return Encoded(parts, tensors, encoded.whole, encoded.seeds, sharded)
-
-
-def _piece(held: Mapping[tuple[int, ...], TensorData], box: Box) -> TensorData:
-    """A box of a tensor, from the one of this rank's that it is in."""
-    for offsets, data in held.items():
-        outer = Box(offsets, data.shape)
-        if outer == box:
-            return data
-        if outer.cut(box) == box and isinstance(data.data, np.ndarray):
-            part = data.data.reshape(data.shape)[box.within(outer).slices]
-            return TensorData(data.dtype, box.sizes, part, data.changes)
-    raise KeyError(box)

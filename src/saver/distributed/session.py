@@ -16,6 +16,8 @@ from saver.errors import CommitUnknownError, LostRankError, SaverError
 
 T = TypeVar("T")
 
+CALL_EVERYWHERE = "call `run.save()` in every rank, after the same step"
+
 
 class Session:
     """What the ranks do together now: `with Session(members, "save iris") as session`.
@@ -23,10 +25,15 @@ class Session:
     Rank 0 alone decides how it ends. A rank that fails says so in its sign of life, and rank 0, which sees
     this or that a rank is lost, writes the verdict: then all of them raise its error. Once rank 0 has
     `decided`, the problems of others no longer matter.
+
+    `soon` says that the script requested it after the same step of all ranks: rank 0, once it is there, waits
+    for no other longer than `lost_after`.
     """
 
-    def __init__(self, members: Members, what: str) -> None:
+    def __init__(self, members: Members, what: str, soon: bool = False) -> None:
         self._members, self.what = members, what
+        self._within = members.lost_after if soon and members.rank == 0 else members.arrive_within
+        self._advice = CALL_EVERYWHERE if soon else "do this in every rank"
         self.rank, self.size = members.rank, members.size
         self.leads = members.rank == 0
         self._lock = threading.Lock()
@@ -153,11 +160,12 @@ class Session:
     def _demand_arrived(self, rank: int) -> None:
         """Raise LostRankError if a rank lives, and does something else for too long."""
         waited = time.monotonic() - self._began
-        if waited > self._members.arrive_within and self._members.pulse(rank).session < self._number:
+        if waited > self._within and self._members.pulse(rank).session < self._number:
+            more = "lost_after" if self._within < self._members.arrive_within else "arrive_within"
             raise LostRankError(
-                f"{self._members.all[rank]} lives, and did not come within {self._members.arrive_within:g} s "
-                f"to {self.what}: it is {self._members.pulse(rank)}; do this in every rank, or give them "
-                "more time with `arrive_within`",
+                f"{self._members.all[rank]} lives, and did not come within {self._within:g} s "
+                f"to {self.what}: it is {self._members.pulse(rank)}; {self._advice}, or give them "
+                f"more time with `{more}`",
                 rank,
             )
 

@@ -29,6 +29,10 @@ FAMILY = Family(
     instead={
         "torch.distributions.distribution.Distribution": "hold its parameters (one of probs and logits), and "
         "make it again after loading",
+        "torch.distributed.optim.zero_redundancy_optimizer.ZeroRedundancyOptimizer": "each rank has the "
+        "state of some parameters: use a plain optimizer with FSDP2 (fully_shard); or call "
+        "consolidate_state_dict(to=0) in all ranks, and save its state_dict() as a part of rank 0 "
+        "(docs/distributed.md)",
         "torch.utils.data.dataloader.DataLoader": "hold its dataset and its arguments, and make it again "
         "after loading",
     },

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler
 from torch.optim.swa_utils import SWALR
 
 from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, refusals, ways
 from saver.families.torch.hooks import AfterStep, BeforeStep
 from saver.families.torch.modules import lies_in
 from saver.families.torch.storages import Storages, is_dense
@@ -61,6 +61,8 @@ class OptimizerCodec(Codec):
         return trust.class_name(type(obj))
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
+        if ways.way_out(obj) is not None:  # its state is not all here
+            encoder.refuse(refusals.no_data_form(obj))
         own = vars(obj)
         hooks = next(
             (kind for kind in _HOOKS if not all(map(_is_of_a_run, own.get(kind, {}).values()))), None
