@@ -274,7 +274,10 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_metadata_with_any_byte_changed_or_cut_is_read_or_refused(folder: Path) -> None:
+@pytest.mark.shows("PyTorch distributed checkpoints", "hostile files tried")
+def test_metadata_with_any_byte_changed_or_cut_is_read_or_refused(
+    folder: Path, record_property: Callable[[str, int], None]
+) -> None:
     good, chance = (folder / ".metadata").read_bytes(), random.Random(0)
     data = [good[:at] for at in range(len(good))]
     data += [
@@ -282,6 +285,7 @@ def test_metadata_with_any_byte_changed_or_cut_is_read_or_refused(folder: Path) 
         for at in range(len(good))
         for value in (chance.randrange(256), good[at] ^ 1, 0xFF)
     ]
+    record_property("hostile files", len(data))
     for each in data:
         (folder / ".metadata").write_bytes(each)
         try:

@@ -7,6 +7,7 @@ import pickle
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from saver.formats.pickle.writing import Writer
 from saver.pickled import Call, Global, Inert, Pairs
 
 pd = pytest.importorskip("pandas")
-pytest.importorskip("pyarrow")
+pa = pytest.importorskip("pyarrow")
 
 from formats.pickles import make_frames  # noqa: E402
 from formats.test_pickle_frames import golden  # noqa: E402
@@ -267,6 +268,22 @@ SAMPLES = {
     "0.20.3/offsets_with_settings.pkl",
 }  # fmt: skip
 
+MADE: dict[str, Callable[[], Any]] = {
+    "dictionaries of Arrow": lambda: pa.array(
+        [["a", "b"], None], pa.list_(pa.dictionary(pa.int8(), pa.string()))
+    ),
+    "maps of Arrow": lambda: pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())),
+    "lists of Arrow of one length": lambda: pa.array([[1, 2], None], pa.list_(pa.int8(), 2)),
+    "views of Arrow": lambda: pa.array(["a", None, "x" * 30], pa.string_view()),
+    "a series of words of Arrow": lambda: pd.Series(["a", "b", "a"], dtype=WORDS),
+}
+WORDS = pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string()))
+
+
+@cache
+def _sample(name: str) -> bytes:
+    return pickle.dumps(MADE[name](), 4) if name in MADE else golden()[name]
+
 
 def _opens(data: bytes) -> None:
     try:
@@ -276,18 +293,18 @@ def _opens(data: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(SAMPLES))
+@pytest.mark.parametrize("name", sorted(SAMPLES | {*MADE}))
 def test_every_cut_is_refused(name: str) -> None:
-    data = golden()[name]
+    data = _sample(name)
     for end in range(len(data)):
         with pytest.raises(saver.SaverError):
             saver.loads(data[:end])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(SAMPLES))
+@pytest.mark.parametrize("name", sorted(SAMPLES | {*MADE}))
 def test_every_byte_changed_is_read_or_refused(name: str) -> None:
-    sample, chance = golden()[name], random.Random(name)
+    sample, chance = _sample(name), random.Random(name)
     for at in range(len(sample)):
         data = bytearray(sample)
         data[at] = (data[at] + chance.choice((1, 128, 255))) % 256
@@ -298,7 +315,7 @@ NUMBERS = (-1, 0, 1, 2, 1 << 31, (1 << 63) - 1, 1 << 70)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(SAMPLES))
+@pytest.mark.parametrize("name", sorted(SAMPLES | {*MADE}))
 def test_every_number_changed_is_read_or_refused(name: str) -> None:
     """Counts, sizes, shapes, offsets, places, codes, units: in turn, another one, or a text."""
 
@@ -308,10 +325,10 @@ def test_every_number_changed_is_read_or_refused(name: str) -> None:
             found += [(call, at) for at, arg in enumerate(call.args) if type(arg) in (int, tuple)]
         return found
 
-    root = _read(golden()[name])
+    root = _read(_sample(name))
     for at in range(len(numbers())):
         for other in (*NUMBERS, None, "x", (), ((1 << 40),)):
-            root = _read(golden()[name])
+            root = _read(_sample(name))
             call, place = numbers()[at]
             old = call.args[place]
             if type(old) is tuple and old and type(other) is int:

@@ -80,6 +80,7 @@ def by_pytorch(folder: Path) -> Any:
     return torch.load(f"{folder}.pt", weights_only=False)
 
 
+@pytest.mark.shows("PyTorch distributed checkpoints", "load")
 @pytest.mark.parametrize("name", VALUES)
 def test_a_folder_of_one_process_holds_what_pytorch_finds_in_it(name: str, tmp_path: Path) -> None:
     save(VALUES[name](), tmp_path / "a")

@@ -58,6 +58,7 @@ def test_objects_that_are_not_tensors_are_stored_with_them(tmp_path: Path) -> No
     assert same(by_pytorch(tmp_path / "a"), values)
 
 
+@pytest.mark.shows("PyTorch distributed checkpoints", "save")
 def test_a_module_and_its_optimizer_are_loaded_into_new_ones(tmp_path: Path) -> None:
     net = network()
     optimizer = torch.optim.AdamW(net.parameters())

@@ -42,6 +42,30 @@ KINDS: dict[str, Any] = {
     "lists": lambda: pa.array([[1, 2], None, [3]]),
     "large lists": lambda: pa.array([["a"], [None, "b"]], pa.large_list(pa.string())),
     "structs": lambda: pa.array([{"a": 1, "b": "x"}, None]),
+    "words": lambda: pa.array(["a", "b", None, "a"]).dictionary_encode(),
+    "ordered words": lambda: pa.DictionaryArray.from_arrays(
+        pa.array([1, 0, None], pa.int8()), ["x", "y"], ordered=True),
+    "numbers in a dictionary": lambda: pa.DictionaryArray.from_arrays(
+        pa.array([0, 1, 1], pa.uint16()), pa.array([2.5, None])),
+    "lists of words": lambda: pa.array(
+        [["a", "b"], None, ["a"]], pa.list_(pa.dictionary(pa.int8(), pa.string()))),
+    "lists in a dictionary": lambda: pa.DictionaryArray.from_arrays([1, 0], pa.array([["a"], ["b", None]])),
+    "words in lists in a dictionary": lambda: pa.DictionaryArray.from_arrays(
+        [0, 1], pa.array([["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int8(), pa.string())))),
+    "structs of two dictionaries": lambda: pa.StructArray.from_arrays(
+        [pa.array(["a", "b"]).dictionary_encode(), pa.array([1, 1]).dictionary_encode()], ["a", "b"]),
+    "maps": lambda: pa.array([[("a", 1)], None, [("b", None), ("c", 3)]], pa.map_(pa.string(), pa.int8())),
+    "maps of maps": lambda: pa.array([[(1, [(2, "x")])], []], pa.map_(
+        pa.int8(), pa.map_(pa.int8(), pa.string()))),
+    "maps with names": lambda: pa.array([[(1, 2)]], pa.map_(
+        pa.field("k", pa.int8(), False), pa.field("v", pa.int8(), False))),
+    "lists of one length": lambda: pa.array([[1, 2], None, [3, None]], pa.list_(pa.int8(), 2)),
+    "lists of nothing": lambda: pa.array([[], []], pa.list_(pa.int8(), 0)),
+    "views": lambda: pa.array(["a", None, "x" * 30, "y" * 40], pa.string_view()),
+    "views of bytes": lambda: pa.array([b"a" * 20, None, b"b"], pa.binary_view()),
+    "spans": lambda: pa.array([(1, 2, 3), None], pa.month_day_nano_interval()),
+    "small decimals": lambda: pa.array([Decimal("1.25"), None], pa.decimal32(5, 2)),
+    "decimals of 64 bits": lambda: pa.array([Decimal("1.25")], pa.decimal64(15, 2)),
     "lists of structs": lambda: pa.array([[{"a": 1}], None, [{"a": None}, {"a": 2}]]),
     "no texts": lambda: pa.array([], pa.string()),
     "no lists": lambda: pa.array([], pa.list_(pa.int8())),
@@ -82,11 +106,17 @@ def test_a_type_is_what_it_was(name: str) -> None:
     assert saver.loads(pickle.dumps([kind])) == [kind]
 
 
+def test_chunks_have_dictionaries_of_their_own() -> None:
+    chunks = [pa.array(each).dictionary_encode() for each in (["a", "b"], ["b", "c", "b"], ["b", "c"])]
+    array = pa.chunked_array(chunks)
+    (found,) = saver.loads(pickle.dumps([array]))
+    assert [chunk.equals(other) for chunk, other in zip(found.chunks, chunks, strict=True)] == [True] * 3
+
+
 UNREAD: dict[str, Any] = {
-    "a dictionary": lambda: pa.array(["a", "b"]).dictionary_encode(),
-    "a map": lambda: pa.array([[(1, 2)]], pa.map_(pa.int8(), pa.int8())),
-    "a view": lambda: pa.array(["a"], pa.string_view()),
-    "a list of one length": lambda: pa.array([[1, 2]], pa.list_(pa.int8(), 2)),
+    "a union": lambda: pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+    "runs": lambda: pa.RunEndEncodedArray.from_arrays([2], ["a"]),
+    "a view of lists": lambda: pa.array([[1]], pa.list_view(pa.int8())),
 }
 
 

@@ -17,6 +17,10 @@ import pytest
 
 import saver
 from formats.pickles import make_boosters
+from saver.formats.pickle.machine import Machine
+from saver.formats.pickle.opcodes import run
+from saver.formats.pickle.writing import Writer
+from saver.pickled import Pairs
 
 pytest.importorskip("sklearn")
 
@@ -144,5 +148,36 @@ def test_a_model_of_an_old_version_answers_as_it_did(folder: str) -> None:
         for method, expected in json.loads(golden()[f"{title}.json"]).items():
             found = getattr(model, method)(make_boosters.X[: make_boosters.ASKED])
             np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=title)
+        assert model.get_params()  # which older ones have fewer of
         booster = saver.loads(golden()[f"{title}_booster.pkl"])
         assert type(booster) is library.Booster
+
+
+def _margin(model: Any, xgboost: Any) -> Any:
+    return model.predict(xgboost.DMatrix(make_boosters.X), output_margin=True)
+
+
+def test_old_models_are_trained_on_as_they_were() -> None:
+    """Each form that XGBoost's pickles have had: structs, JSON, and its binary form."""
+    xgboost = pytest.importorskip("xgboost")
+    found = []
+    for version in ("0.90", "1.2.1", "1.3.3", "1.7.6", "2.0.3"):
+        old = saver.loads(golden()[f"xgboost-{version}/classifier_booster.pkl"])
+        data = xgboost.DMatrix(make_boosters.X, label=make_boosters.Y2)
+        grown = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 1, xgb_model=old)
+        assert grown.num_boosted_rounds() == old.num_boosted_rounds() + 1
+        found.append(_margin(grown, xgboost) - _margin(old, xgboost))
+    assert all(np.any(step) for step in found)
+
+
+def test_classes_that_are_not_numbers_are_refused() -> None:
+    """Classifiers had names for their classes until 1.5; today's have not."""
+    pytest.importorskip("xgboost")
+    golden_one = golden()["xgboost-1.3.3/classifier.pkl"]
+    root = run(Machine(memoryview(golden_one)))
+    state = dict(root.state.items)
+    classes = run(Machine(memoryview(pickle.dumps(np.array(["no", "yes"], object), 4))))
+    root.state = Pairs([*(state | {"classes_": classes}).items()])
+    data = b"".join(piece for piece in Writer(4).pieces(root) if isinstance(piece, bytes))
+    with pytest.raises(saver.IncompatibleError, match="name the classes yourself"):
+        saver.loads(data)

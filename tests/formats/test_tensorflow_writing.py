@@ -38,6 +38,7 @@ def test_a_table_holds_what_it_was_given(count: int) -> None:
     assert [(key, bytes(value)) for key, value in found] == pairs
 
 
+@pytest.mark.shows("TensorFlow checkpoints", "save")
 def test_tensorflow_reads_it(tmp_path: Path) -> None:
     tensorflow = pytest.importorskip("tensorflow")
     saver.dump({**ARRAYS, **PAIRS}, tmp_path / "a.saver")

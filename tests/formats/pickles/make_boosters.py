@@ -34,6 +34,8 @@ def models():
             "dart": (xgboost.XGBRegressor(booster="dart", **small), ROWS),
             "linear": (xgboost.XGBRegressor(booster="gblinear", **small), ROWS),
             "forest": (xgboost.XGBRFRegressor(**small), ROWS),
+            "counts": (xgboost.XGBRegressor(objective="count:poisson", **small), ROWS),
+            "histograms": (xgboost.XGBRegressor(tree_method="hist", gamma=0.1, **small), ROWS),
         }
     except ImportError:
         pass

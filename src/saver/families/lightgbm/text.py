@@ -17,6 +17,12 @@ from saver.families.lightgbm import parameters, trees
 from saver.families.lightgbm.trees import Arrays
 from saver.tree import Value
 
+_VERSION, _BEFORE = "v4", "v3"
+"""The forms of the text since LightGBM 4, and since 2.3."""
+
+_GONE = frozenset(("lambdamart_norm", "max_conflict_rate", "max_position", "sparse_threshold"))
+"""Parameters that LightGBM does not have any more."""
+
 _WHOLE = ("num_class", "num_tree_per_iteration", "label_index", "max_feature_idx")
 
 _NUMBER = r"-?(?:[0-9.]{1,40}(?:e[+-]?[0-9]{1,3})?|inf|nan)"
@@ -86,17 +92,24 @@ def read(text: str) -> Model:
         raise ValueError("a tree has fewer than no bytes")
     ends = accumulate(sizes, initial=0)
     monotone = head_of.get("monotone_constraints", "")
+    texts = [body[start:end] for start, end in pairwise(ends)]
+    is_old = head_of["version"] == _BEFORE
     return Model(
-        head_of["version"],
+        _VERSION if is_old else head_of["version"],
         {name: int(head_of[name]) for name in _WHOLE},
         head_of.get("objective"),
         "average_output" in head_of,
         head_of["feature_names"].split(" "),
         head_of["feature_infos"].split(" "),
         list(map(int, monotone.split())),
-        _parameters(rest),
-        trees.read([body[start:end] for start, end in pairwise(ends)]),
+        {name: value for name, value in _parameters(rest).items() if not (is_old and name in _GONE)},
+        trees.read(list(map(_renewed, texts)) if is_old else texts),
     )
+
+
+def _renewed(tree: str) -> str:
+    """The text of a tree before version 4; until LightGBM 3.1 none had linear leaves."""
+    return tree if "\nis_linear=" in tree else tree.replace("\nshrinkage=", "\nis_linear=0\nshrinkage=", 1)
 
 
 def _parameters(rest: str) -> dict[str, str]:
@@ -144,7 +157,7 @@ def state_of(model: Model, kept: dict[str, Any], encoder: Encoder) -> Value:
 def check(model: Model) -> None:
     """Raise ValueError unless LightGBM could have written the model."""
     sizes = model.sizes
-    if model.version != "v4":
+    if model.version != _VERSION:
         raise ValueError(f"the model has the form {model.version!r:.20}, which Saver does not know")
     if type(sizes) is not dict or sizes.keys() != set(_WHOLE):
         raise ValueError("the model has other sizes than LightGBM writes")

@@ -49,10 +49,17 @@ class Flat:
 
     def structs(self, rows: Sequence[tuple[int, int]]) -> int:
         """A vector of pairs of 64-bit numbers."""
-        if rows:
-            self._pad(16 * len(rows), 8)
-        self.data = b"".join(struct.pack("<qq", *row) for row in rows) + self.data
-        self._put("I", len(rows))
+        return self._packed([number for row in rows for number in row], len(rows))
+
+    def numbers(self, values: Sequence[int]) -> int:
+        """A vector of 64-bit numbers."""
+        return self._packed(values, len(values))
+
+    def _packed(self, values: Sequence[int], count: int) -> int:
+        if values:
+            self._pad(8 * len(values), 8)
+        self.data = struct.pack(f"<{len(values)}q", *values) + self.data
+        self._put("I", count)
         return len(self.data)
 
     def table(self, fields: Iterable[tuple[int, str, int | None, int]]) -> int:

@@ -1,13 +1,15 @@
 """How the types and arrays of Arrow lie in pickles, in all versions since 1: calls with buffers.
 
-They become the stream that Arrow itself would write. Dictionaries, unions, maps, views and extension types
-are refused.
+They become the stream that Arrow itself would write. Unions, views of lists, runs and extension types are
+refused.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,12 @@ _LIMIT = 1 << 40
 _WRITTEN = 64
 """What a type counts for that is written again, in items."""
 
+_INTEGER = 2
 _UNITS = {"s": 0, "ms": 1, "us": 2, "ns": 3}
 
 
 def _integer(bits: int, signed: bool) -> Kind:
-    return Kind(2, "fixed", bits, ((0, "i", bits, 0), (1, "B", int(signed), 0)))
+    return Kind(_INTEGER, "fixed", bits, ((0, "i", bits, 0), (1, "B", int(signed), 0)))
 
 
 def _decimal(bits: int, precision: Any, scale: Any) -> Kind:
@@ -49,6 +52,8 @@ _ALIASES: dict[str, Kind] = {
     **{f"uint{bits}": _integer(bits, False) for bits in (8, 16, 32, 64)},
     **{name: Kind(3, "fixed", 16 << at, ((0, "h", at, 0),))
        for at, name in enumerate(("halffloat", "float", "double"))},
+    "string_view": Kind(24, "views"), "binary_view": Kind(23, "views"),
+    "month_day_nano_interval": Kind(11, "fixed", 128, ((0, "h", 2, 0),)),
     "binary": Kind(4, "bytes", 32), "string": Kind(5, "bytes", 32), "bool": Kind(6, "bits"),
     "large_binary": Kind(19, "bytes", 64), "large_string": Kind(20, "bytes", 64),
     "date32[day]": Kind(8, "fixed", 32, ((0, "h", 0, 1),)),
@@ -92,15 +97,42 @@ def kind_of(value: Any, depth: int = 0) -> Kind:
             return _PLAIN[name](*value.args)
         except TypeError:
             raise NotReadError(f"a type of Arrow is made by {name} with other arguments") from None
-    if name in ("list_", "large_list") and len(value.args) == 1:
-        wide = name == "large_list"
-        return _nested(
-            Kind(21 if wide else 12, "list", 64 if wide else 32, children=(_field(value.args[0], depth),))
-        )
+    if name in ("list_", "large_list"):
+        return _nested(_list(name, value.args, depth))
     if name == "struct" and len(value.args) == 1:
         fields = sequence(value.args[0], "the fields of Arrow")
         return _nested(Kind(13, "struct", children=tuple(_field(each, depth) for each in fields)))
+    if name == "map_" and len(value.args) == 2:
+        key, item = (
+            _field(each, depth, called, called != "key")
+            for called, each in zip(("key", "value"), value.args, strict=True)
+        )
+        entries = ("entries", Kind(13, "struct", children=(key, item)), False)
+        return _nested(Kind(17, "list", 32, children=(entries,)))
+    if name == "dictionary" and len(value.args) == 3:
+        indices, values, ordered = value.args
+        return _nested(_dictionary(indices, values, ordered, depth))
     raise NotReadError(f"a type of Arrow made by {name or 'something else'} is not read from pickles")
+
+
+def _list(name: str, args: tuple[Any, ...], depth: int) -> Kind:
+    child, *size = args or (None,)
+    children = (_field(child, depth),)
+    if not size:
+        wide = name == "large_list"
+        return Kind(21 if wide else 12, "list", 64 if wide else 32, children=children)
+    if len(size) > 1 or type(size[0]) is not int or not 0 <= size[0] < 1 << 31:
+        raise NotReadError("lists of Arrow have no length")
+    return Kind(16, "rows", size[0], ((0, "i", size[0], 0),), children=children)
+
+
+def _dictionary(indices: Any, values: Any, ordered: Any, depth: int) -> Kind:
+    index, inner = kind_of(indices, depth + 1), kind_of(values, depth + 1)
+    if index.number != _INTEGER or index.values is not None or inner.values is not None:
+        raise NotReadError(
+            "a dictionary of Arrow has indices that are no integers, or values that are indices"
+        )
+    return replace(index, values=inner, ordered=ordered is True)
 
 
 def _nested(kind: Kind) -> Kind:
@@ -109,9 +141,9 @@ def _nested(kind: Kind) -> Kind:
     return kind
 
 
-def _field(value: Any, depth: int) -> tuple[str, Kind, bool]:
+def _field(value: Any, depth: int, called: str = "item", optional: bool = True) -> tuple[str, Kind, bool]:
     if type(value) is not Call or value.function.name != "field" or len(value.args) != 4:
-        return "item", kind_of(value, depth + 1), True
+        return called, kind_of(value, depth + 1), optional
     name, kind, nullable, metadata = value.args
     if type(name) is not str or type(nullable) is not bool or metadata is not None:
         raise NotReadError("a field of Arrow has no name, or metadata")
@@ -126,8 +158,8 @@ def _column(state: Any, kind: Kind, repeats: Repeats, depth: int = 0) -> Column:
     _, length, _, offset, buffers, children, dictionary = parts[:7]
     if not all(type(number) is int and 0 <= number < _LIMIT for number in (length, offset)):
         raise NotReadError("an array of Arrow has no length")
-    if dictionary is not None:
-        raise NotReadError("a dictionary of Arrow is not read from pickles")
+    if (dictionary is None) != (kind.values is None):
+        raise NotReadError("an array of Arrow has no dictionary, or one that its type does not have")
     found = sequence(children, "the children of an array of Arrow")
     if len(found) != len(kind.children):
         raise NotReadError(f"an array of Arrow has {len(found)} children, and needs {len(kind.children)}")
@@ -136,7 +168,8 @@ def _column(state: Any, kind: Kind, repeats: Repeats, depth: int = 0) -> Column:
         for each, (_, inner, _) in zip(found, kind.children, strict=True)
     ]
     held = [_octets(buffer, repeats) for buffer in sequence(buffers, "the buffers of an array")]
-    return Column(kind, length, offset, held, within)
+    words = None if kind.values is None else _column(dictionary, kind.values, repeats, depth + 1)
+    return Column(kind, length, offset, held, within, words)
 
 
 def _octets(value: Any, repeats: Repeats) -> memoryview | None:
@@ -216,13 +249,12 @@ _PLAIN: dict[str, Callable[..., Kind]] = {
     "type_for_alias": _alias,
     "timestamp": _timestamp,
     "binary": _bytes,
-    "decimal128": lambda precision, scale: _decimal(128, precision, scale),
-    "decimal256": lambda precision, scale: _decimal(256, precision, scale),
+    **{f"decimal{bits}": partial(_decimal, bits) for bits in (32, 64, 128, 256)},
 }
 _TYPE, _ARRAY, _PART = TypePickled(), ArrayPickled(), PartPickled()
 READERS: dict[str, Pickled] = {
     **{f"{module}:{name}": _TYPE for module in _MODULES
-       for name in (*_PLAIN, "list_", "large_list", "struct", "dictionary")},
+       for name in (*_PLAIN, "list_", "large_list", "struct", "map_", "dictionary")},
     **{f"{module}:{name}": _ARRAY for module in _MODULES for name in ("_restore_array", "chunked_array")},
     **{f"{module}:{name}": _PART for module in _MODULES for name in ("py_buffer", "field")},
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """How XGBoost's boosters and estimators lie in pickles: a booster is XGBoost's own bytes, read here.
 
-They are those of XGBoost 2.1 and later, whose form Saver knows; older ones are refused.
+They are those of XGBoost since 0.90, whose forms Saver knows; other ones are refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from saver import registry
 from saver.codec import Codec, Encoder
-from saver.families.xgboost import learner, settings, ubj
+from saver.families.xgboost import learner, older, settings
 from saver.families.xgboost.words import numbers, whole
 from saver.pickled import InstancePickled, NotReadError, Pickled, attributes_of
 from saver.tree import Value
@@ -27,21 +27,22 @@ class BoosterPickled(Pickled):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         own = attributes_of(obj)
         raw = own.pop("handle", None)
-        if type(raw) not in (bytes, bytearray) or own:
+        foreign = own.keys() - {*older.OWN}
+        if type(raw) not in (bytes, bytearray) or foreign:
             raise NotReadError(
-                "a booster has no bytes, or other attributes than in XGBoost 2.1 and later; save it there "
-                "with save_model, and load that file with this XGBoost"
+                "a booster has no bytes, or attributes of its own; save it where it was made with "
+                "save_model, and load that file with this XGBoost"
             )
         try:
-            document = ubj.read(raw)
+            document = older.read(raw, own)
             model, found = learner.read_from(document["Model"]), settings.read_from(document["Config"])
             _spread(model.sizes)
             learner.check(model)
             settings.check(found, model.booster, learner.has_vectors(model))
         except _ERRORS as error:
             raise NotReadError(
-                f"a booster has another form than XGBoost 2.1 and later ({type(error).__name__}: {error}); "
-                "save it there with save_model, and load that file with this XGBoost"
+                f"a booster has another form than XGBoost writes ({type(error).__name__}: {error}); save it "
+                "where it was made with save_model, and load that file with this XGBoost"
             ) from None
         return learner.state_of(model, found, encoder)
 
@@ -60,8 +61,23 @@ class EstimatorPickled(InstancePickled):
 
     name = "xgboost.estimator"
 
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return encoder.fields(older.attributes(attributes_of(obj)))
 
-READERS: dict[str, Codec] = {"xgboost.core:Booster": BoosterPickled()}
+
+class LabelsPickled(Pickled):
+    """What classifiers before 1.6 number their classes with. It has no form outside of those."""
+
+    name = "xgboost.estimator"
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        raise NotReadError("the labels of a classifier of XGBoost lie outside of it")
+
+
+READERS: dict[str, Codec] = {
+    "xgboost.core:Booster": BoosterPickled(),
+    "xgboost.compat:XGBoostLabelEncoder": LabelsPickled(),
+}
 _ESTIMATOR = EstimatorPickled()
 
 
