@@ -65,7 +65,7 @@ class Saver(Store):
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Showing = ..., wait: Literal[True] = ...,
-        cluster: str | Cluster | None = ..., per_rank: Iterable[str] = ...,
+        cluster: str | Cluster | None = ..., per_rank: Iterable[str] = ..., compare_replicas: bool = ...,
     ) -> Version: ...
     @overload
     def save(
@@ -95,6 +95,7 @@ class Saver(Store):
         wait: bool = True,
         cluster: str | Cluster | None = None,
         per_rank: Iterable[str] = (),
+        compare_replicas: bool = False,
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
@@ -116,7 +117,8 @@ class Saver(Store):
         next call of `save` waits for it. If memory is short, the save is finished before `save` returns.
 
         With `cluster`, all its ranks call this, and save together what they hold together; `per_rank` names
-        parts of which each has its own. See docs/distributed.md.
+        parts of which each has its own. With `compare_replicas`, nothing is saved if ranks differ in what
+        they should hold alike. See docs/distributed.md.
 
         Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved,
         CommitUnknownError if it is unknown whether it was, and LostRankError.
@@ -131,6 +133,7 @@ class Saver(Store):
         given = environment.given_seeds(seeds) if seeds is not None else None
         bases = bases_of(self._repo, base)
         own = arguments.per_rank(per_rank, cluster, wait)
+        alike = arguments.comparing(compare_replicas, cluster)
 
         def draft(of: Any) -> Draft:
             return encoding.draft(
@@ -144,7 +147,7 @@ class Saver(Store):
                 return save_version(self._repo, draft(obj), progress)
             from saver.distributed.saving import save_together
 
-            return save_together(self._repo, cluster_of(cluster), model, obj, draft, own, progress)
+            return save_together(self._repo, cluster_of(cluster), model, obj, draft, own, progress, alike)
         from saver.detached import detached
 
         return self._background.begin(model, lambda: detached(self._repo, draft(obj), progress))
@@ -228,7 +231,7 @@ class Saver(Store):
         busy: Literal["wait", "skip"] = "wait", staging: int | str | None = None, grace: float = 30.0,
         data: Any = None, labels: Labels | None = None, notes: str = "",
         total: int | None = None, progress: bool | None = None,
-        cluster: str | Cluster | None = None, per_rank: Iterable[str] = (),
+        cluster: str | Cluster | None = None, per_rank: Iterable[str] = (), compare_replicas: bool = False,
     ) -> Checkpoints:  # fmt: skip
         """A training run that saves itself and resumes:
 
@@ -252,7 +255,7 @@ class Saver(Store):
         error is a terminal.
 
         With `cluster`, all its ranks have the run, and save and resume together; `per_rank` names the objects
-        of which each has its own. See docs/distributed.md.
+        of which each has its own. `compare_replicas` is as in `save`. See docs/distributed.md.
         """
         from saver.checkpoints import Checkpoints
 
@@ -263,6 +266,7 @@ class Saver(Store):
             self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
             data=data, labels=told["labels"], notes=told["notes"], total=total, progress=progress,
             cluster=cluster_of(cluster) if cluster is not None else None, per_rank=per_rank,
+            compare_replicas=compare_replicas,
         )  # fmt: skip
         if REHEARSAL in os.environ:
             from saver.rehearsal.attending import attend

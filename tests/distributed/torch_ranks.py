@@ -108,11 +108,13 @@ def save_meshes(folder: Path) -> None:
 
 def restore_meshes(folder: Path) -> None:
     store = saver.Saver(folder)
-    for saved in MESHES:
+    for number, saved in enumerate(MESHES):
         for mesh in MESHES:
+            how: Any = ("broadcast", "read", None)[number % 3]
             target = {name: placed(torch.zeros_like(each), mesh) for name, each in tensors().items()}
             before = {name: each._version for name, each in target.items()}
-            report = store.restore(saved.replace(" ", "-"), {"state": target}, cluster="torch")
+            name = saved.replace(" ", "-")
+            report = store.restore(name, {"state": target}, cluster="torch", shared=how)
             assert report, report
             for name, each in tensors().items():
                 wanted = placed(each, mesh)
@@ -152,7 +154,9 @@ def restore_models(folder: Path) -> None:
         wanted = torch.load(folder / f"{saved}.pt")
         for kind in ("plain", "fsdp", "hsdp", "tp"):
             net, optimizer = model(kind)
-            report = store.restore(saved, {"model": net, "optimizer": optimizer}, cluster="torch")
+            how: Any = "broadcast" if saved in ("hsdp", kind) else None
+            objects = {"model": net, "optimizer": optimizer}
+            report = store.restore(saved, objects, cluster="torch", shared=how)
             assert report, report
             found = state(net, optimizer)
             assert found.keys() == wanted.keys()
@@ -184,7 +188,7 @@ def train(folder: Path, kind: str, until: int, start: int) -> None:
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         with run:
-            begun = run.resume()
+            begun = run.resume(shared="broadcast" if kind == "fsdp" else None)
             assert begun == start, (begun, start)
             for step in range(begun, until):
                 trained(net, optimizer, step)

@@ -36,7 +36,7 @@ class Members:
     def __init__(self, cluster: Cluster) -> None:
         self.rank, self.size = cluster.rank, cluster.size
         self.lost_after, self.arrive_within = cluster.lost_after, cluster.arrive_within
-        self.board = Board(cluster)
+        self.board, self.network = Board(cluster), cluster.network
         self.sent: dict[str, bytes] = {}
         """What this rank described last, by model: what did not change is not sent again."""
         self.known: dict[tuple[str, int], bytes] = {}

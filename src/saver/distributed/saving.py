@@ -11,7 +11,9 @@ import numpy as np
 
 from saver.cluster import Cluster
 from saver.distributed.members import Members, members_of
+from saver.distributed.naming import own_parts
 from saver.distributed.planning import Described, Held, Task, placed, plan
+from saver.distributed.replicas import demand_same
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, LostRankError, SaverError
 from saver.logger import logger
@@ -29,9 +31,6 @@ from saver.repo.version import Version
 from saver.repo.written import Written
 from saver.storage import Progress
 from saver.tensors import Box, ShardedData, TensorData, whole
-
-OWN = "{}.rank{}"
-"""What the part of one rank is called, where each has its own: the name, and the number of the rank."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -62,19 +61,20 @@ def save_together(
     draft: Callable[[Any], Draft],
     per_rank: Iterable[str] = (),
     progress: Progress | None = None,
+    compare: bool = False,
 ) -> Version:
     """Save one version of what all ranks pass; returns it in each of them, once it is durable.
 
     Every box of a tensor is written by one of the ranks that hold it, and every part's structure by the
     first one that has it. The parts that `per_rank` names are saved for each rank. `draft` encodes what this
-    rank has, under the names that its parts get.
+    rank has, under the names that its parts get. With `compare`, what several ranks hold must be the same.
 
     If a rank is lost, or fails, the others raise LostRankError, or the error of that rank. Nothing is saved
     then.
     """
     members = members_of(cluster)
     found = partial(draft, own_parts(obj, per_rank, members.rank))
-    return save_as(repo, members, f"save {model}", found, progress)
+    return save_as(repo, members, f"save {model}", found, progress, compare)
 
 
 def save_as(
@@ -83,11 +83,12 @@ def save_as(
     what: str,
     draft: Callable[[], Draft],
     progress: Progress | None = None,
+    compare: bool = False,
 ) -> Version:
     """Save one version of the drafts of all ranks, who call it `what`; see save_together."""
-    with Session(members, what) as session:
+    with Session(members, f"{what} and compare replicas" if compare else what) as session:
         session.doing("encoding")
-        return _Save(repo, members, session, draft(), progress).run()
+        return _Save(repo, members, session, draft(), progress, compare).run()
 
 
 class _Save:
@@ -100,10 +101,11 @@ class _Save:
         session: Session,
         draft: Draft,
         progress: Progress | None,
+        compare: bool,
     ) -> None:
         self._repo, self._members, self._session = repo, members, session
         self._draft, self._model, self._encoded = draft, draft.model, draft.encoded
-        self._progress = progress
+        self._progress, self._compare = progress, compare
         self._placed: Placed = {}
         """In rank 0, for the grid form: which rank stages which boxes."""
 
@@ -147,7 +149,14 @@ class _Save:
         members.sent[self._model] = text
         if planned.task is not None:
             members.tasks[self._model] = planned.task
+        if self._compare:
+            described = [self._known(rank) for rank in range(session.size)] if session.leads else []
+            demand_same(session, str(self._repo.storage), described, self._encoded.stored)
         return planned
+
+    def _known(self, rank: int) -> Described:
+        """In rank 0: what a rank described."""
+        return msgspec.json.decode(self._members.known[self._model, rank], type=Described)
 
     def _tasks(self, found: list[bytes]) -> Sequence[Task | None]:
         """In rank 0: what each rank stages, by what they described; None if it is the same as before."""
@@ -157,8 +166,7 @@ class _Save:
             return [None] * len(found)
         for rank, each in enumerate(found):
             members.known[model, rank] = each or members.known[model, rank]
-        texts = [members.known[model, rank] for rank in range(len(found))]
-        described = [msgspec.json.decode(each, type=Described) for each in texts]
+        described = [self._known(rank) for rank in range(len(found))]
         tasks = plan(str(self._repo.storage), described)
         many = sum(len(boxes) for task in tasks for boxes in task.tensors.values()) > grid.BOXES
         self._placed = members.planned[model] = placed(described, tasks) if many else {}
@@ -245,15 +253,6 @@ class _Save:
             raise LostRankError(f"{error}; nothing was saved", 0) from error
         logger.warning("%s; by then it had saved %s", error, version)
         return version
-
-
-def own_parts(obj: Any, names: Iterable[str], rank: int) -> Any:
-    """A dict of parts in which those that each rank has for itself have the rank in their names, and so in
-    the names of their tensors; anything else as it is."""
-    own = set(names)
-    if not own or not isinstance(obj, Mapping):
-        return obj
-    return {OWN.format(name, rank) if name in own else name: item for name, item in obj.items()}
 
 
 def _described(encoded: Encoded) -> Described:
