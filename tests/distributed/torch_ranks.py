@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -17,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
 import saver
+from saver.errors import CannotSaveError
 
 SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5)]
 DTYPES = [
@@ -162,6 +164,32 @@ def restore_models(folder: Path) -> None:
             assert found.keys() == wanted.keys()
             for name, each in found.items():
                 assert same(each, wanted[name]), (saved, kind, name)
+
+
+def compare_copies(folder: Path) -> None:
+    """Copies that are the same are saved; if one rank's differs by a bit, no rank saves anything."""
+    store, rank, size = saver.Saver(folder), dist.get_rank(), dist.get_world_size()
+    for kind in ("plain", "fsdp", "hsdp", "tp"):
+        net, optimizer = model(kind)
+        for parameter in net.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        objects = {"model": net, "optimizer": optimizer}
+        name = f"compared-{kind}"
+        store.save(name, objects, cluster="torch", compare_replicas=True)
+        large: Any = torch.ones(40, 50)
+        mesh = "hybrid" if kind == "hsdp" else "copies" if kind == "fsdp" else None
+        held = placed(large, mesh) if mesh is not None else large
+        store.save(name, {"large": held}, cluster="torch", compare_replicas=True)
+        own = held.to_local() if isinstance(held, DTensor) else held
+        if rank == size - 1:
+            own.view(torch.uint8)[-1, -1] ^= 1
+        if size == 1 or (mesh == "hybrid" and size % 2):  # nothing has a copy
+            continue
+        with pytest.raises(CannotSaveError, match=rf"'large.*rank {size - 1}"):
+            store.save(name, {"large": held}, cluster="torch", compare_replicas=True)
+        dist.barrier()
+        assert len(store.versions(name)) == 2
 
 
 def trained(net: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
