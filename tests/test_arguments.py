@@ -153,6 +153,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "base": [3, [3], None, b"iris", "a b", ["iris", "iris@@"]],
                 "cluster": CLUSTERS,
                 "per_rank": [3, [3], b"abc", "model"],
+                "compare_replicas": [*FLAGS, True],
                 "progress": CALLBACKS,
                 "wait": FLAGS,
             },
@@ -162,7 +163,13 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "Saver.restore": Door(
             store.restore,
             {**ref, "into": {"a": [1]}},
-            {**bad_ref, **restoring, "cluster": CLUSTERS, "per_rank": [3, [3], b"abc", "model"]},
+            {
+                **bad_ref,
+                **restoring,
+                "cluster": CLUSTERS,
+                "per_rank": [3, [3], b"abc", "model"],
+                "shared": [3, "", "all", b"read", "read"],
+            },
         ),
         "Saver.exists": Door(store.exists, {}, {}),
         "Saver.models": Door(store.models, {}, {"group": GROUPS}),
@@ -224,6 +231,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "progress": [1, "no"],
                 "cluster": ["no", 3, object()],
                 "per_rank": [3, ["a"], [3]],
+                "compare_replicas": [*FLAGS, True],
             },
         ),
         "Saver.backup": Door(
@@ -394,7 +402,7 @@ RUN: dict[str, tuple[str, dict[str, list[Any]]]] = {
     "step": ("step", {"step": [*NUMBERS, None, 1.5, True, -1], "epoch": [*NUMBERS, True, -1, float("nan")]}),
     "save": ("save", {"reason": [3, None, [], b"x", "", "a\nb", float("nan"), "x" * 201]}),
     "listen": ("listen", {"listener": [3, None, "x", []]}),
-    "resume": ("resume", {"trust": TRUSTS, "classes": CLASSES}),
+    "resume": ("resume", {"trust": TRUSTS, "classes": CLASSES, "shared": [3, "", "all", b"read", "read"]}),
 }
 
 

@@ -142,8 +142,8 @@ CONTRACTS = {
     "saver.cluster": (),
     "saver.clusters": ("addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage"),
     "saver.distributed": (
-        "cluster", "distributed", "environment", "errors", "logger", "opened", "repo", "restoring", "storage",
-        "tensors",
+        "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo", "restoring",
+        "storage", "tensors", "threads",
     ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),

@@ -13,7 +13,7 @@ import pytest
 
 import saver
 from saver.disk import mapped
-from saver.disk.mapped import Copy
+from saver.disk.copy import Copy
 from saver.storage import ALIGNMENT
 from saver.storages.memory import MemoryStorage
 

@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from saver.codec import bytes_of
 from saver.disk.names import can_be_path
@@ -86,6 +86,30 @@ def per_rank(value: Any, cluster: Any, wait: bool = True) -> tuple[str, ...]:
     found = texts("per_rank", value)
     if found and cluster is None:
         raise ValueError(f"per_rank: {found[0]!r} is to be a part of each rank of a cluster; pass cluster=")
+    return found
+
+
+def comparing(value: Any, cluster: Any) -> bool:
+    """Whether the ranks of a cluster compare what several of them hold."""
+    flag("compare_replicas", value)
+    if value and cluster is None:
+        raise ValueError("compare_replicas: only the ranks of a cluster hold replicas; pass cluster=")
+    found: bool = value
+    return found
+
+
+Sharing: TypeAlias = Literal["read", "broadcast"] | None
+
+
+def sharing(value: Any, cluster: Any) -> str | None:
+    """How the ranks of a cluster read what several of them need."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"shared: {_kind(value)} given; pass 'read', 'broadcast' or None")
+    if value not in (None, "read", "broadcast"):
+        raise ValueError(f"shared: {quoted(value)} is not a way to read; pass 'read', 'broadcast' or None")
+    if value is not None and cluster is None:
+        raise ValueError(f"shared: {value!r} is for the ranks of a cluster; pass cluster=")
+    found: str | None = value
     return found
 
 

@@ -66,7 +66,7 @@ class Saver(Store):
         author: str | None = ..., data: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Showing = ..., wait: Literal[True] = ...,
-        cluster: str | Cluster | None = ..., per_rank: Iterable[str] = ...,
+        cluster: str | Cluster | None = ..., per_rank: Iterable[str] = ..., compare_replicas: bool = ...,
     ) -> Version: ...
     @overload
     def save(
@@ -96,6 +96,7 @@ class Saver(Store):
         wait: bool = True,
         cluster: str | Cluster | None = None,
         per_rank: Iterable[str] = (),
+        compare_replicas: bool = False,
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
@@ -115,7 +116,8 @@ class Saver(Store):
         next call of `save` waits for it. If memory is short, the save is finished before `save` returns.
 
         With `cluster`, all its ranks call this, and save together what they hold together; `per_rank` names
-        parts of which each has its own. See docs/distributed.md.
+        parts of which each has its own. With `compare_replicas`, nothing is saved if ranks differ in what
+        they should hold alike. See docs/distributed.md.
         Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved,
         CommitUnknownError if it is unknown whether it was, and LostRankError.
         """
@@ -129,6 +131,7 @@ class Saver(Store):
         given = environment.given_seeds(seeds) if seeds is not None else None
         bases = bases_of(self._repo, base)
         own = arguments.per_rank(per_rank, cluster, wait)
+        alike = arguments.comparing(compare_replicas, cluster)
 
         def draft(of: Any) -> Draft:
             return encoding.draft(
@@ -142,7 +145,7 @@ class Saver(Store):
                 return save_version(self._repo, draft(obj), progress)
             from saver.distributed.saving import save_together
 
-            return save_together(self._repo, cluster_of(cluster), model, obj, draft, own, progress)
+            return save_together(self._repo, cluster_of(cluster), model, obj, draft, own, progress, alike)
         from saver.detached import detached
 
         return self._background.begin(model, lambda: detached(self._repo, draft(obj), progress))
@@ -226,7 +229,7 @@ class Saver(Store):
         busy: Literal["wait", "skip"] = "wait", staging: int | str | None = None, grace: float = 30.0,
         data: Any = None, labels: Labels | None = None, notes: str = "",
         total: int | None = None, progress: bool | None = None,
-        cluster: str | Cluster | None = None, per_rank: Iterable[str] = (),
+        cluster: str | Cluster | None = None, per_rank: Iterable[str] = (), compare_replicas: bool = False,
     ) -> Checkpoints:  # fmt: skip
         """A training run that saves itself and resumes:
 
@@ -249,7 +252,7 @@ class Saver(Store):
         rate, what was saved, what is due; with `total`, how many steps there are. None shows it if standard
         error is a terminal.
         With `cluster`, all its ranks have the run, and save and resume together; `per_rank` names the objects
-        of which each has its own. See docs/distributed.md.
+        of which each has its own. `compare_replicas` is as in `save`. See docs/distributed.md.
         """
         from saver.checkpoints import Checkpoints
 
@@ -260,6 +263,7 @@ class Saver(Store):
             self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
             data=data, labels=told["labels"], notes=told["notes"], total=total, progress=progress,
             cluster=cluster_of(cluster) if cluster is not None else None, per_rank=per_rank,
+            compare_replicas=compare_replicas,
         )  # fmt: skip
         if REHEARSAL in os.environ:
             from saver.rehearsal.attending import attend
@@ -278,14 +282,9 @@ class Saver(Store):
 
     @shown("importing")
     def import_(
-        self,
-        path: Source,
-        model: str,
-        *,
-        format: str | None = None,
-        tags: Iterable[str] = (),
+        self, path: Source, model: str, *, format: str | None = None, tags: Iterable[str] = (),
         progress: Showing = None,
-    ) -> Version:
+    ) -> Version:  # fmt: skip
         """Save the content of a file as the next version of `model`, with all that the file records of it.
 
         The file may be that of another tool, of a format that its content shows, or that `format` names; see

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes done and the total bytes."""
 
+Bring: TypeAlias = Callable[[int, int, memoryview], None]
+"""Writes the bytes of an object from a start to an end into memory of that length."""
+
 T = TypeVar("T")
 
 ALIGNMENT = 4096
@@ -128,6 +131,13 @@ class Blob(ABC):
         """Called when the bytes of these ranges are not those that were saved. If they came from a copy that
         is kept elsewhere, fetch them from the object itself into the array of `map`, and return True. Raises
         DamagedError and NotFoundError as `fetch` does."""
+        return False
+
+    def receive(self, start: int, end: int, bring: Bring) -> bool:
+        """Have `bring`, instead of the object itself, put what is missing of a range into the array of `map`:
+        bytes that another process has read. If they are wrong, `anew` fetches them. The range begins with a
+        page of `ALIGNMENT` bytes, and ends with one or with the object. False if the object itself is to be
+        read instead; `bring` was not called then."""
         return False
 
     def release(self, start: int, end: int) -> None:  # noqa: B027 (most have nothing to give back)

@@ -88,18 +88,21 @@ class Store:
         progress: Showing = None,
         cluster: str | Cluster | None = None,
         per_rank: Iterable[str] = (),
+        shared: arguments.Sharing = None,
     ) -> Report:
         """Restore a version in place, into existing objects: see `saver.restoring`.
 
         With `cluster`, all ranks of one call this, and all of them restore the same version, or none changes
         anything; `per_rank` names the parts of which each rank has its own: see docs/distributed.md. Each
-        reads what it needs: of a distributed tensor, its own box.
+        reads what it needs: of a distributed tensor, its own box. What several need is read by each (`shared`
+        is "read"), or by one, which passes it on ("broadcast"); by default the latter in buckets.
         """
         from saver.restoring import restore
 
         progress = arguments.callback("progress", progress)
         allowed = arguments.restoring(into, names, trust, classes, limit, strict)
         own = arguments.per_rank(per_rank, cluster)
+        how = arguments.sharing(shared, cluster)
         restoring = partial(
             restore, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
         )
@@ -108,7 +111,7 @@ class Store:
         from saver.distributed.restoring import restore_together
 
         ref_of("ref", ref)
-        return restore_together(self._repo, cluster_of(cluster), ref, into, own, restoring)
+        return restore_together(self._repo, cluster_of(cluster), ref, into, own, restoring, how)
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """Open the version that a ref names."""
@@ -270,18 +273,11 @@ class Store:
 
     @shown("exporting")
     def export(
-        self,
-        ref: str | Version,
-        path: Target,
-        *,
-        format: str | None = None,
-        parts: Iterable[str] | None = None,
-        trust: Iterable[str] = (),
-        classes: Mapping[str, Any] | None = None,
-        limit: int | str | None = None,
-        example: Any = None,
+        self, ref: str | Version, path: Target, *, format: str | None = None,
+        parts: Iterable[str] | None = None, trust: Iterable[str] = (),
+        classes: Mapping[str, Any] | None = None, limit: int | str | None = None, example: Any = None,
         progress: Showing = None,
-    ) -> Exported:
+    ) -> Exported:  # fmt: skip
         """Write a version to a file, or a folder, in the format of its ending, or in `format`; without
         either, to a Saver file, which holds everything. Returns what was written and what was lost: see
         `saver.export`. If the version records its training data, that serves as the `example`."""

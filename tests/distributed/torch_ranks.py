@@ -18,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
 import saver
+from saver.errors import CannotSaveError
 
 SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5)]
 DTYPES = [
@@ -109,11 +110,13 @@ def save_meshes(folder: Path) -> None:
 
 def restore_meshes(folder: Path) -> None:
     store = saver.Saver(folder)
-    for saved in MESHES:
+    for number, saved in enumerate(MESHES):
         for mesh in MESHES:
+            how: Any = ("broadcast", "read", None)[number % 3]
             target = {name: placed(torch.zeros_like(each), mesh) for name, each in tensors().items()}
             before = {name: each._version for name, each in target.items()}
-            report = store.restore(saved.replace(" ", "-"), {"state": target}, cluster="torch")
+            name = saved.replace(" ", "-")
+            report = store.restore(name, {"state": target}, cluster="torch", shared=how)
             assert report, report
             for name, each in tensors().items():
                 wanted = placed(each, mesh)
@@ -153,12 +156,40 @@ def restore_models(folder: Path) -> None:
         wanted = torch.load(folder / f"{saved}.pt")
         for kind in ("plain", "fsdp", "hsdp", "tp"):
             net, optimizer = model(kind)
-            report = store.restore(saved, {"model": net, "optimizer": optimizer}, cluster="torch")
+            how: Any = "broadcast" if saved in ("hsdp", kind) else None
+            objects = {"model": net, "optimizer": optimizer}
+            report = store.restore(saved, objects, cluster="torch", shared=how)
             assert report, report
             found = state(net, optimizer)
             assert found.keys() == wanted.keys()
             for name, each in found.items():
                 assert same(each, wanted[name]), (saved, kind, name)
+
+
+def compare_copies(folder: Path) -> None:
+    """Copies that are the same are saved; if one rank's differs by a bit, no rank saves anything."""
+    store, rank, size = saver.Saver(folder), dist.get_rank(), dist.get_world_size()
+    for kind in ("plain", "fsdp", "hsdp", "tp"):
+        net, optimizer = model(kind)
+        for parameter in net.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        objects = {"model": net, "optimizer": optimizer}
+        name = f"compared-{kind}"
+        store.save(name, objects, cluster="torch", compare_replicas=True)
+        large: Any = torch.ones(40, 50)
+        mesh = "hybrid" if kind == "hsdp" else "copies" if kind == "fsdp" else None
+        held = placed(large, mesh) if mesh is not None else large
+        store.save(name, {"large": held}, cluster="torch", compare_replicas=True)
+        own = held.to_local() if isinstance(held, DTensor) else held
+        if rank == size - 1:
+            own.view(torch.uint8)[-1, -1] ^= 1
+        if size == 1 or (mesh == "hybrid" and size % 2):  # nothing has a copy
+            continue
+        with pytest.raises(CannotSaveError, match=rf"'large.*rank {size - 1}"):
+            store.save(name, {"large": held}, cluster="torch", compare_replicas=True)
+        dist.barrier()
+        assert len(store.versions(name)) == 2
 
 
 def trained(net: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
@@ -185,7 +216,7 @@ def train(folder: Path, kind: str, until: int, start: int) -> None:
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         with run:
-            begun = run.resume()
+            begun = run.resume(shared="broadcast" if kind == "fsdp" else None)
             assert begun == start, (begun, start)
             for step in range(begun, until):
                 trained(net, optimizer, step)
@@ -263,7 +294,9 @@ def save_zero(folder: Path) -> None:
             "run", {"optimizer": optimizer}, every=saver.Every(steps=1), cluster="torch"
         ),
     ):
-        with pytest.raises(saver.CannotSaveError, match="Optimizer has no data form; each rank has the state"):
+        with pytest.raises(
+            saver.CannotSaveError, match="Optimizer has no data form; each rank has the state"
+        ):
             act()
     optimizer.consolidate_state_dict(to=0)
     state = {"optimizer": optimizer.state_dict()} if dist.get_rank() == 0 else {}

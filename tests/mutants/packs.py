@@ -172,7 +172,7 @@ MUTANTS = [
     ),
     Mutant(
         "wrong-copies-replaced", "caching/blob.py",
-        "            self._cache.write(self._name, first, data.data)\n", "",
+        "        self._cache.write(self._name, start, memory)\n", "",
         "replacing what was kept on this machine and was wrong", (_COPIES,),
     ),
     Mutant(

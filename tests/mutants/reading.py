@@ -115,14 +115,14 @@ MUTANTS = [
         ("repo/test_reading.py::test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved",),
     ),
     Mutant(
-        "open-files", "pack/source.py",
+        "open-files", "pack/opening.py",
         "TOGETHER = 64\n", "TOGETHER = 1 << 40\n",
         "the limit on packs that are open at once",
         ("repo/test_reading.py::test_a_version_in_many_packs_is_loaded_with_few_files_open",),
     ),
     Mutant(
         "open-files-ignored", "pack/source.py",
-        "some = packs[at : at + TOGETHER]\n", "some = packs if at == 0 else []\n",
+        "some = packs[at : at + opening.TOGETHER]\n", "some = packs if at == 0 else []\n",
         "opening a few packs at a time",
         ("repo/test_reading.py::test_a_version_in_many_packs_is_loaded_with_few_files_open",),
     ),

@@ -7,6 +7,7 @@ from .mutant import Mutant
 _RUN = "checkpoints/test_run.py"
 _RANKS = "distributed/test_runs_together.py"
 _SHARES = "distributed/test_shares.py"
+_BROADCAST = "distributed/test_broadcast.py"
 _RESUME = "stateful/test_resume.py"
 
 MUTANTS = [
@@ -101,6 +102,12 @@ MUTANTS = [
         "(not asks or word.decided >= call)", "True",
         "waiting for what rank 0 decides of a step that shows that a save may be due",
         (f"{_RANKS}::test_a_save_that_a_step_shows_is_made_after_that_step",),
+    ),
+    Mutant(
+        "passed-on-bytes", "disk/copy.py",
+        "                        if foreign:\n                            self.foreign[run] = True\n", "",
+        "reading again what another rank passed on, and is wrong",
+        (f"{_BROADCAST}::test_wrong_bytes_of_another_rank_are_noticed_and_read_again",),
     ),
     Mutant(
         "announced-at-the-end", "checkpoints/run.py",

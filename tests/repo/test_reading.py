@@ -15,7 +15,7 @@ import pytest
 from cases import ARRAYS, draft, opened
 
 import saver
-from saver.pack import PackedTensors, source
+from saver.pack import PackedTensors, opening
 from saver.repo.gc import moving
 from saver.repo.save import save_version
 from saver.storages.memory import MemoryStorage
@@ -35,7 +35,7 @@ def test_what_was_verified_is_not_taken_from_elsewhere_once_it_was_moved(
     own.delete("m@1")
     own.delete("m@2")
     assert len(own.gc(grace=0).moved) == 2
-    tensors._blobs.clear()  # as happens when many other packs are opened
+    tensors._packs.close()  # as happens when many other packs are opened
     _damage(store, own._repo.known(own.version("m@3"))["a/x"].extents[0])
     assert tensors.read("d/x").tobytes() == ARRAYS["d"].tobytes(), "it is read from where it was moved to"
     assert tensors.read("a/x").tobytes() == ARRAYS["a"].tobytes()
@@ -67,7 +67,7 @@ def descriptors() -> int:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
 def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -> None:
     """What was loaded keeps none of them open."""
-    assert 4 * source.TOGETHER <= 1024, "which is how many files a process may usually have open"
+    assert 4 * opening.TOGETHER <= 1024, "which is how many files a process may usually have open"
     store = saver.Saver(tmp_path / "models")
     parts: dict[str, Any] = {}
     for number in range(60):
@@ -77,7 +77,7 @@ def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -
     seen: list[int] = []
     before = descriptors()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "TOGETHER", 7)
+        patch.setattr(opening, "TOGETHER", 7)
         found = saver.Saver(tmp_path / "models").load("m", progress=lambda *_: seen.append(descriptors()))
         assert max(seen) <= before + 7 + 2
     assert {name: array[0] for name, array in found.items()} == {f"p{n}": float(n) for n in range(60)}
@@ -93,9 +93,9 @@ def test_a_version_in_many_packs_is_loaded_with_few_files_open(tmp_path: Path) -
 
 MANY_PACKS = """
 import resource, sys, saver
-from saver.pack import source
+from saver.pack import opening
 resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
-source.TOGETHER = 16
+opening.TOGETHER = 16
 loaded = [saver.Saver(sys.argv[1]).load("m") for _ in range(5)]
 print(len(loaded[-1]))
 """

@@ -14,9 +14,10 @@ import pytest
 
 import saver
 from saver.disk import mapped
+from saver.disk.copy import Copy
 from saver.disk.durable import NewFile
 from saver.disk.files import Files
-from saver.disk.mapped import Copy, open_file
+from saver.disk.mapped import open_file
 from saver.disk.windows import LONG, WindowsFiles, extended
 from saver.errors import CannotWriteError, DamagedError, IncompatibleError
 from saver.storages.local import LocalStorage

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 from blake3 import blake3
 
 from saver.caching.folder import Cache, opened, runs
-from saver.disk.copied import CopiedBlob, merged
+from saver.disk.copied import CopiedBlob
 from saver.errors import DamagedError
 from saver.storage import ALIGNMENT, Blob
 
@@ -32,8 +29,6 @@ class CachedBlob(CopiedBlob):
         self._blob = blob
         self._cache = cache
         self._name = name
-        self._trusted = np.ones(-(-blob.size // ALIGNMENT), np.bool_)
-        """The pages that came from the object itself, or did not come yet."""
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """Of the object itself: nobody would say that these bytes are wrong."""
@@ -48,7 +43,7 @@ class CachedBlob(CopiedBlob):
             return
         there = self._cache.read(self._name, start, memory)
         first = start // ALIGNMENT
-        self._trusted[first : first + len(there)] = ~there
+        self._mapped().foreign[first : first + len(there)] = there
         for one, other in runs(~there):
             at, stop = one * ALIGNMENT, min(other * ALIGNMENT, len(memory))
             memory[at:stop] = self._fetched(start + at, start + stop)
@@ -62,19 +57,6 @@ class CachedBlob(CopiedBlob):
             )
         return found
 
-    def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
-        """Fetch ranges of which bytes came from the cache, and replace those there."""
-        wrong = [each for each in ranges if not self._trusted[_pages(*each)].all()]
-        memory = self.map()
-        for start, end in merged(wrong):
-            first, last = start // ALIGNMENT * ALIGNMENT, min(-(-end // ALIGNMENT) * ALIGNMENT, self.size)
-            data = np.frombuffer(self._fetched(first, last), np.uint8)
-            for one, other in wrong:
-                if start <= one and other <= end:
-                    memory[one:other] = data[one - first : other - first]
-            self._cache.write(self._name, first, data.data)
-        return bool(wrong)
-
-
-def _pages(start: int, end: int) -> slice:
-    return slice(start // ALIGNMENT, -(-end // ALIGNMENT))
+    def _fill_anew(self, start: int, end: int, memory: memoryview) -> None:
+        memory[:] = self._fetched(start, end)
+        self._cache.write(self._name, start, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from types import GeneratorType
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from saver.errors import (
     UntrustedError,
     printable,
 )
-from saver.opened import Opened, open_version
+from saver.opened import Opened
 from saver.random_states import random_states
 from saver.repo.draft import Encoded
 from saver.repo.repository import Repository
@@ -91,18 +92,18 @@ class Objects:
         by_state = [name for name, goes in self._by_state.items() if goes]
         return framework.rest(self.live, by_state)
 
-    def put_back(self, opened: Opened, trust: Any, agree: Callable[[], None] = lambda: None) -> None:
-        """Restore the objects exactly as they were when they were saved, or change nothing. `agree` as in
-        restore."""
+    def put_back(self, opened: Opened, trust: Any, **together: Any) -> None:
+        """Restore the objects exactly as they were when they were saved, or change nothing. `bring` and
+        `agree` as in restore."""
         live = self._own.found(opened.trees, self.live)
         rest = opened.trees.get(REST)
         if rest is None:
-            restore(opened, live, trust=trust, exact=True, agree=agree)
+            restore(opened, live, trust=trust, exact=True, **together)
             framework.forget_rest(self.live)
             return
         state = rest.root.state if isinstance(rest.root, Node) else None
         targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
-        restore(opened, live | {REST: targets}, trust=trust, exact=True, agree=agree)
+        restore(opened, live | {REST: targets}, trust=trust, exact=True, **together)
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
@@ -152,17 +153,26 @@ class Objects:
             )
 
     def resume(
-        self, repo: Repository, model: str, trust: Allowed, session: Session | None = None
+        self,
+        repo: Repository,
+        model: str,
+        trust: Allowed,
+        session: Session | None = None,
+        how: str | None = None,
     ) -> tuple[Version, TrainingLog, Position] | None:
         """Restore the newest version that verifies; None if there are no versions. Warns if it had to use
         an older one, and says why. Trusts the classes of the live objects in addition to `trust`. In a
-        `session`, all ranks restore the same version, which verifies in all of them.
+        `session`, all ranks restore the same version, which verifies in all of them; `how` is as in
+        `Broadcast`.
         """
         trusted = self._trusting(trust)
-        trials = Trials(repo, model, session)
+        with closing(Trials(repo, model, session, how)) as trials:
+            return self._resume(trials, trusted)
+
+    def _resume(self, trials: Trials, trusted: Allowed) -> tuple[Version, TrainingLog, Position] | None:
         for version in trials:
             try:
-                opened = _twice(lambda: open_version(repo, version))  # noqa: B023
+                opened = _twice(trials.opened)
             except (DamagedError, NotFoundError) as error:
                 trials.failed(error)
                 continue
@@ -196,7 +206,7 @@ class Objects:
             opened.tensors.verify()
         random = self._own.name_of(RANDOM, opened.trees)
         log, place, go_on = own_parts.read(opened, LOG, random, RUN)
-        self.put_back(opened, trust, trials.agree)
+        self.put_back(opened, trust, bring=trials.bring(opened), agree=trials.agree)
         go_on()
         return log, place
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from saver.callers import warn
 from saver.checkpoints.position import Position
-from saver.distributed.saving import OWN, own_parts
+from saver.distributed.naming import OWN, own_parts
 from saver.errors import IncompatibleError, SaverError
 from saver.opened import Opened
 from saver.random_states import continued

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from saver.checkpoints.deciding import Deciding, Due
 from saver.cluster import Cluster
+from saver.distributed.broadcast import demand_network, told
 from saver.distributed.members import Members
 from saver.distributed.planning import Task
 from saver.distributed.running import Announced, Announcements, Corner
@@ -24,11 +25,11 @@ class Ranks:
     another one does not make.
     """
 
-    def __init__(self, cluster: Cluster, model: str, every: Policy, waits: bool) -> None:
+    def __init__(self, cluster: Cluster, model: str, every: Policy, waits: bool, alike: bool) -> None:
         self.rank, self.size = cluster.rank, cluster.size
         self.leads = cluster.rank == 0
         self._cluster, self._model = cluster, model
-        self._every, self._waits = every, waits
+        self._every, self._waits, self.alike = every, waits, alike
         self._members: Members | None = None
         self._said: Announcements | None = None
 
@@ -84,13 +85,14 @@ class Ranks:
 
         def save(draft: Callable[[], Draft], copy: Copy | None = None) -> Version:
             what = f"save {self._model} after step {step}"
-            version = save_as(repo, members, what, draft, copy=copy, soon=soon)
+            version = save_as(repo, members, what, draft, copy=copy, soon=soon, compare=self.alike)
             if said is not None:
                 said.forget(call)
             return version
 
         return save
 
-    def session(self, what: str) -> Session:
-        """What all ranks do now, while no save goes on."""
-        return Session(self._all, f"{what} {self._model}")
+    def session(self, what: str, how: str | None = None) -> Session:
+        """What all ranks do now, while no save goes on; if they read, `how` is as in `Broadcast`."""
+        demand_network(self._cluster, how)
+        return Session(self._all, f"{what} {self._model}{told(how)}")

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from types import TracebackType
 from typing import Any, Literal
 
-from saver.arguments import allowing
+from saver.arguments import Sharing, allowing, comparing, sharing
 from saver.callers import warn
 from saver.checkpoints import arguments, ending, events, unmet
 from saver.checkpoints.deciding import Alone
@@ -44,21 +44,21 @@ class Checkpoints:
         staging: int | str | None = None, grace: float = 30.0, data: Any = None,
         labels: Mapping[str, str] | None = None, notes: str = "",
         total: int | None = None, progress: bool | None = None,
-        cluster: Cluster | None = None, per_rank: Iterable[str] = (),
+        cluster: Cluster | None = None, per_rank: Iterable[str] = (), compare_replicas: bool = False,
     ) -> None:  # fmt: skip
         arguments.check(every, keep, objects, busy, grace, total)
         own = arguments.check_per_rank(per_rank, cluster is not None, objects)
         self.model = model
         self.log = TrainingLog()
         self.progress = Progress()
-        self._ranks = Ranks(cluster, model, every, busy == "wait") if cluster is not None else None
+        alike, waits = comparing(compare_replicas, cluster), busy == "wait"
+        self._ranks = Ranks(cluster, model, every, waits, alike) if cluster is not None else None
         self._leads = self._ranks is None or self._ranks.leads
         """Whether this process decides, keeps and prunes."""
         self.objects = Objects(objects, self._ranks, own)
         self._repo = repo
         self._every, self._keep = every, keep
-        self._skip = busy == "skip"
-        self._grace = grace
+        self._skip, self._grace = busy == "skip", grace
         self._history = History(repo, model, keep)
         details = {"labels": labels or {}, "notes": notes, "data": fingerprints_of(data)}
         self._emit = events.Stream()
@@ -148,15 +148,17 @@ class Checkpoints:
 
     # Training
 
-    def resume(self, *, trust: Iterable[str] = (), classes: Mapping[str, Any] | None = None) -> int:
+    def resume(
+        self, *, trust: Iterable[str] = (), classes: Mapping[str, Any] | None = None, shared: Sharing = None
+    ) -> int:
         """Restore the newest version that verifies. Returns the step to continue with: 0, or the one after
         the last saved. Warns if it had to use an older version, and says why. `trust` and `classes` are
-        as in `load`; the classes of the run's objects are trusted anyway.
+        as in `load`; the classes of the run's objects are trusted anyway. `shared` is as in `restore`.
         """
         self._saving.writer.wait()
-        allowed = allowing(trust, classes)
-        with self._together("resume") as session:
-            found = self.objects.resume(self._repo, self.model, allowed, session)
+        allowed, how = allowing(trust, classes), sharing(shared, self._ranks)
+        with self._together("resume", how) as session:
+            found = self.objects.resume(self._repo, self.model, allowed, session, how)
         if found is None and self._reported.last >= 0:
             raise CannotSaveError(
                 f"{self.model}: there is no version to resume, and the objects have been trained up to step "
@@ -216,9 +218,9 @@ class Checkpoints:
                     session.agree("begins", True, bool)
             self._begun = True
 
-    def _together(self, what: str) -> AbstractContextManager[Session | None]:
+    def _together(self, what: str, how: str | None = None) -> AbstractContextManager[Session | None]:
         """What all ranks do now, if there are ranks."""
-        return nullcontext() if self._ranks is None else self._ranks.session(what)
+        return nullcontext() if self._ranks is None else self._ranks.session(what, how)
 
     def save(self, reason: str = "requested") -> None:
         """Save now, regardless of the policy: the state after the last finished step."""

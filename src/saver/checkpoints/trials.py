@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from saver.callers import warn
+from saver.distributed.broadcast import Broadcast
 from saver.distributed.restoring import same_version
 from saver.distributed.session import Session
 from saver.errors import DamagedError
+from saver.opened import Opened, open_version
 from saver.repo.repository import Repository
 from saver.repo.version import Version
+from saver.restoring import Bring
 
 
 class GoneBack(Exception):
@@ -18,13 +22,14 @@ class GoneBack(Exception):
 
 class Trials:
     """The versions of a run, newest first, until one can be used; say of the others that they `failed`. In a
-    session, all ranks get the same ones, and each says so or has them `agree`."""
+    session, all ranks get the same ones, and each says so or has them `agree`; `how` is as in `Broadcast`."""
 
-    def __init__(self, repo: Repository, model: str, session: Session | None) -> None:
+    def __init__(self, repo: Repository, model: str, session: Session | None, how: str | None) -> None:
         self._repo, self._model, self._session = repo, model, session
         self._version: Version | None = None
         self._number = 0
         self._back: list[str] = []
+        self._broadcast = Broadcast(session, how)
 
     def __iter__(self) -> Iterator[Version]:
         session = self._session
@@ -37,6 +42,7 @@ class Trials:
                 session.doing(f"reading {self._version}")
             if self._version is None:
                 break
+            self._broadcast.again()
             yield self._version
         if self._back:
             raise DamagedError(
@@ -49,8 +55,24 @@ class Trials:
             self._repo.open()
             yield from self._repo.versions(self._model, reverse=True)
 
+    def close(self) -> None:
+        """No more are tried."""
+        self._broadcast.close()
+
+    def opened(self) -> Opened:
+        """The version, opened."""
+        assert self._version is not None
+        found = open_version(self._repo, self._version)
+        self._broadcast.begin(found.tensors)
+        return found
+
+    def bring(self, opened: Opened) -> Bring:
+        """What brings here what several ranks need of the version."""
+        return partial(self._broadcast.bring, opened.tensors)
+
     def failed(self, error: Exception) -> None:
         """The version cannot be used here."""
+        self._broadcast.skip()
         self._back.append(self._settled(f"{self._version} could not be used: {error}"))
 
     def agree(self) -> None:

@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver import forks
-from saver.disk.mapped import Copy
-from saver.storage import Blob
+from saver.disk.copy import Copy, merged
+from saver.storage import Blob, Bring
 from saver.threads import Threads
-
-GAP = 256 << 10
-"""Ranges that are no farther apart are fetched as one."""
 
 TOGETHER = 16
 """The most ranges that are fetched at the same time."""
@@ -65,13 +62,13 @@ class CopiedBlob(Blob):
             for each in [threads.submit(self.fetch, start, end, scratch) for start, end in found]:
                 each.result()
 
+    def receive(self, start: int, end: int, bring: Bring) -> bool:
+        self._mapped().fill(start, end, bring, foreign=True)
+        return True
 
-def merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The ranges in order, those with small gaps between them as one."""
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if found and start - found[-1][1] <= GAP:
-            found[-1] = found[-1][0], max(end, found[-1][1])
-        else:
-            found.append((start, end))
-    return found
+    def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        return self._mapped().replace(ranges, self._fill_anew)
+
+    def _fill_anew(self, start: int, end: int, memory: memoryview) -> None:
+        """As `_fill`, from the object itself."""
+        self._fill(start, end, memory)

@@ -8,20 +8,18 @@ import mmap
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import Condition
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saver.disk.advice import remedy
+from saver.disk.copy import Copy
 from saver.disk.files import FILES, Files, Path
 from saver.errors import CannotReadError, DamagedError, IncompatibleError, NotFoundError, SaverError
-from saver.forks import begin_anew
-from saver.memory import HUGE_PAGE, huge_pages
-from saver.storage import ALIGNMENT, Blob
+from saver.storage import Blob, Bring
 
 _BROKEN = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
 """The errors that a disk or a file system reports for bytes that it has lost."""
@@ -102,6 +100,15 @@ class MappedFile(Blob):
         except OSError as error:
             raise cannot_read(self.name, error) from error
 
+    def receive(self, start: int, end: int, bring: Bring) -> bool:
+        if self._copy is None:
+            return False
+        self._copy.fill(start, end, bring, foreign=True)
+        return True
+
+    def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        return self._copy is not None and self._copy.replace(ranges, self._fill)
+
     def release(self, start: int, end: int) -> None:
         """Let the system take the pages that lie wholly in the range; reading them brings them back."""
         found = self._maps.get("all")
@@ -134,53 +141,6 @@ class MappedFile(Blob):
         if found:
             self._maps.setdefault("all", memory)
         return found
-
-
-class Copy:
-    """A file's bytes in memory of its own, as far as they were requested: where most of it will be written,
-    and where a mapped file can be neither replaced nor deleted (Windows). What is there is not read again,
-    since its user may have changed it.
-
-    Raises MemoryError if there is not that much.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.memory: NDArray[np.uint8] = huge_pages(size) if size >= HUGE_PAGE else np.empty(size, np.uint8)
-        pages = -(-size // ALIGNMENT)
-        self._there = np.zeros(pages, np.bool_)
-        self._begin()
-        begin_anew(self, Copy._begin)
-
-    def _begin(self) -> None:
-        """Have no thread reading: after a fork there is none."""
-        self._changed = Condition()
-        self._claimed = self._there.copy()
-
-    def fill(self, start: int, end: int, read: Callable[[int, int, memoryview], None]) -> None:
-        """Have `read` bring the pages of this range that are missing into their places, each in one thread.
-        Waits for those that another thread is reading."""
-        pages = slice(start // ALIGNMENT, -(-end // ALIGNMENT))
-        while True:
-            missing = np.empty(0, np.intp)
-            try:
-                with self._changed:
-                    missing = pages.start + np.flatnonzero(~self._claimed[pages])
-                    self._claimed[missing] = True
-                for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
-                    if run.size:
-                        first = int(run[0]) * ALIGNMENT
-                        last = min((int(run[-1]) + 1) * ALIGNMENT, len(self.memory))
-                        read(first, last, self.memory.data[first:last])
-                        self._there[run] = True
-            finally:
-                with self._changed:
-                    self._claimed[missing] = self._there[missing]
-                    self._changed.notify_all()
-            with self._changed:
-                while (self._claimed[pages] & ~self._there[pages]).any():
-                    self._changed.wait()
-                if self._there[pages].all():
-                    return  # otherwise another thread failed to read some of it
 
 
 class _Mapping:

@@ -58,3 +58,9 @@ def _piece(held: Mapping[tuple[int, ...], TensorData], box: Box) -> TensorData:
                 items = data.data
             return TensorData(data.dtype, box.sizes, items[slices], data.changes)
     raise KeyError(box)
+
+
+def everything(encoded: Encoded) -> Task:
+    """The task to stage all that this rank holds."""
+    tensors = {name: held.boxes for name, held in described(encoded).tensors.items()}
+    return Task(parts=[*encoded.parts], tensors=tensors, complete=[*encoded.tensors])

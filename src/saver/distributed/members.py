@@ -36,7 +36,7 @@ class Members:
     def __init__(self, cluster: Cluster) -> None:
         self.rank, self.size = cluster.rank, cluster.size
         self.lost_after, self.arrive_within = cluster.lost_after, cluster.arrive_within
-        self.board = Board(cluster)
+        self.board, self.network = Board(cluster), cluster.network
         self.sent: dict[str, Any] = {}
         """What this rank holds, by model, as rank 0 knows it since the last save."""
         self.tasks: dict[str, Any] = {}

@@ -157,6 +157,20 @@ def tiles(where: str, described: Sequence[Described], name: str, rank: int) -> N
         _pieces(where, described, name, [rank])
 
 
+def boxes_by_holders(
+    where: str, described: Sequence[Described]
+) -> list[tuple[tuple[int, ...], dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]]]:
+    """The boxes that several ranks hold, with those ranks: offsets and sizes, by tensor. Raises as `plan`."""
+    found: dict[tuple[int, ...], dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]] = {}
+    for names, pieces in _alike(where, described):
+        for piece in pieces:
+            if len(piece.holders) > 1:
+                tensors = found.setdefault(tuple(piece.holders), {})
+                for name in names:
+                    tensors.setdefault(name, []).append((piece.box.offsets, piece.box.sizes))
+    return [*found.items()]
+
+
 def _alike(where: str, described: Sequence[Described]) -> Iterator[tuple[list[str], list[_Piece]]]:
     """The tensors of which each rank holds the same boxes, together, with those boxes, each once: the tensors
     of a model are of few shapes."""

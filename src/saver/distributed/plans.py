@@ -31,12 +31,12 @@ def said(before: Described | None, now: Described) -> bytes:
 
 
 class Plans:
-    """In rank 0: what every rank holds, and what it stages. `placed` is as in `planning.placed` for the
-    grid form, and empty in the other one.
+    """In rank 0: what every rank holds (`held`), and what it stages. `placed` is as in `planning.placed` for
+    the grid form, and empty in the other one.
     """
 
     def __init__(self) -> None:
-        self._held: list[Described] = []
+        self.held: list[Described] = []
         self._tasks: list[Task] = []
         self.placed: dict[str, tuple[Any, ...]] = {}
 
@@ -46,14 +46,14 @@ class Plans:
         if not any(found):
             return [None] * len(found)
         heard = [msgspec.json.decode(each, type=Said) if each else None for each in found]
-        now = [_heard(each, self._held[rank : rank + 1]) for rank, each in enumerate(heard)]
+        now = [_heard(each, self.held[rank : rank + 1]) for rank, each in enumerate(heard)]
         tasks = self._adapted(where, now) if self._tasks else None
         if tasks is None:
             tasks = plan(where, now)
             many = sum(len(boxes) for task in tasks for boxes in task.tensors.values()) > grid.BOXES
             self.placed = placed(now, tasks) if many else {}
         before: Sequence[Task | None] = self._tasks or [None] * len(tasks)
-        self._held, self._tasks = now, tasks
+        self.held, self._tasks = now, tasks
         return [
             None if task == old and (each is None or each.tensors is None) else task
             for task, old, each in zip(tasks, before, heard, strict=True)
@@ -62,16 +62,16 @@ class Plans:
     def _adapted(self, where: str, now: Sequence[Described]) -> list[Task] | None:
         """The tasks of before, with what little changed of tensors that one rank alone holds, such as the log
         of a run. None if more changed than that."""
-        if any({*a.parts} != {*b.parts} or a.whole != b.whole for a, b in zip(self._held, now, strict=True)):
+        if any({*a.parts} != {*b.parts} or a.whole != b.whole for a, b in zip(self.held, now, strict=True)):
             return None
         homes(where, now)
         tasks, kept = list(self._tasks), dict(self.placed)
-        for rank, (old, new) in enumerate(zip(self._held, now, strict=True)):
+        for rank, (old, new) in enumerate(zip(self.held, now, strict=True)):
             changed = small_changes(old.tensors, new.tensors) if old.tensors is not new.tensors else []
             if changed is None or any(
                 name in each.tensors
                 for name in changed
-                for all_of_them in (self._held, now)
+                for all_of_them in (self.held, now)
                 for other, each in enumerate(all_of_them)
                 if other != rank
             ):

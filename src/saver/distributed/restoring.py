@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from saver.cluster import Cluster
+from saver.distributed.broadcast import Broadcast, demand_network, told
 from saver.distributed.members import members_of
-from saver.distributed.saving import own_parts
+from saver.distributed.naming import own_parts
 from saver.distributed.session import Session
 from saver.errors import NotFoundError
 from saver.opened import open_version
@@ -33,16 +36,22 @@ def restore_together(
     into: Any,
     per_rank: Iterable[str],
     restore: Callable[..., Report],
+    how: str | None = None,
 ) -> Report:
     """Restore the version that `ref` names in rank 0. `restore` is called with the opened version, the
-    targets, and `agree`, which waits until all ranks have read and verified what they need.
+    targets, `bring`, which brings here what several ranks need, and `agree`, which waits until all ranks
+    have read and verified what they need. `how` is as in `Broadcast`.
 
     If a rank is lost, or cannot restore, all raise its error, and nothing is changed anywhere; only the
     objects' own code can fail after that.
     """
+    demand_network(cluster, how)
     members = members_of(cluster)
     into = own_parts(into, per_rank, members.rank)
-    with Session(members, f"restore {ref}") as session:
+    with (
+        Session(members, f"restore {ref}{told(how)}") as session,
+        closing(Broadcast(session, how)) as broadcast,
+    ):
         session.doing("looking for the version")
         version = same_version(repo, session, ref)
 
@@ -53,7 +62,9 @@ def restore_together(
             session.agree("restore", True, bool)
 
         session.doing(f"reading {version}")
-        return restore(open_version(repo, version), into, agree=agree)
+        opened = open_version(repo, version)
+        broadcast.begin(opened.tensors)
+        return restore(opened, into, bring=partial(broadcast.bring, opened.tensors), agree=agree)
 
 
 def same_version(repo: Repository, session: Session, ref: str | Version, key: str = "version") -> Version:

@@ -31,6 +31,7 @@ class Corner(Cluster):
     def __init__(self, cluster: Cluster, model: str) -> None:
         super().__init__(cluster.rank, cluster.size)
         self.lost_after, self.arrive_within = cluster.lost_after, cluster.arrive_within
+        self.network = cluster.network
         self._cluster = cluster
         self._name = f"run-{blake3(model.encode()).hexdigest(8)}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -11,8 +11,10 @@ import msgspec
 from saver.cluster import Cluster
 from saver.distributed.describing import assigned, described
 from saver.distributed.members import Members, members_of
+from saver.distributed.naming import own_parts
 from saver.distributed.planning import Task
 from saver.distributed.plans import Plans, adapted, said, small_changes
+from saver.distributed.replicas import demand_same
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError, LostRankError, SaverError
 from saver.logger import logger
@@ -27,9 +29,6 @@ from saver.repo.stage import FILE_BYTES, Condemned, Staged, stage, stage_again
 from saver.repo.version import Version
 from saver.repo.written import Written
 from saver.storage import Progress
-
-OWN = "{}.rank{}"
-"""What the part of one rank is called, where each has its own: the name, and the number of the rank."""
 
 Copy: TypeAlias = Callable[[Task], Encoded]
 """Called once a rank knows its task: what it stages, which nothing changes any more."""
@@ -63,19 +62,20 @@ def save_together(
     draft: Callable[[Any], Draft],
     per_rank: Iterable[str] = (),
     progress: Progress | None = None,
+    compare: bool = False,
 ) -> Version:
     """Save one version of what all ranks pass; returns it in each of them, once it is durable.
 
     Every box of a tensor is written by one of the ranks that hold it, and every part's structure by the
     first one that has it. The parts that `per_rank` names are saved for each rank. `draft` encodes what this
-    rank has, under the names that its parts get.
+    rank has, under the names that its parts get. With `compare`, what several ranks hold must be the same.
 
     If a rank is lost, or fails, the others raise LostRankError, or the error of that rank. Nothing is saved
     then.
     """
     members = members_of(cluster)
     found = partial(draft, own_parts(obj, per_rank, members.rank))
-    return save_as(repo, members, f"save {model}", found, progress)
+    return save_as(repo, members, f"save {model}", found, progress, compare=compare)
 
 
 def save_as(
@@ -86,12 +86,13 @@ def save_as(
     progress: Progress | None = None,
     copy: Copy | None = None,
     soon: bool = False,
+    compare: bool = False,
 ) -> Version:
     """Save one version of the drafts of all ranks, who call it `what`; see save_together. Without `copy`, the
     tensors of the draft are staged where they are. `soon` as in Session."""
-    with Session(members, what, soon) as session:
+    with Session(members, f"{what} and compare replicas" if compare else what, soon) as session:
         session.doing("encoding")
-        return _Save(repo, members, session, draft(), progress, copy).run()
+        return _Save(repo, members, session, draft(), progress, copy, compare).run()
 
 
 def known_task(members: Members, model: str, encoded: Encoded) -> Task | None:
@@ -116,11 +117,12 @@ class _Save:
         draft: Draft,
         progress: Progress | None,
         copy: Copy | None,
+        compare: bool,
     ) -> None:
         self._copy: Copy = copy or partial(assigned, draft.encoded)
         self._repo, self._members, self._session = repo, members, session
         self._draft, self._model, self._encoded = draft, draft.model, draft.encoded
-        self._progress = progress
+        self._progress, self._compare = progress, compare
         self._placed: Placed = {}
         """In rank 0, for the grid form: which rank stages which boxes."""
 
@@ -166,6 +168,9 @@ class _Save:
         if planned.task is not None:
             members.tasks[self._model] = planned.task
         members.sent[self._model] = now
+        if self._compare:
+            held = members.plans[self._model].held if session.leads else []
+            demand_same(session, str(self._repo.storage), held, self._encoded.stored)
         return planned
 
     def _report(self, done: int, total: int) -> None:
@@ -249,12 +254,3 @@ class _Save:
             raise LostRankError(f"{error}; nothing was saved", 0) from error
         logger.warning("%s; by then it had saved %s", error, version)
         return version
-
-
-def own_parts(obj: Any, names: Iterable[str], rank: int) -> Any:
-    """A dict of parts in which those that each rank has for itself have the rank in their names, and so in
-    the names of their tensors; anything else as it is."""
-    own = set(names)
-    if not own or not isinstance(obj, Mapping):
-        return obj
-    return {OWN.format(name, rank) if name in own else name: item for name, item in obj.items()}

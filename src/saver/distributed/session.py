@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from saver.cluster import Network
 from saver.distributed.members import Members
 from saver.distributed.notes import Problem, Waiting, leader_of, led_by, problem_of
 from saver.errors import CommitUnknownError, LostRankError, SaverError
@@ -34,7 +35,7 @@ class Session:
         self._members, self.what = members, what
         self._within = members.lost_after if soon and members.rank == 0 else members.arrive_within
         self._advice = CALL_EVERYWHERE if soon else "do this in every rank"
-        self.rank, self.size = members.rank, members.size
+        self.rank, self.size, self.lost_after = members.rank, members.size, members.lost_after
         self.leads = members.rank == 0
         self._lock = threading.Lock()
         self._problem: Problem | None = None
@@ -80,6 +81,11 @@ class Session:
             self._raised = problem.error(self._members.all[problem.rank])
             raise self._raised
 
+    def watch(self) -> None:
+        """As `check`, after a look at what rank 0 has decided: for a wait that is not for a note."""
+        self._look()
+        self.check()
+
     def decide(self) -> None:
         """In rank 0: from now on, the problems of other ranks no longer matter. Raises what ends the
         session, if something does."""
@@ -110,8 +116,7 @@ class Session:
             found: T | None = self._members.board.get(self._name(rank, key), kind)
             if found is not None:
                 return found
-            self._look()
-            self.check()
+            self.watch()
             self._demand_arrived(rank)
             waiting.wait()
 
@@ -143,6 +148,16 @@ class Session:
                 self.tell(f"{key}-{rank}", data[rank])
             return data[0]
         return self.hear(0, f"{key}-{self.rank}", kind)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the ranks can pass bytes on."""
+        return self._members.network is not None
+
+    def network(self) -> Network:
+        """A network of all ranks, for this session. Raises any exception if they cannot reach each other."""
+        assert self._members.network is not None
+        return self._members.network(f"{self._members.prefix}/{self._number}")
 
     # How it begins and ends
 
@@ -216,7 +231,7 @@ class Session:
     def _await_verdict(self) -> None:
         """Wait a while until rank 0 knows: in the next session, this rank's signs of life tell nothing of its
         problem in this one."""
-        until, waiting = time.monotonic() + self._members.lost_after, Waiting()
+        until, waiting = time.monotonic() + self.lost_after, Waiting()
         while self._problem is None and time.monotonic() < until:
             self._look_again()
             waiting.wait()
@@ -228,7 +243,7 @@ class Session:
             if not self.leads:
                 self.tell("end", True)
                 return
-            until = time.monotonic() + self._members.lost_after
+            until = time.monotonic() + self.lost_after
             left = set(range(1, self.size))
             waiting = Waiting()
             while left and time.monotonic() < until:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from weakref import ref
 
 import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
+from saver.pack import opening
+from saver.pack.opening import OpenPacks
 from saver.pack.ranges import Wanted, further, ranges_of
 from saver.pack.sharing import in_one_run, sharing
 from saver.pack.verify import damaged, length_of
 from saver.storage import Blob, Progress
-from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
+from saver.tensors import Box, Bytes, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
 from saver.tensors.sources import box_of
-
-TOGETHER = 64
-"""Packs that are open at the same time: processes may have some 1,000 files open, in all."""
 
 STREAMED = 2
 """Blocks of a tensor that are verified together where it is read piece by piece."""
 
-_kept: deque[tuple[ref[PackedTensors], str]] = deque()
-"""The packs that stay open after they were read, `TOGETHER` in all of this process, the oldest first."""
-
 
 class PackedTensors:
     """A source of tensors (`saver.tensors.TensorSource`) that are stored in packs. Packs are opened when they
-    are needed, `TOGETHER` at a time. What was verified stays readable, whatever happens to its pack.
+    are needed, `opening.TOGETHER` at a time. What was verified stays readable, whatever happens to its pack.
 
     `open` opens packs by their names; `blobs` are open already. `where` and `advice` are for messages.
     `locate` returns where the tensors are stored now: it is called when a pack is missing, because a
@@ -48,14 +42,11 @@ class PackedTensors:
         size: int | None = None,
     ) -> None:
         self._tensors = infos
-        self._open = open
+        self._packs = OpenPacks(open, blobs or {})
         self._where = where
         self._advice = advice
         self._locate = locate or (lambda: infos)
         self._size = size
-        self._blobs = dict(blobs or {})
-        self._maps: dict[str, Bytes] = {}
-        """The first mapping of each pack, of which views are handed out."""
         self._whole: dict[str, list[list[Bytes]]] = {}
         """The bytes of tensors that were verified whole: for each shard, extent by extent."""
         self._blocks: dict[tuple[str, int, int], Bytes] = {}
@@ -66,7 +57,6 @@ class PackedTensors:
         if locate is None:  # the tensors of a file tile it
             self._shared = infos, frozenset()
         self._overlaps: dict[str, Overlaps] = {}
-        self._own = False
 
     @property
     def names(self) -> Iterable[str]:
@@ -126,7 +116,7 @@ class PackedTensors:
             numbers = wanted[first : first + STREAMED]
             memory = self._verified({name: {0: {*numbers}}}, None)
             found = self._tensors[name].shards[0].block_extents()  # it may have moved
-            yield from (self._taken(memory, extent) for number, _, extent in found if number in numbers)
+            yield from (self._packs.taken(memory, extent) for number, _, extent in found if number in numbers)
 
     def _parts_of(self, info: TensorInfo, box: Box) -> dict[int, Box]:
         """The numbers of the shards that the box overlaps, each with the part of it."""
@@ -148,11 +138,11 @@ class PackedTensors:
         for at, numbers in new.items():
             shard = self._tensors[name].shards[at]
             if len(numbers) == max(len(shard.blocks), 1) and len(shard.extents) == 1:
-                self._shards[name, at] = self._taken(memory, shard.extents[0])
+                self._shards[name, at] = self._packs.taken(memory, shard.extents[0])
                 continue
             for number, _, extent in shard.block_extents():
                 if number in numbers:
-                    self._blocks[name, at, number] = self._taken(memory, extent)
+                    self._blocks[name, at, number] = self._packs.taken(memory, extent)
 
     def _read_whole(self, name: str) -> Bytes:
         if name not in self._whole:
@@ -200,6 +190,35 @@ class PackedTensors:
         """Read the tensors named, or all, and these boxes of others. Raises DamagedError, which names those
         whose bytes are not what was saved.
         """
+        wanted, some = self._new(names, boxes)
+        memory = self._verified({**dict.fromkeys(wanted), **some}, progress)
+        for name, new in some.items():
+            self._keep(name, new, memory)
+        for name in wanted:
+            self._whole[name] = [
+                [self._packs.taken(memory, extent) for extent in shard.extents]
+                for shard in self._tensors[name].shards
+            ]
+        if names is None:  # nothing is left to read
+            self._packs.close()
+
+    def ranges(
+        self, names: Iterable[str], boxes: Mapping[str, Sequence[Box]]
+    ) -> dict[str, list[tuple[int, int]]]:
+        """What `verify` would read of each pack: starts and ends. Raises DamagedError."""
+        wanted, some = self._new(names, boxes)
+        found = ranges_of(self._tensors, {**dict.fromkeys(wanted), **some}, self._where, self._advice)
+        return {pack: [(each.start, each.end) for each in ranges] for pack, ranges in found.items()}
+
+    def blobs(self, packs: Iterable[str]) -> dict[str, Blob]:
+        """These packs, opened for reading; they stay so until `verify` has read them. Raises NotFoundError if
+        one is missing."""
+        return self._packs.held(packs)
+
+    def _new(
+        self, names: Iterable[str] | None, boxes: Mapping[str, Sequence[Box]]
+    ) -> tuple[list[str], dict[str, dict[int, set[int]]]]:
+        """Of these tensors and boxes what was not verified yet: tensors, and blocks of others, by shard."""
         wanted = [name for name in (self._tensors if names is None else names) if name not in self._whole]
         some: dict[str, dict[int, set[int]]] = {}
         for name in boxes.keys() - self._whole.keys() - {*wanted}:
@@ -208,20 +227,11 @@ class PackedTensors:
             for box in (each for each in boxes[name] if each.fits(info.shape)):
                 for at, numbers in self._new_blocks(info, self._parts_of(info, box)).items():
                     found.setdefault(at, set()).update(numbers)
-        memory = self._verified({**dict.fromkeys(wanted), **some}, progress)
-        for name, new in some.items():
-            self._keep(name, new, memory)
-        for name in wanted:
-            self._whole[name] = [
-                [self._taken(memory, extent) for extent in shard.extents]
-                for shard in self._tensors[name].shards
-            ]
-        if names is None:  # nothing is left to read
-            self._blobs.clear()
+        return wanted, some
 
     def own(self) -> None:
         """Read packs that were not read before into memory that nothing else uses."""
-        self._own = True
+        self._packs.own()
 
     def release(self, name: str) -> None:
         """Give back the memory of a tensor; it is read and verified again if it is requested. Arrays of it
@@ -229,9 +239,7 @@ class PackedTensors:
         self._whole.pop(name, None)
         for shard in self._tensors[name].shards:
             for pack, offset, length in shard.extents:
-                blob = self._blobs.get(pack)
-                if blob is not None:
-                    blob.release(offset, offset + length)
+                self._packs.release(pack, offset, offset + length)
 
     def _verified(self, wanted: Mapping[str, Wanted], progress: Progress | None) -> dict[str, Bytes]:
         """The packs that hold these blocks, after verifying the blocks. If a pack is missing, asks again
@@ -241,7 +249,7 @@ class PackedTensors:
                 memory, lost = self._read_packs(wanted, progress)
                 break
             except NotFoundError:
-                self._blobs.clear()
+                self._packs.close()
                 located = self._locate()
                 moved = {name: located[name] for name in wanted if located[name] != self._tensors[name]}
                 if not moved:
@@ -250,7 +258,7 @@ class PackedTensors:
                     ) from None
                 self._tensors = {**self._tensors, **moved}
         if lost:
-            self._blobs.clear()  # another attempt reads anew: the bytes on disk may be right
+            self._packs.close()  # another attempt reads anew: the bytes on disk may be right
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise DamagedError(
                 f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}"
@@ -266,35 +274,11 @@ class PackedTensors:
         memory: dict[str, Bytes] = {}
         lost = set[str]()
         packs = list(ranges)
-        for at in range(0, len(packs), TOGETHER):
-            some = packs[at : at + TOGETHER]
-            blobs = self._opened(some)
+        for at in range(0, len(packs), opening.TOGETHER):
+            some = packs[at : at + opening.TOGETHER]
+            blobs = self._packs.opened(some)
             report = None if progress is None else further(progress, done, total)
             lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)
             done += 0 if progress is None else sum(length_of(ranges[pack]) for pack in some)
             memory.update((pack, blob.map()) for pack, blob in blobs.items())
         return memory, lost
-
-    def _opened(self, packs: Iterable[str]) -> dict[str, Blob]:
-        """These packs, opened for reading. Those of this process that were opened last stay open."""
-        found = {pack: blob for pack in packs if (blob := self._blobs.get(pack)) is not None}
-        new = [pack for pack in packs if pack not in found or pack not in self._maps]
-        found |= self._open([pack for pack in new if pack not in found])
-        for pack in new:
-            if self._own:
-                found[pack].own()
-            self._blobs[pack] = found[pack]
-            _kept.append((ref(self), pack))
-        while len(_kept) > TOGETHER:
-            source, pack = _kept.popleft()
-            owner = source()
-            if owner is not None:
-                owner._blobs.pop(pack, None)
-        return found
-
-    def _taken(self, memory: Mapping[str, Bytes], extent: Extent) -> Bytes:
-        """Bytes that were read: a view of the pack's first mapping, or else a copy. So a pack that is opened
-        again and again is mapped once: a process may have some 65,000 mappings."""
-        pack, offset, length = extent
-        found = memory[pack][offset : offset + length]
-        return found if self._maps.setdefault(pack, memory[pack]) is memory[pack] else found.copy()

@@ -105,7 +105,24 @@ class GridSource:
     ) -> None:
         """Read the tensors named, or all, and these boxes of others. Raises DamagedError, which names those
         shards whose bytes are not what was saved."""
-        wanted = [*(self.names if names is None else names)]
+        shards, cut = self._wanted(self.names if names is None else names, boxes)
+        self._shards.verify(None if names is None else shards, progress, cut)
+
+    def ranges(
+        self, names: Iterable[str], boxes: Mapping[str, Sequence[Box]]
+    ) -> dict[str, list[tuple[int, int]]]:
+        """As `PackedTensors.ranges`."""
+        return self._shards.ranges(*self._wanted(names, boxes))
+
+    def blobs(self, packs: Iterable[str]) -> dict[str, Blob]:
+        """As `PackedTensors.blobs`."""
+        return self._shards.blobs(packs)
+
+    def _wanted(
+        self, names: Iterable[str], boxes: Mapping[str, Sequence[Box]]
+    ) -> tuple[list[str], dict[str, list[Box]]]:
+        """The shards that these tensors and boxes need, and boxes of others that are needed in part."""
+        wanted = [*names]
         shards = [at for name in wanted for at in self._known(name, whole(self.info(name).shape))]
         cut: dict[str, list[Box]] = {}
         for name in boxes.keys() - {*wanted}:
@@ -117,7 +134,7 @@ class GridSource:
                     elif common is not None:
                         cut.setdefault(at, []).append(common.within(shard.box))
         self._learn()
-        self._shards.verify(None if names is None else shards, progress, cut)
+        return shards, cut
 
     def _known(self, name: str, box: Box) -> dict[str, Shard]:
         """The shards of a tensor with elements of a box, by their names in packs."""

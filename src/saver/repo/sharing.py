@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from saver.errors import SaverError
-from saver.pack.source import TOGETHER
+from saver.pack.opening import TOGETHER
 from saver.repo import trees
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key

@@ -14,9 +14,10 @@ from saver.restoring.naming import Names, Naming
 from saver.restoring.pairing import Pair
 from saver.restoring.report import Conversion, Mismatch, PartReport, Report
 from saver.restoring.restore import restore
-from saver.restoring.saved import Saved
+from saver.restoring.saved import Bring, Saved
 
 __all__ = [
+    "Bring",
     "Conversion",
     "Memory",
     "Mismatch",

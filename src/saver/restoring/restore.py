@@ -13,7 +13,7 @@ from saver.restoring.contract import Plan
 from saver.restoring.naming import Names, Naming
 from saver.restoring.reach import is_tensor
 from saver.restoring.report import Report
-from saver.restoring.saved import Saved
+from saver.restoring.saved import Bring, Saved
 from saver.storage import Progress
 from saver.tree import Node, Value
 from saver.trust import Allowed, allowed
@@ -32,6 +32,7 @@ def restore(
     limit: int | str | None = None,
     progress: Progress | None = None,
     exact: bool = False,
+    bring: Bring = lambda names, boxes: None,
     agree: Callable[[], None] = lambda: None,
 ) -> Report:
     """Restore saved values into existing objects, in place. Returns a report of the names that matched.
@@ -62,8 +63,8 @@ def restore(
     With `exact`, targets become what `load` would return, to the last attribute, or nothing is changed: so a
     run resumes. Nothing is converted, and a module must have the structure of the one that was saved.
 
-    `trust`, `classes` and `limit` are as in `saver.load`. `agree` is called when everything has been read,
-    and nothing changed.
+    `trust`, `classes` and `limit` are as in `saver.load`. `bring` is called before anything is read, with
+    the names of tensors that are, and boxes of others; `agree` when everything has been, and nothing changed.
 
     Raises DoesNotFitError (which carries the report), NotFoundError, DamagedError, IncompatibleError,
     LimitExceededError, or UntrustedError.
@@ -80,7 +81,7 @@ def restore(
     if strict and not report:
         raise DoesNotFitError(_told(report, exact), report)
     _warn_if_nothing_matched(report)
-    decoder, size = saved.read(progress)
+    decoder, size = saved.read(progress, bring)
     opened.warn([name for name in plans if name in opened.trees])
     in_order = sorted(plans.items(), key=lambda item: not item[1].may_refuse)
     changes = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from msgspec.structs import replace
 
@@ -24,6 +24,8 @@ from saver.tree import SCALARS, Node, Reference, Tensor, Value
 if TYPE_CHECKING:
     from saver.opened import Opened
     from saver.tensors import Box, TensorInfo
+
+Bring: TypeAlias = "Callable[[Sequence[str], Mapping[str, Sequence[Box]]], None]"
 
 
 class Saved:
@@ -199,8 +201,9 @@ class Saved:
         source = self._sources.setdefault(id(target), node)
         return self._becoming.setdefault(id(node), target) is target and source is node
 
-    def read(self, progress: Progress | None) -> tuple[Decoder, int]:
+    def read(self, progress: Progress | None, bring: Bring) -> tuple[Decoder, int]:
         """Read and verify all wanted and held values. Returns a decoder for them, and the number of bytes.
+        `bring` is called before that with the names of all tensors, and boxes of others.
 
         Raises UntrustedError before reading unless all classes that they ask for are trusted.
         """
@@ -212,6 +215,7 @@ class Saved:
             self.entry(Tensor(name))
         nodes = check(found, names, self.where)
         policy.audit(nodes, self._allowed, self.where)
+        bring(names, self._boxes)
         self._opened.tensors.verify(names, progress, self._boxes)
         decoder = Decoder(
             nodes,

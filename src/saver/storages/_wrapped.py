@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.storage import Blob, Content, Listed, Stat, Storage
+from saver.storage import Blob, Bring, Content, Listed, Stat, Storage
 
 T = TypeVar("T")
 
@@ -80,6 +80,9 @@ class _WrappedBlob(Blob):
 
     def fetch_many(self, ranges: Sequence[tuple[int, int]], scratch: memoryview) -> None:
         self._call("fetch", lambda: self._blob.fetch_many(ranges, scratch))
+
+    def receive(self, start: int, end: int, bring: Bring) -> bool:
+        return self._blob.receive(start, end, bring)
 
     def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
         return self._blob.anew(ranges)

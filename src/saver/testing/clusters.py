@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import saver
-from saver.cluster import Cluster
+from saver.cluster import Cluster, Network
 from saver.distributed.members import leave
 
 
@@ -55,6 +58,59 @@ class ClusterTests(ABC):
             assert all((ranks[0].get(f"of/{rank}") or b"0").isdigit() for rank in range(4))
         assert [ranks[0].get(f"of/{rank}") for rank in range(4)] == [b"19"] * 4
 
+    def test_bytes_are_passed_on_between_all_at_the_same_time(self, tmp_path: Any) -> None:
+        """If the cluster has a network."""
+        ranks = self.ranks(3, tmp_path)
+        found: list[bool] = []
+
+        def act(each: Cluster) -> None:
+            if each.network is None:
+                return
+            network = each.network("n/1")
+            others = [rank for rank in range(3) if rank != each.rank]
+            data = {rank: np.full(100_000 + each.rank, 10 * each.rank + rank, np.uint8) for rank in others}
+            waits = [network.send(rank, data[rank], tag) for rank in others for tag in (each.rank, 7)]
+            for tag in (7, None):
+                for rank in others:
+                    memory = np.zeros(100_000 + rank, np.uint8)
+                    network.receive(rank, memory, rank if tag is None else tag)
+                    found.append(bool((memory == 10 * rank + each.rank).all()))
+            for wait in waits:
+                wait()
+
+        _together(ranks, act)
+        assert all(found)
+        assert len(found) == (0 if ranks[0].network is None else 12)
+
+    def test_a_network_that_is_closed_ends_what_waits(self, tmp_path: Any) -> None:
+        """If the cluster has one."""
+        ranks = self.ranks(2, tmp_path)
+        closed = threading.Event()
+        ended: list[int] = []
+
+        def act(each: Cluster) -> None:
+            if each.network is None:
+                return
+            network = each.network("n/1")
+            if each.rank == 1:
+                closed.wait(30)
+                return
+            waiting = threading.Thread(target=wait, args=(network,))
+            waiting.start()
+            waiting.join(0.1)
+            network.close()
+            waiting.join(30)
+            closed.set()
+
+        def wait(network: Network) -> None:
+            try:
+                network.receive(1, np.zeros(9, np.uint8), 1)
+            except Exception:
+                ended.append(1)
+
+        _together(ranks, act)
+        assert ended == [] if ranks[0].network is None else [1]
+
     def test_all_save_and_restore_together_also_after_they_began_anew(self, tmp_path: Any) -> None:
         for again in range(2):
             found: dict[int, Any] = {}
@@ -67,11 +123,15 @@ class ClusterTests(ABC):
                 found[each.rank] = str(version), target
 
             ranks = self.ranks(3, tmp_path)
-            threads = [threading.Thread(target=act, args=(each,)) for each in ranks]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            _together(ranks, act)
             for each in ranks:
                 leave(each)
             assert found == dict.fromkeys(range(3), (f"m@{again + 1}", [again]))
+
+
+def _together(ranks: list[Cluster], act: Callable[[Cluster], None]) -> None:
+    threads = [threading.Thread(target=act, args=(each,)) for each in ranks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.errors import CannotWriteError, CommitUnknownError
-from saver.storage import Blob, Content, Listed, Stat, Storage
+from saver.storage import Blob, Bring, Content, Listed, Stat, Storage
 from saver.testing.faults import Crash, Faults
 
 T = TypeVar("T")
@@ -154,6 +154,12 @@ class _FaultyBlob(Blob):
 
     def fetch(self, start: int, end: int, scratch: memoryview) -> None:
         self._call("fetch", self._key, lambda: self._blob.fetch(start, end, scratch))
+
+    def receive(self, start: int, end: int, bring: Bring) -> bool:
+        return self._blob.receive(start, end, bring)
+
+    def anew(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        return self._blob.anew(ranges)
 
     def near(self, start: int, end: int) -> bool:
         return False

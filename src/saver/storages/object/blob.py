@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from saver.disk.copied import TOGETHER, CopiedBlob
-from saver.disk.mapped import Copy
+from saver.disk.copy import Copy
 from saver.errors import DamagedError
 from saver.storage import ALIGNMENT
 
