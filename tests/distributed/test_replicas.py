@@ -133,3 +133,26 @@ def test_a_run_says_it_in_all_ranks_and_goes_on() -> None:
     assert steps[:2] == [0, 1]
     assert 2 not in steps
     assert steps[-1] == 5
+
+
+def test_training_goes_on_while_a_run_compares_what_was() -> None:
+    """What is compared are copies: each rank changes its own after the step, and all have the same in it."""
+    clusters, storage = ranks(2), MemoryStorage()
+
+    def one(cluster: Cluster) -> Any:
+        objects = {"w": np.zeros(200_000)}
+        run = saver.Saver(storage).checkpoints(
+            "run", objects, every=Every(steps=1), cluster=cluster, compare_replicas=True
+        )
+        with run:
+            for step in range(run.resume(), 5):
+                objects["w"][:] = step
+                run.step(step, loss=1.0)
+                objects["w"][:] = -1 - cluster.rank
+
+    found = together(clusters, one)
+    end(clusters)
+    assert found == [None] * 2
+    store = saver.Saver(storage)
+    assert [version.step for version in store.versions("run")] == [*range(5)]
+    assert all((store.load(f"run@step={step}")["w"] == step).all() for step in range(5))

@@ -48,8 +48,7 @@ class Checkpoints:
     ) -> None:  # fmt: skip
         arguments.check(every, keep, objects, busy, grace, total)
         own = arguments.check_per_rank(per_rank, cluster is not None, objects)
-        self.model = model
-        self.log = TrainingLog()
+        self.model, self.log = model, TrainingLog()
         self.progress = Progress()
         alike, waits = comparing(compare_replicas, cluster), busy == "wait"
         self._ranks = Ranks(cluster, model, every, waits, alike) if cluster is not None else None
@@ -57,8 +56,7 @@ class Checkpoints:
         """Whether this process decides, keeps and prunes."""
         self.objects = Objects(objects, self._ranks, own)
         self._repo = repo
-        self._every, self._keep = every, keep
-        self._skip, self._grace = busy == "skip", grace
+        self._every, self._keep, self._skip, self._grace = every, keep, busy == "skip", grace
         self._history = History(repo, model, keep)
         details = {"labels": labels or {}, "notes": notes, "data": fingerprints_of(data)}
         self._emit = events.Stream()
