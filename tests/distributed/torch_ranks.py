@@ -263,7 +263,9 @@ def save_zero(folder: Path) -> None:
             "run", {"optimizer": optimizer}, every=saver.Every(steps=1), cluster="torch"
         ),
     ):
-        with pytest.raises(saver.CannotSaveError, match="Optimizer has no data form; each rank has the state"):
+        with pytest.raises(
+            saver.CannotSaveError, match="Optimizer has no data form; each rank has the state"
+        ):
             act()
     optimizer.consolidate_state_dict(to=0)
     state = {"optimizer": optimizer.state_dict()} if dist.get_rank() == 0 else {}
