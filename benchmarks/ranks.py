@@ -10,21 +10,24 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import make_cold, make_warm, remove, rounds
 from benchmarks.versions import STEP
-from saver import Every, Saver
+from saver import Every, Saver, encoding
 from saver.distributed import saving
 
 WIDTH, BLOCKS = 1024, 6
 FSDP, HSDP = "FSDP2", "HSDP"
 BACKGROUND = "background"
+FOUND = ("bytes", "seconds", "share", "coordination", "balance")
 OURS, DCP, MEMCPY = "Saver", "torch DCP", "limit: memcpy, warm"
 
 
@@ -88,11 +91,12 @@ def _block(width: int) -> Any:
 
 class Tool(ABC):
     """Saves and loads the training of all ranks. `written` is how many bytes this rank wrote in the last
-    save, and `writing` for how many seconds it hashed and wrote."""
+    save, and `writing` for how many seconds it hashed and wrote; `working` has the seconds of that and of all
+    else that it does by itself, as far as that is known; `committing` those of the commit."""
 
     def __init__(self, training: Training, folder: Path) -> None:
         self.training, self.folder = training, folder
-        self.written, self.writing = 0, 0.0
+        self.written, self.writing, self.working, self.committing = 0, 0.0, 0.0, 0.0
 
     @abstractmethod
     def save(self) -> None:
@@ -133,20 +137,25 @@ class Ours(Tool):
         self._step = self._run.resume()
 
     def save(self) -> None:
-        stage = saving.stage
+        taken = {"encode": 0.0, "stage": 0.0, "commit": 0.0}
 
-        def measured(*arguments: Any, **more: Any) -> Any:
-            begin = time.perf_counter()
-            staged = stage(*arguments, **more)
-            self.writing = time.perf_counter() - begin
-            self.written = staged.bytes_added + sum(map(len, staged.held.values()))
-            return staged
+        def measured(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def act(*arguments: Any, **more: Any) -> Any:
+                begin = time.perf_counter()
+                found = function(*arguments, **more)
+                taken[name] = time.perf_counter() - begin
+                if name == "stage":
+                    self.written = found.bytes_added + sum(map(len, found.held.values()))
+                return found
 
-        saving.stage = measured  # type: ignore[assignment]
-        try:
+            return act
+
+        with ExitStack() as stack:
+            for module, name in ((encoding, "encode"), (saving, "stage"), (saving, "commit")):
+                stack.enter_context(patch.object(module, name, measured(name, getattr(module, name))))
             self._store.save("run", self._objects, cluster="torch")
-        finally:
-            saving.stage = stage
+        self.writing, self.committing = taken["stage"], taken["commit"]
+        self.working = taken["encode"] + taken["stage"]
 
     def load(self) -> None:
         if not Saver(self.folder).restore("run", self._objects, cluster="torch"):
@@ -226,7 +235,8 @@ class Ranks:
     """Measures in all ranks: `seconds` are from the moment when all begin to the one when all are ready.
 
     `share` and `balance` are of each tool, in each round: which part of a save not even the slowest rank
-    spent on hashing and writing; and how many bytes a rank wrote at most, divided by the mean of all.
+    spent on hashing and writing, and `coordination` that in which, besides, no rank encodes, and rank 0
+    does not commit; and how many bytes a rank wrote at most, divided by the mean of all.
     `bytes` is the size of what they save.
     """
 
@@ -240,13 +250,14 @@ class Ranks:
         self.bytes = sum(self._all(held)) * self._training.shards // self._training.size
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.share: dict[str, list[float]] = defaultdict(list)
+        self.coordination: dict[str, list[float]] = defaultdict(list)
         self.balance: dict[str, list[float]] = defaultdict(list)
         self._copies = [array.copy() for array in self._training.arrays()]
 
     def measure(self, count: int) -> None:
         """Save and load with each tool once, so that all memory is there; then `count` times."""
         self._round(1)
-        for found in (self.seconds, self.share, self.balance):
+        for found in (self.seconds, self.share, self.coordination, self.balance):
             found.clear()
         self._round(count)
         for tool in self._tools.values():
@@ -260,6 +271,8 @@ class Ranks:
         self._training.change()
         taken = self._timed(f"save {name}", tool.save)
         self.share[name].append(1 - max(self._all(tool.writing)) / taken)
+        work = max(self._all(tool.working)) + max(self._all(tool.committing))
+        self.coordination[name].append(1 - work / taken)
         written = self._all(tool.written)
         self.balance[name].append(max(written) * self._training.size / sum(written))
         self._alone(tool.tidy)
@@ -327,7 +340,7 @@ def main(mesh: str, folder: Path, count: int, factor: int) -> None:
     ranks = Ranks(mesh, folder, factor)
     ranks.measure(count)
     if dist.get_rank() == 0:
-        found = {name: getattr(ranks, name) for name in ("bytes", "seconds", "share", "balance")}
+        found = {name: getattr(ranks, name) for name in FOUND}
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
     dist.barrier()
     dist.destroy_process_group()

@@ -136,7 +136,8 @@ def _of_ranks() -> list[Target]:
             save, blocked = f"{name}-save", f"{name}-blocked"
             found += [
                 Target(
-                    f"{title}: save, {distributed.SHARE}", (save,), 5, _share_of(save), "%", at_least=False
+                    f"{title}: save, {distributed.COORDINATION}", (save,), 5, _coordination_of(save), "%",
+                    at_least=False,
                 ),
                 Target(
                     f"{title}: bytes, {distributed.BALANCE}, of the mean", (save,), 1.1, _balance_of(save),
@@ -150,8 +151,8 @@ def _of_ranks() -> list[Target]:
     return found
 
 
-def _share_of(name: str) -> Callable[[Tables], float]:
-    return lambda tables: float(tables[name].cells[0][0].rstrip("%"))
+def _coordination_of(name: str) -> Callable[[Tables], float]:
+    return lambda tables: float(tables[name].cells[0][2].rstrip("%"))
 
 
 def _balance_of(name: str) -> Callable[[Tables], float]:

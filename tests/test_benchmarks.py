@@ -301,7 +301,7 @@ def test_what_ranks_save_together_is_measured_and_held_against_the_goals(tmp_pat
     goals = {goal: float(figure.split()[0]) for goal, _, figure, _ in verdicts(tables, [])}
     assert len(goals) == 6
     assert all(1 <= figure <= 2 for goal, figure in goals.items() if "bytes" in goal)
-    assert all(0 <= figure <= 100 for goal, figure in goals.items() if distributed.SHARE in goal)
+    assert all(0 <= figure <= 100 for goal, figure in goals.items() if distributed.COORDINATION in goal)
     Report(tables).save(tmp_path)
     assert "2 ranks, HSDP" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
 

@@ -20,9 +20,9 @@ T = TypeVar("T")
 POLL = 0.0005, 0.02
 """Seconds between two looks at a note that is not there yet: at first, and at most."""
 
-LONGER = 1.1
-"""By how much each pause is longer than the one before: so a note is seen late by no more than a tenth of the
-time that it took to come."""
+LONGER = 1.05
+"""By how much each pause is longer than the one before: so a note is seen late by no more than a twentieth of
+the time that it took to come."""
 
 
 class Member(msgspec.Struct, frozen=True):

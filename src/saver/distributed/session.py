@@ -246,8 +246,10 @@ class Session:
             until = time.monotonic() + self.lost_after
             left = set(range(1, self.size))
             waiting = Waiting()
-            while left and time.monotonic() < until:
+            while time.monotonic() < until:
                 left -= {rank for rank in left if self._members.board.get(self._name(rank, "end"), bool)}
+                if not left:
+                    return
                 waiting.wait()
         except SaverError:  # it is over, also for those who have not heard of it
             pass
