@@ -122,6 +122,16 @@ def test_a_version_costs_what_changed_here_and_there() -> None:
     assert added[-1][1] < 2 * BLOCK
 
 
+def test_a_part_that_changed_and_changed_back_in_a_deleted_version_keeps_its_number() -> None:
+    here, there = saver.Saver(MemoryStorage("here")), saver.Saver(MemoryStorage("there"))
+    for value in (1, 2, 1):
+        here.save("m", {"a": value, "b": 0})
+    here.delete("m@2")
+    here.push("m", there)
+    assert {name: part.number for name, part in there.version("m").parts.items()} == {"a": 3, "b": 1}
+    assert said(there, "m") == said(here, "m")
+
+
 def test_what_is_there_is_not_read_again() -> None:
     """It may even be lost here."""
     storage = MemoryStorage("here")

@@ -57,7 +57,7 @@ class Encoded(msgspec.Struct, frozen=True):
 class Details(msgspec.Struct, kw_only=True, frozen=True):
     """The details of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
     manifest. `number` is the one that it must get (None: the next), and `part_numbers` are those that its
-    parts get if they changed, unless the next one is larger.
+    parts get, unless their next one is larger.
     """
 
     model: str
