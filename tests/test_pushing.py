@@ -311,6 +311,27 @@ def test_a_push_that_is_killed_goes_on_with_the_next_piece(in_pieces: Pieces) ->
     assert in_pieces.finish() == 2
 
 
+@pytest.mark.parametrize("name", [f"w[0:{BLOCK // 8}]", "w#100000"])
+def test_a_tensor_in_another_piece_may_be_named_like_a_block_or_a_shard(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PIECE", 1)
+    here, there = saver.Saver(MemoryStorage("here")), saver.Saver(MemoryStorage("there"))
+    array = np.arange(BLOCK // 8 * 3.0)
+    if "#" in name:
+
+        def cut(tensor: str, each: Any) -> list[Any]:
+            return rows(each.shape, 100_000) if len(each) == len(array) else rows(each.shape)
+
+        save_version(here._repo, cut_draft("m", {"w": array, name: np.ones(5000)}, cut))
+    else:
+        for first in (0.0, 1.0):
+            array[0] = first
+            here.save("m", {"w": array, name: RNG.normal(size=BLOCK // 8)})
+    here.push("m", there)
+    assert said(there, "m") == said(here, "m")
+
+
 def test_pieces_that_were_collected_meanwhile_are_sent_again(in_pieces: Pieces) -> None:
     in_pieces.there.save("other", 1)
     in_pieces.interrupt(in_pieces.puts()[3])
