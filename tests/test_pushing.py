@@ -122,6 +122,16 @@ def test_a_version_costs_what_changed_here_and_there() -> None:
     assert added[-1][1] < 2 * BLOCK
 
 
+def test_a_part_that_changed_and_changed_back_in_a_deleted_version_keeps_its_number() -> None:
+    here, there = saver.Saver(MemoryStorage("here")), saver.Saver(MemoryStorage("there"))
+    for value in (1, 2, 1):
+        here.save("m", {"a": value, "b": 0})
+    here.delete("m@2")
+    here.push("m", there)
+    assert {name: part.number for name, part in there.version("m").parts.items()} == {"a": 3, "b": 1}
+    assert said(there, "m") == said(here, "m")
+
+
 def test_what_is_there_is_not_read_again() -> None:
     """It may even be lost here."""
     storage = MemoryStorage("here")
@@ -299,6 +309,27 @@ def test_a_push_that_is_killed_goes_on_with_the_next_piece(in_pieces: Pieces) ->
     assert len(puts) == 5
     in_pieces.interrupt(puts[3])
     assert in_pieces.finish() == 2
+
+
+@pytest.mark.parametrize("name", [f"w[0:{BLOCK // 8}]", "w#100000"])
+def test_a_tensor_in_another_piece_may_be_named_like_a_block_or_a_shard(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PIECE", 1)
+    here, there = saver.Saver(MemoryStorage("here")), saver.Saver(MemoryStorage("there"))
+    array = np.arange(BLOCK // 8 * 3.0)
+    if "#" in name:
+
+        def cut(tensor: str, each: Any) -> list[Any]:
+            return rows(each.shape, 100_000) if len(each) == len(array) else rows(each.shape)
+
+        save_version(here._repo, cut_draft("m", {"w": array, name: np.ones(5000)}, cut))
+    else:
+        for first in (0.0, 1.0):
+            array[0] = first
+            here.save("m", {"w": array, name: RNG.normal(size=BLOCK // 8)})
+    here.push("m", there)
+    assert said(there, "m") == said(here, "m")
 
 
 def test_pieces_that_were_collected_meanwhile_are_sent_again(in_pieces: Pieces) -> None:

@@ -266,10 +266,8 @@ class _Commit:
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]
-        number, last = (1, "") if before is None else (before[0] + (before[1] != digest), before[1])
-        if last != digest:
-            number = max(number, self._details.part_numbers.get(name, 1))
-        return PartVersion(number, digest, size)
+        number = 1 if before is None else before[0] + (before[1] != digest)
+        return PartVersion(max(number, self._details.part_numbers.get(name, 1)), digest, size)
 
     def _put_manifest(self, event: Commit) -> Document:
         """Write the manifest for this number and parent."""

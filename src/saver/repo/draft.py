@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from saver.repo.manifest import Part
-from saver.tensors import Hashed, ShardedData, TensorData
+from saver.tensors import Cut, Hashed, ShardedData, TensorData, in_shards
 
 
 class EncodedPart(msgspec.Struct, frozen=True):
@@ -33,7 +33,8 @@ class EncodedPart(msgspec.Struct, frozen=True):
 class Encoded(msgspec.Struct, frozen=True):
     """An object as data. `whole` says that the parts came from one mapping; `seeds` are those of
     estimators, by path. `sharded` are tensors to be saved as several shards, whose boxes must tile them.
-    `hashed` are the hashes of all shards, if they are known and the bytes cannot change.
+    `hashed` are the hashes of all shards, if they are known and the bytes cannot change. `others` are the
+    names of further tensors of the object, which are staged apart.
     """
 
     parts: Mapping[str, EncodedPart]
@@ -42,11 +43,17 @@ class Encoded(msgspec.Struct, frozen=True):
     seeds: Mapping[str, int] = {}
     sharded: Mapping[str, ShardedData] = {}
     hashed: Mapping[str, Hashed] = {}
+    others: Collection[str] = ()
 
     @property
     def stored(self) -> dict[str, TensorData | ShardedData]:
         """All tensors."""
         return {**self.tensors, **self.sharded}
+
+    def in_shards(self) -> tuple[dict[str, TensorData], dict[str, Cut]]:
+        """The shards of all tensors by their names in packs, and how the tensors are cut. Others may have
+        further boxes of them."""
+        return in_shards(self.stored, tiling=False, taken=self.others)
 
     @property
     def packages(self) -> set[str]:
@@ -57,7 +64,7 @@ class Encoded(msgspec.Struct, frozen=True):
 class Details(msgspec.Struct, kw_only=True, frozen=True):
     """The details of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
     manifest. `number` is the one that it must get (None: the next), and `part_numbers` are those that its
-    parts get if they changed, unless the next one is larger.
+    parts get, unless their next one is larger.
     """
 
     model: str

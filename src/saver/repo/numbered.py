@@ -28,6 +28,6 @@ def next_number(where: str, model: str, last: int, wanted: int | None) -> int:
     if wanted <= last:
         raise CannotWriteError(
             f"{where}: {model}@{last} was saved meanwhile, so nothing becomes {model}@{wanted} any more; "
-            "nothing was changed; try again"
+            "it was not saved; try again"
         )
     return wanted

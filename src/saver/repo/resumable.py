@@ -25,7 +25,7 @@ from saver.repo.stage import Staged, stage, stage_again
 from saver.repo.version import Version
 from saver.storage import Progress
 from saver.strict import decodable
-from saver.tensors import ShardedData, TensorData, in_shards, length_of, packs_of
+from saver.tensors import ShardedData, TensorData, length_of, packs_of
 
 PIECE = 1 << 30
 """Bytes of a piece. An interruption costs at most one of them."""
@@ -68,7 +68,12 @@ def _groups(encoded: Encoded) -> Iterator[Encoded]:
 def _only(encoded: Encoded, tensors: dict[str, TensorData | ShardedData]) -> Encoded:
     plain = {name: data for name, data in tensors.items() if isinstance(data, TensorData)}
     sharded = {name: data for name, data in tensors.items() if isinstance(data, ShardedData)}
-    return msgspec.structs.replace(encoded, parts={}, tensors=plain, sharded=sharded)
+    found = msgspec.structs.replace(
+        encoded, parts={}, tensors=plain, sharded=sharded, others=encoded.stored.keys() - tensors.keys()
+    )
+    shards, _ = found.in_shards()  # what is cut into blocks may have the name of a shard that is not here
+    hashed = {name: encoded.hashed[name] for name in shards if name in encoded.hashed}
+    return msgspec.structs.replace(found, hashed=hashed)
 
 
 class _Saving:
@@ -140,7 +145,7 @@ class _Saving:
 
 def _is_of(staged: Staged, group: Encoded) -> bool:
     """Whether this is what was staged of a group."""
-    shards, cuts = in_shards(group.stored, tiling=False)
+    shards, cuts = group.in_shards()
     found = {name: (shard.hash, shard.blocks) for name, shard in staged.tensors.items()}
     return (
         not staged.parts

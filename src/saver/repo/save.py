@@ -12,7 +12,6 @@ from saver.repo.stage import stage, stage_again
 from saver.repo.version import Version
 from saver.repo.written import Written
 from saver.storage import Progress
-from saver.tensors import in_shards
 
 
 def save_version(repo: Repository, draft: Draft, progress: Progress | None = None) -> Version:
@@ -36,5 +35,5 @@ def save_version(repo: Repository, draft: Draft, progress: Progress | None = Non
     if repo.index is not None and staged.new and is_in_memory:
         known = repo.known(version)
         new = {name: known[name] for name in staged.new if name in known}
-        tell(repo, version, new, in_shards(encoded.stored, tiling=False)[0])
+        tell(repo, version, new, encoded.in_shards()[0])
     return version

@@ -33,7 +33,6 @@ from saver.tensors import (
     boxes_of,
     bytes_of,
     hash_whole,
-    in_shards,
     length_of,
     whole,
 )
@@ -125,7 +124,7 @@ def stage(
     repo.state.expect(model)
     written.beside = repo.open_to_write()
     sharing = written.call(partial(Sharing, repo, model, bases, boxes_of(encoded.stored)))
-    shards, cuts = in_shards(encoded.stored, tiling=False)
+    shards, cuts = encoded.in_shards()
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
     writing = _Writing(repo, written, progress, cuts, encoded.hashed)
     held = _copied(shards, parts, FILE_BYTES if small is None else small)
@@ -168,7 +167,7 @@ def stage_again(
     if written is None:
         with Written(repo.storage) as own:
             return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
-    shards, cuts = in_shards(encoded.stored, tiling=False)
+    shards, cuts = encoded.in_shards()
     writing = _Writing(repo, written, progress, cuts, encoded.hashed)
     writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(

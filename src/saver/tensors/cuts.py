@@ -28,13 +28,15 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 def in_shards(
-    tensors: Mapping[str, TensorData | ShardedData], tiling: bool = True
+    tensors: Mapping[str, TensorData | ShardedData], tiling: bool = True, taken: Collection[str] = ()
 ) -> tuple[dict[str, TensorData], dict[str, Cut]]:
     """The shards of tensors by their names in packs, and how the tensors with several shards are cut.
 
     Raises ValueError if boxes do not tile their tensor, or have another dtype. With `tiling=False` they need
-    only be inside it: others have the missing ones, and `put_together` checks that all of them tile.
+    only be inside it: others have the missing ones, and `put_together` checks that all of them tile. Names
+    in `taken`, which are those of other tensors, are avoided.
     """
+    taken = {*taken, *tensors}
     shards: dict[str, TensorData] = {}
     cuts: dict[str, Cut] = {}
     for name, data in tensors.items():
@@ -49,7 +51,7 @@ def in_shards(
             raise ValueError(f"{name}: {error}") from None
         if any(part.dtype != data.dtype for _, part in parts):
             raise ValueError(f"{name}: its shards have other dtypes than {data.dtype}")
-        names = shard_names(name, data.shape, boxes, tensors)
+        names = shard_names(name, data.shape, boxes, taken)
         shards.update((shard, part) for shard, (_, part) in zip(names, parts, strict=True))
         if names != [name]:
             offsets = [offsets for offsets, _ in parts]
