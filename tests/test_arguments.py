@@ -244,7 +244,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         ),
         "Saver.pull": Door(
             store.pull,
-            {**ref, "source": folder / "copy", "model": "pulled"},
+            {**ref, "source": folder / "models", "model": "pulled"},
             {"ref": REFS, "source": PATHS, **TRANSFERS},
         ),
         "Saver.export": Door(
