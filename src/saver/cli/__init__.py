@@ -8,10 +8,10 @@ something named on the command line does not exist; 4 for any other error.
 from __future__ import annotations
 
 import ast
-import gc
 import os
 import sys
 import warnings
+from gc import freeze, set_threshold  # `gc` is a command here
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
@@ -163,7 +163,7 @@ def main() -> None:
     Python looks for garbage while modules are imported, and again in all of them as it exits, which took a
     sixth of the time of `saver show`: here it looks less often, and not in the end.
     """
-    gc.set_threshold(GARBAGE)
+    set_threshold(GARBAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character that the encoding lacks must not stop a report
             stream.reconfigure(errors="backslashreplace")
@@ -173,7 +173,7 @@ def main() -> None:
     try:
         program(prog_name="saver")
     finally:
-        gc.freeze()
+        freeze()
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
