@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from keras_models import FEATURES, MODELS, TRUST, answer, rows, targets
 
 import saver
 from saver.errors import CannotSaveError, DoesNotFitError, UntrustedError
-from saver.families.keras import vocabularies
+from saver.families.keras import run, vocabularies
 from saver.storages.memory import MemoryStorage
 from saver.testing import CodecTests
 from saver.testing.codecs import bytes_of
@@ -400,3 +401,112 @@ def test_a_run_goes_on_to_the_same_bits() -> None:
     whole, killed = saver.Saver(MemoryStorage()), saver.Saver(MemoryStorage())
     trained(killed, 4)
     assert trained(killed, 6) == trained(whole, 6)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Noisy(layers.Layer):
+    """A layer that draws from a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(3)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Counting(keras.Model):
+    """A model with attributes that Keras does not save."""
+
+    def __init__(self) -> None:
+        super().__init__(name="counting")
+        self.stack = [layers.Dense(4), Noisy()]
+        self.named = {"head": layers.Dense(1)}
+        self.seen: list[Any] = []
+        self.table = {"a": [1]}
+        self.chosen = {0}
+        self.count, self._private, self.nothing = 0, "x", None
+        self.array = np.zeros(3)
+        self.function = relu
+
+    def call(self, inputs: Any) -> Any:
+        return self.named["head"](self.stack[0](inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+def counting() -> Counting:
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = Counting()
+    model.compile("adam", "mse")
+    model(rows()[:1])
+    return model
+
+
+def counted(store: saver.Saver, stop: int, made: Any = counting) -> Any:
+    """A run up to this step, in which all attributes change and decide: what they are then."""
+    model = made()
+    with store.checkpoints("run", {"model": model}, every=saver.Every(steps=2)) as run:
+        for step in range(run.resume(trust=[f"{__name__}.*"]), stop):
+            noise = float(model.stack[1].rng.normal()) + len(model.seen) + model.count + sum(model.chosen)
+            model.train_on_batch(rows() + noise / 100, targets())
+            model.seen.append(noise)
+            model.table["a"].append(step)
+            model.table[str(step)] = {"of": noise}
+            model.chosen.add(step)
+            model.count += 2
+            model._private += "y"
+            model.nothing = model.nothing or step
+            model.array = model.array + noise
+            run.step(step, loss=noise)
+    weights = [keras.ops.convert_to_numpy(each).tobytes() for each in model.weights]
+    state = (model.seen, model.table, sorted(model.chosen), model.count, model._private, model.nothing)
+    return weights, repr(state), model.array.tobytes(), model.stack[1].rng.random(), model.function is relu
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_users_keep_in_attributes_goes_on() -> None:
+    whole, killed = saver.Saver(MemoryStorage()), saver.Saver(MemoryStorage())
+    counted(killed, 4)
+    assert counted(killed, 7) == counted(whole, 7)
+    assert counted(killed, 9) == counted(whole, 9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_has_no_data_form_is_named_when_a_run_is_made() -> None:
+    def made() -> Counting:
+        model = counting()
+        model.lock = threading.Lock()
+        model.stack[1].lock = threading.Lock()
+        return model
+
+    with pytest.warns(RuntimeWarning, match=r"model\.lock \(a _thread\.lock\)") as found:
+        counted(saver.Saver(MemoryStorage()), 1, made)
+    (said,) = [str(each.message) for each in found if "model.lock" in str(each.message)]
+    assert said.startswith("not saved, for lack of a data form: model.lock (a _thread.lock), model.")
+    assert "noisy/lock (a _thread.lock); a resumed run" in said
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", ["call", "stack", "named", "_layers", "trainable", "optimizer", "__class__", "built"]
+)
+def test_nothing_from_a_file_takes_the_place_of_what_keras_keeps(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = saver.Saver(MemoryStorage())
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "own_state", lambda model: {"": {name: [1], "count": 7}})
+        counted(store, 2)
+    model = counting()
+    before = dict(vars(model))
+    with (
+        pytest.raises(
+            (saver.DamagedError, saver.IncompatibleError, DoesNotFitError, CannotSaveError, ValueError)
+        ),
+        store.checkpoints("run", {"model": model}, every=saver.Every(steps=2)) as again,
+    ):
+        again.resume(trust=[f"{__name__}.*"])
+    assert model.count == 0
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[key] is item for key, item in before.items())

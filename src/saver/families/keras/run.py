@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 from keras.src.backend.common import global_state
+from keras.src.layers.layer import Layer
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
 from saver.families.keras.arrays import numpy_of
-from saver.framework import Framework
+from saver.families.keras.beside import BesideTarget, lost, own_state
+from saver.framework import Framework, Rest
 
 
 class KerasFramework(Framework):
     """Optimizers have no hooks before their steps, so variables are copied at once. What training depends on
-    is in the models, beside the global generator."""
+    is in the models and in attributes of users' own layers, beside the global generator."""
 
     title = "Keras"
     deterministic = "keras.utils.set_random_seed(0)"
@@ -39,6 +41,20 @@ class KerasFramework(Framework):
             own.assign(numbers.astype(own.dtype))
 
         return change
+
+    def rest(self, objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
+        models = _models(objects)
+        state = {name: found for name, model in models.items() if (found := own_state(model))}
+        return Rest(
+            state, lost=tuple(f"{name}.{path}" for name, model in models.items() for path in lost(model))
+        )
+
+    def target(self, objects: Mapping[str, Any]) -> Any:
+        return BesideTarget(_models(objects))
+
+
+def _models(objects: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: obj for name, obj in objects.items() if isinstance(obj, Layer)}
 
 
 FRAMEWORK = KerasFramework()

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from saver.codec import Decoder, attributes_of, door
+from saver.codec import Decoder, Encoder, attributes_of, door
+from saver.errors import CannotSaveError
 from saver.restoring import PartReport, Saved
 from saver.restoring.live import Within
 from saver.tree import Value
 
 Change = Callable[[], None]
+
+CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial)
+"""Code, which live objects keep."""
+
+_PLAIN = frozenset((type(None), bool, int, float, str))
+
+
+def has_data_form(item: Any) -> bool:
+    """Whether the value of an attribute can be saved."""
+    if type(item) in _PLAIN or (type(item) is tuple and _PLAIN.issuperset(map(type, item))):
+        return True
+    try:
+        Encoder().part("attribute", item)
+    except CannotSaveError:
+        return False
+    return True
 
 
 class Attributes:

@@ -6,17 +6,15 @@ this state is saved beside it. Functions and hooks are code, which the live modu
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from saver.codec import Decoder, Encoder, door
-from saver.errors import CannotSaveError
-from saver.families.python.live_attributes import Attributes
+from saver.codec import Decoder, door
+from saver.families.python.live_attributes import CODE, Attributes, has_data_form
 from saver.families.python.restoring import elements, items
 from saver.families.torch import modules
 from saver.families.torch.becoming import Becoming, Buffers, Future, check_futures, is_checked
@@ -25,8 +23,6 @@ from saver.families.torch.state_names import join, unwrapped, without_wrappers
 from saver.restoring import Plan, Saved
 from saver.restoring.contract import Target, kind
 from saver.tree import Value
-
-_CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, partial)
 
 _OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
 """Packages of wrappers and compiled modules, whose attributes are internals rather than state."""
@@ -49,7 +45,7 @@ class Beside:
             self._code[name] = frozenset(
                 key
                 for key, item in _attributes(part)
-                if way.refusal(key) is not None or _is_of_a_loop(item) or not _has_data_form(item)
+                if way.refusal(key) is not None or _is_of_a_loop(item) or not has_data_form(item)
             )
 
     def parts(self) -> Iterator[tuple[str, Any]]:
@@ -73,7 +69,7 @@ class Beside:
                 own = not home.startswith("torch.") or home.startswith(_STATEFUL)
                 own = own and not _is_of_a_loop(item)
                 cached = isinstance(getattr(type(part), key, None), cached_property)
-                if key in self.code(name) and own and not cached and not isinstance(item, _CODE):
+                if key in self.code(name) and own and not cached and not isinstance(item, CODE):
                     yield f"{join(name, key)} (a {kind(item)})"
 
     def state(self) -> dict[str, Any]:
@@ -99,21 +95,8 @@ def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
     return ((key, item) for key, item in vars(part).items() if key not in left_out)
 
 
-_PLAIN = frozenset((type(None), bool, int, float, str))
-
-
 def _is_of_a_loop(item: Any) -> bool:
     return f"{type(item).__module__}.".startswith(_LOOPS)
-
-
-def _has_data_form(item: Any) -> bool:
-    if type(item) in _PLAIN or (type(item) is tuple and _PLAIN.issuperset(map(type, item))):
-        return True
-    try:
-        Encoder().part("attribute", item)
-    except CannotSaveError:
-        return False
-    return True
 
 
 class BesideTarget(Target):

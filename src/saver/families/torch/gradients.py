@@ -7,13 +7,14 @@ backward pass begins with `zero_grad`. So gradients that an optimizer has steppe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from saver.codec import Decoder
+from saver.codec import Decoder, codec_for, codec_root
 from saver.families.python.restoring import items
 from saver.families.torch.copying import duplicate
 from saver.families.torch.hooks import AfterStep, takes_hooks
@@ -54,6 +55,14 @@ def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@cache
+def _is_saved_here(cls: type) -> bool:
+    """Whether this family saves the modules of a class. Libraries that build theirs upon those of PyTorch
+    clear gradients themselves before each step, and name parameters anew in each process."""
+    codec = codec_for(cls)
+    return codec is None or codec_root(codec.name) == "torch"
+
+
 _PLAIN = (str, bytes, int, float, type(None))
 
 
@@ -67,9 +76,11 @@ def within(objects: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if id(obj) in seen:
             continue
         seen.add(id(obj))
+        kind: type = type(obj)
+        if isinstance(obj, nn.Module) and not _is_saved_here(kind):
+            continue
         if isinstance(obj, (nn.Module, Optimizer, torch.Tensor)):
             yield path, obj
-        kind = type(obj)
         if kind not in restorers:
             restorers[kind] = restorer_for(kind)
         restorer = restorers[kind]
