@@ -57,6 +57,17 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     notes: str = ""
     losses: tuple[Loss, ...] = ()
 
+    def joined(self, nearer: Recorded) -> Recorded:
+        """This, with what is recorded nearer to the model."""
+        chosen = self.model if self.given and not nearer.given else nearer.model or self.model
+        return Recorded(
+            ident=self.ident + nearer.ident, model=chosen, given=self.given or nearer.given,
+            time=self.time if nearer.time is None else nearer.time, author=nearer.author or self.author,
+            metrics={**self.metrics, **nearer.metrics}, labels={**self.labels, **nearer.labels},
+            tags=(*self.tags, *nearer.tags), notes="\n\n".join(filter(None, (self.notes, nearer.notes))),
+            losses=(*self.losses, *nearer.losses),
+        )  # fmt: skip
+
 
 class Around(NamedTuple):
     """What a folder says of the models below it: `records` by their places, relative to the folder, and the

@@ -130,7 +130,7 @@ class Migration:
         for count in range(len(pieces) + 1):
             for each in self._walk.records.get("/".join(pieces[:count]), ()):
                 rest = "/".join(pieces[count:]) if each.model and (each.given or not merged.given) else rest
-                merged = _merged(merged, each)
+                merged = merged.joined(each)
         return merged, rest
 
     def _one(self, plan: Plan, progress: Progress | None) -> None:
@@ -236,15 +236,6 @@ def _hash_of_all(digest: str, others: Mapping[str, tuple[int, str]]) -> str:
         return digest
     hashes = sorted((name, hashed) for name, (_, hashed) in others.items())
     return blake3(msgspec.json.encode([digest, hashes])).hexdigest()[:_DIGITS]
-
-
-def _merged(a: Recorded, b: Recorded) -> Recorded:
-    return Recorded(
-        ident=a.ident + b.ident, model=a.model if a.given and not b.given else b.model or a.model,
-        given=a.given or b.given, time=a.time if b.time is None else b.time, author=b.author or a.author,
-        metrics={**a.metrics, **b.metrics}, labels={**a.labels, **b.labels}, tags=(*a.tags, *b.tags),
-        notes="\n\n".join(filter(None, (a.notes, b.notes))), losses=(*a.losses, *b.losses),
-    )  # fmt: skip
 
 
 def _time(plan: Plan, opened: Opened) -> float:

@@ -1,6 +1,6 @@
 """What the folders of MLflow record: runs, logged models, and the registry of models.
 
-They are those of its file store, `mlruns`, as all versions since 1.0 write it.
+They are those of its file store, `mlruns`, as all versions since 1.0 write it, or of a database beside that.
 """
 
 from __future__ import annotations
@@ -12,9 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from saver.format import Around, Loss, Recorded
+from saver.formats.mlflow import database
+from saver.formats.mlflow.recorded import (
+    COUNT,
+    KEPT,
+    PLACE,
+    annotated,
+    of_run,
+    place_below,
+    registered,
+    text_of,
+    time_of,
+    with_run,
+)  # fmt: skip
 from saver.formats.mlflow.yaml import NotReadError, parse
 
 META, MLMODEL = "meta.yaml", "MLmodel"
@@ -26,29 +39,27 @@ _BESIDE = {
 }  # fmt: skip
 """What MLflow writes beside a model, and what that is."""
 
-_LIMIT = 4 << 20
-_COUNT = 10_000
+LIMIT = 4 << 20
 _DEPTH = 8
-_KEPT = 64 << 10
-"""Bytes of a parameter or a tag."""
-
-_PLACE = re.compile(r"(?:.*?/)?([^/]+)/((?:models/)?[^/]+)/artifacts(?:/(.*))?")
-_KEY = re.compile(r"[^A-Za-z0-9_.+-]+")
 
 
 def around(folder: str, names: Sequence[str]) -> Around | None:
     """What a folder records of models below it, if it is one of MLflow's."""
     if MLMODEL in names:
         return _model(folder, names)
+    databases = (database.around(folder, name) for name in names if name.endswith(database.ENDINGS))
+    found = next((each for each in databases if each is not None), None)
+    if found is not None:
+        return found
     if "models" in names and META not in names:
         return _registry(folder)
     meta = read_meta(folder) if META in names else None
     if meta is None:
         return None
-    if _text_of(meta, "run_id") and "artifact_uri" in meta:
+    if text_of(meta, "run_id") and "artifact_uri" in meta:
         run = _run(folder, meta)
         return Around({"artifacts": run}, [name for name in names if name != "artifacts"])
-    if _text_of(meta, "model_id") and "artifacts" in names:
+    if text_of(meta, "model_id") and "artifacts" in names:
         return Around({"artifacts": _logged(folder, meta)}, [name for name in names if name != "artifacts"])
     return Around({}, [META]) if "experiment_id" in meta else None
 
@@ -60,7 +71,7 @@ def _model(folder: str, names: Sequence[str]) -> Around:
     losses += [Loss("signature", "what goes in and what comes out")] if meta.get("signature") else []
     time = None
     try:
-        created = datetime.fromisoformat(_text_of(meta, "utc_time_created"))
+        created = datetime.fromisoformat(text_of(meta, "utc_time_created"))
         time = created.replace(tzinfo=created.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError):
         pass
@@ -68,7 +79,7 @@ def _model(folder: str, names: Sequence[str]) -> Around:
     return Around({"": Recorded(time=time, losses=tuple(losses))}, read)
 
 
-def read_text(path: str, limit: int = _LIMIT) -> str | None:
+def read_text(path: str, limit: int = LIMIT) -> str | None:
     """The end of a file, at most so many bytes; None if it is not a regular file, or a link."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
@@ -92,19 +103,8 @@ def read_meta(folder: str, name: str = META) -> dict[str, Any] | None:
         return None
 
 
-def _text_of(meta: Mapping[str, Any] | None, key: str) -> str:
-    value = None if meta is None else meta.get(key)
-    return str(value) if type(value) in (str, int) else ""
-
-
-def _time_of(meta: Mapping[str, Any], *keys: str) -> float | None:
-    """A time of MLflow, in milliseconds."""
-    found = next((meta[key] for key in keys if type(meta.get(key)) is int), None)
-    return None if found is None or abs(found) > 1 << 53 else found / 1000
-
-
 def _experiment(folder: str) -> str:
-    return _text_of(read_meta(folder), "name") or os.path.basename(folder)
+    return text_of(read_meta(folder), "name") or os.path.basename(folder)
 
 
 def _files(folder: str, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -124,10 +124,10 @@ def _values(folder: str, losses: list[Loss]) -> dict[str, str]:
     """The contents of the files in a folder, by their names."""
     found: dict[str, str] = {}
     for name, path in _files(folder):
-        if len(found) == _COUNT:
-            losses.append(Loss(os.path.basename(folder), f"only {_COUNT:,} of them are read"))
+        if len(found) == COUNT:
+            losses.append(Loss(os.path.basename(folder), f"only {COUNT:,} of them are read"))
             break
-        text = read_text(path, _KEPT)
+        text = read_text(path, KEPT)
         if text is not None:
             found[name] = text
     return found
@@ -137,8 +137,8 @@ def _metrics(folder: str, losses: list[Loss]) -> dict[str, float]:
     """The last value of each metric; those before are losses."""
     found: dict[str, float] = {}
     for name, path in _files(folder):
-        if len(found) == _COUNT:
-            losses.append(Loss("metrics", f"only {_COUNT:,} of them are read"))
+        if len(found) == COUNT:
+            losses.append(Loss("metrics", f"only {COUNT:,} of them are read"))
             break
         points = [
             point for line in (read_text(path) or "").splitlines() if (point := _point(line)) is not None
@@ -168,41 +168,25 @@ def _annotated(folder: str, ident: str, name: str) -> Recorded:
     losses: list[Loss] = []
     tags = _values(os.path.join(folder, "tags"), losses)
     params = _values(os.path.join(folder, "params"), losses)
-    own = {key: text for key, text in tags.items() if not key.startswith("mlflow.")}
-    labels = {"mlflow.run": ident, "mlflow.run-name": name or tags.get("mlflow.runName", "")}
-    labels |= {f"param.{_KEY.sub('_', key)}": text for key, text in params.items()}
-    labels |= {_KEY.sub("_", key): text for key, text in own.items()}
-    return Recorded(
-        ident=ident, author=tags.get("mlflow.user", ""), notes=tags.get("mlflow.note.content", ""),
-        metrics=_metrics(os.path.join(folder, "metrics"), losses),
-        labels={key: text for key, text in labels.items() if text}, losses=tuple(losses),
-    )  # fmt: skip
+    metrics = _metrics(os.path.join(folder, "metrics"), losses)
+    return annotated(ident, name, tags, params, metrics, losses)
 
 
 def _run(folder: str, meta: Mapping[str, Any]) -> Recorded:
-    found = _annotated(folder, _text_of(meta, "run_id"), _text_of(meta, "run_name"))
-    return msgspec.structs.replace(
-        found, model=_experiment(os.path.dirname(folder)), time=_time_of(meta, "end_time", "start_time"),
-        author=found.author or _text_of(meta, "user_id"),
-    )  # fmt: skip
+    found = _annotated(folder, text_of(meta, "run_id"), text_of(meta, "run_name"))
+    return of_run(found, _experiment(os.path.dirname(folder)), meta, text_of(meta, "user_id"))
 
 
 def _logged(folder: str, meta: Mapping[str, Any]) -> Recorded:
     """A logged model of MLflow 3, with what its run recorded."""
     experiment = os.path.dirname(os.path.dirname(folder))
-    run = os.path.join(experiment, os.path.basename(_text_of(meta, "source_run_id")) or "-")
+    run = os.path.join(experiment, os.path.basename(text_of(meta, "source_run_id")) or "-")
     about = read_meta(run)
-    of_run = Recorded() if about is None else _run(run, about)
-    own = _annotated(folder, _text_of(meta, "model_id"), "")
-    labels = {**own.labels, "mlflow.model": own.ident} | dict(of_run.labels)
-    if about is None:
-        labels.pop("mlflow.run", None)
-    return Recorded(
-        ident=own.ident, model=f"{_experiment(experiment)}/{_text_of(meta, 'name') or 'model'}",
-        time=_time_of(meta, "creation_timestamp"), author=of_run.author or own.author,
-        metrics={**of_run.metrics, **own.metrics}, labels=labels,
-        notes=of_run.notes or own.notes, losses=(*of_run.losses, *own.losses),
-    )  # fmt: skip
+    own = _annotated(folder, text_of(meta, "model_id"), "")
+    name = f"{_experiment(experiment)}/{text_of(meta, 'name') or 'model'}"
+    return with_run(
+        own, name, time_of(meta, "creation_timestamp"), None if about is None else _run(run, about)
+    )
 
 
 def _registry(folder: str) -> Around | None:
@@ -217,16 +201,16 @@ def _registry(folder: str) -> Around | None:
         for version in _versions(model):
             meta = read_meta(os.path.join(model, version)) or {}
             for at in _places(folder, meta):
-                name = _text_of(meta, "name") or os.path.basename(model)
+                name = text_of(meta, "name") or os.path.basename(model)
                 tags = [
-                    alias for alias, number in aliases.items() if number.strip() == _text_of(meta, "version")
+                    alias for alias, number in aliases.items() if number.strip() == text_of(meta, "version")
                 ]
                 if at in records:
-                    records[at] = msgspec.structs.replace(
+                    records[at] = replace(
                         records[at], losses=(Loss("models", f"it is {name} {version} too"),)
                     )
                 else:
-                    records[at] = _registered(meta, about, name, tags)
+                    records[at] = registered(meta, about, name, tags)
     return Around(records, found) if found else None
 
 
@@ -240,27 +224,8 @@ def _places(folder: str, meta: Mapping[str, Any]) -> list[str]:
     """Where the files of a registered version are, below the folder; its records have the path on the machine
     that wrote them."""
     for key in ("storage_location", "source"):
-        match = _PLACE.fullmatch(_text_of(meta, key))
-        if match is not None:
-            experiment, owner, rest = match[1], match[2], match[3]
-            pieces = [
-                experiment,
-                *owner.split("/"),
-                "artifacts",
-                *(rest.strip("/").split("/") if rest else ()),
-            ]
-            if not {"..", "."} & {*pieces} and os.path.isdir(os.path.join(folder, *pieces)):
-                return ["/".join(pieces)]
+        match = PLACE.fullmatch(text_of(meta, key))
+        place = "" if match is None else place_below(folder, match)
+        if place:
+            return [place]
     return []
-
-
-def _registered(
-    meta: Mapping[str, Any], about: Mapping[str, Any], name: str, tags: Sequence[str]
-) -> Recorded:
-    number, stage = _text_of(meta, "version"), _text_of(meta, "current_stage")
-    labels = {"mlflow.version": number} | ({"mlflow.stage": stage} if stage not in ("", "None") else {})
-    notes = [each for each in (_text_of(about, "description"), _text_of(meta, "description")) if each]
-    return Recorded(
-        ident=f"{name}/{number}", model=name, given=True, time=_time_of(meta, "creation_timestamp"),
-        labels=labels, tags=tuple(tags), notes="\n\n".join(notes),
-    )  # fmt: skip
