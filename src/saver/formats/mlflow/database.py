@@ -162,8 +162,8 @@ class _Database:
         """The logged models of MLflow 3, with what their runs recorded."""
         found: dict[str, Recorded] = {}
         for row in self._named(
-            "logged_models", "model_id", "experiment_id", "name", "artifact_location", "creation_timestamp_ms",
-            "source_run_id",
+            "logged_models", "model_id", "experiment_id", "name", "artifact_location",
+            "creation_timestamp_ms", "source_run_id",
         ):  # fmt: skip
             at = _below(folder, str(row["artifact_location"]))
             if at:
