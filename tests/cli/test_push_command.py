@@ -35,7 +35,9 @@ def test_what_goes_wrong_has_a_code_and_a_sentence(store: saver.Saver) -> None:
     assert "iris@1 is not iris@1 of models" in done.stderr
     assert "--as NAME" in done.stderr
     assert run("push", "rose", "there").exit_code == 3
-    assert run("pull", "iris", "nowhere").exit_code == 3
+    nowhere = run("pull", "iris", "nowhere")
+    assert nowhere.exit_code == 3
+    assert "nowhere: there is no store here; name the one that has the versions" in nowhere.stderr
     assert run("push", "iris", "").exit_code == 2
     assert run("pull", "iris", "").exit_code == 2
     assert run("push", "iris", "ftp://there").exit_code == 4

@@ -7,7 +7,8 @@ from functools import partial
 import click
 
 from saver import Saver
-from saver.cli._store import existing, json_option, store_option
+from saver.cli import Missing
+from saver.cli._store import json_option, store_option
 from saver.cli._transfer import transfer_options, transferred
 
 
@@ -30,5 +31,8 @@ def command(
     """
     if not source:
         raise click.UsageError("the name of the other store is empty")
-    send = partial(Saver(address).pull, ref, existing(source), model=model)
+    of = Saver(source)
+    if not of.exists():
+        raise Missing(f"{source}: there is no store here; name the one that has the versions after {ref}")
+    send = partial(Saver(address).pull, ref, of, model=model)
     transferred(send, "Pulling", source, address, alone, no_tags, as_json)
