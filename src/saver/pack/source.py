@@ -14,7 +14,7 @@ from saver.pack.ranges import Wanted, further, ranges_of
 from saver.pack.sharing import in_one_run, sharing
 from saver.pack.verify import damaged, length_of
 from saver.storage import Blob, Progress
-from saver.tensors import Box, Bytes, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
+from saver.tensors import Box, Bytes, Extent, Overlaps, TensorInfo, block_span, copy_box, room_for, whole
 from saver.tensors.sources import box_of
 
 STREAMED = 2
@@ -112,11 +112,14 @@ class PackedTensors:
             yield from [held] if blocks is None else (held[slice(*block_span(n, len(held)))] for n in blocks)
             return
         wanted = range(len(shard.blocks)) if blocks is None else blocks
+        places: list[Extent] = []
         for first in range(0, len(wanted), STREAMED):
             numbers = wanted[first : first + STREAMED]
             memory = self._verified({name: {0: {*numbers}}}, None)
-            found = self._tensors[name].shards[0].block_extents()  # it may have moved
-            yield from (self._packs.taken(memory, extent) for number, _, extent in found if number in numbers)
+            if not places or info is not self._tensors[name]:  # it may have moved
+                info = self._tensors[name]
+                places = [extent for _, _, extent in info.shards[0].block_extents()]
+            yield from (self._packs.taken(memory, places[number]) for number in numbers)
 
     def _parts_of(self, info: TensorInfo, box: Box) -> dict[int, Box]:
         """The numbers of the shards that the box overlaps, each with the part of it."""
