@@ -67,6 +67,7 @@ RESULTS: dict[str, Callable[[saver.Saver], Any]] = {
     "exported": lambda s: s.export("net@1", Path(str(s.storage)).parent / "net.npz"),
     "migrated": lambda s: saver.migrate(Path(str(s.storage)).parent, "memory://migrated", dry_run=True),
     "backup": lambda s: s.backup(f"{s.storage}-copy"),
+    "push": lambda s: s.push("net", f"{s.storage}-other"),
 }
 
 RAW = re.compile(r"\b[A-Z]\w+\(\w+=")

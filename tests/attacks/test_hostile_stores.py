@@ -129,7 +129,7 @@ def original() -> str:
         patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
         patch.setattr("saver.repo.stage.FILE_BYTES", -1)
         patch.setattr("saver.repo.stage.WORTH_SHARING", 1)
-        patch.setattr("saver.store._index", lambda ident: None)
+        patch.setattr("saver.addresses._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
         x = np.arange(400.0)
@@ -217,7 +217,7 @@ def change(document: Any, path: tuple[Any, ...], chance: random.Random) -> None:
 
 @pytest.fixture
 def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saver.store._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
     monkeypatch.setattr(state, "INTERVAL", 4)
 
 
@@ -539,7 +539,7 @@ def long_log() -> tuple[tuple[str, bytes], ...]:
     """A store with 18 records and a checkpoint after every fourth."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
-        patch.setattr("saver.store._index", lambda ident: None)
+        patch.setattr("saver.addresses._index", lambda ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
         for number in range(18):
