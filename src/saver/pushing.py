@@ -75,7 +75,7 @@ def push(
     name = wanted.model if model is None else model
     ours = {version.number: version for version in source.versions(wanted.model)}
     theirs, last = _there(target, name)
-    _demand_prefix(source, ours, target, theirs, wanted.model)
+    _demand_prefix(source, ours, target, theirs)
     chosen = [each for each in ours.values() if each.number <= wanted.number] if history else [wanted]
     new = [version for version in chosen if version.number > last]
     saved = _save_all(source, target, name, new, tags, progress)
@@ -99,22 +99,16 @@ def _there(target: Repository, name: str) -> tuple[dict[int, Version], int]:
 
 
 def _demand_prefix(
-    source: Repository, ours: Mapping[int, Version], target: Repository, theirs: Mapping[int, Version],
-    model: str,
-) -> None:  # fmt: skip
+    source: Repository, ours: Mapping[int, Version], target: Repository, theirs: Mapping[int, Version]
+) -> None:
     """Raise CannotWriteError unless versions of the same number are the same."""
     for number in sorted(ours.keys() & theirs.keys()):
         if not _same(source, ours[number], target, theirs[number]):
-            raise _conflict(
-                target, theirs[number].model, f"{theirs[number]} is not {model}@{number} of {source.storage}"
+            raise CannotWriteError(
+                f"{target.storage}: {theirs[number]} is not {ours[number]} of {source.storage}, so the "
+                f"numbers of {theirs[number].model} cannot be the same in both; nothing was changed; push it "
+                "under another name: model=..., or --as NAME"
             )
-
-
-def _conflict(target: Repository, name: str, why: str) -> CannotWriteError:
-    return CannotWriteError(
-        f"{target.storage}: {why}, so the numbers of {name} cannot be the same in both; nothing was changed; "
-        "push it under another name: model=..., or --as NAME"
-    )
 
 
 def _same(source: Repository, ours: Version, target: Repository, theirs: Version) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sampling import sampled
 
 import saver
 
@@ -59,15 +60,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
-@pytest.mark.parametrize(
-    ("struck", "moment", "kind"),
-    [
-        pytest.param(
-            *case, marks=pytest.mark.slow if case in SAMPLE else pytest.mark.long, id="-".join(map(str, case))
-        )
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize(("struck", "moment", "kind"), sampled(CASES, SAMPLE))
 def test_the_others_hear_soon_and_agree_what_was_saved(
     tmp_path: Path, struck: int, moment: str, kind: str
 ) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sampling import sampled
 
 import saver
 
@@ -27,15 +28,7 @@ CASES = [
 SAMPLE = {(1, "sent", "kill"), (0, "reading", "stop")}
 
 
-@pytest.mark.parametrize(
-    ("struck", "moment", "kind"),
-    [
-        pytest.param(
-            *case, marks=pytest.mark.slow if case in SAMPLE else pytest.mark.long, id="-".join(map(str, case))
-        )
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize(("struck", "moment", "kind"), sampled(CASES, SAMPLE))
 def test_all_others_name_it_soon_and_change_nothing(
     tmp_path: Path, struck: int, moment: str, kind: str
 ) -> None:

@@ -85,7 +85,7 @@ def read_later(source: TensorSource, name: str) -> TensorData | ShardedData:
     if len(info.shards) > 1 or not info.shards:
         return data_of(source, name)
 
-    def whole() -> Iterator[Bytes]:
+    def every() -> Iterator[Bytes]:
         yield from source.stream(name)
         source.release(name)
 
@@ -93,7 +93,7 @@ def read_later(source: TensorSource, name: str) -> TensorData | ShardedData:
         (found,) = source.stream(name, range(number, number + 1))
         return found
 
-    return TensorData(info.dtype, info.shape, whole, block=block)
+    return TensorData(info.dtype, info.shape, every, block=block)
 
 
 def box_of(source: TensorSource, name: str, box: Box) -> Iterator[Bytes]:
