@@ -3,8 +3,11 @@
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
 
+CORE = $(filter-out tests/test_benchmarks.py tests/test_imports.py tests/test_missing_packages.py tests/test_read_only.py, \
+	$(wildcard tests/test_*.py)) $(addprefix tests/, caching checkpoints compare disk fingerprint golden keys pack repo schema)
+
 quick:
-	python -m pytest -q -n auto -m "not slow and not long"
+	python -m pytest -q -n auto -m "not slow and not long" $(CORE)
 
 explore:
 	python -m pytest -n auto -m hypothesis --hypothesis-profile explore

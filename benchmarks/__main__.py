@@ -18,6 +18,8 @@ from benchmarks import (
     models,
     rewriting,
     scale,
+    sealing,
+    serving,
     small,
     startup,
     versions,
@@ -40,6 +42,8 @@ QUESTIONS = (
     "scale",
     "checkpoints",
     "distributed",
+    "sealing",
+    "serving",
 )
 RESULTS = Path(__file__).parent / "results"
 
@@ -113,6 +117,11 @@ def measure(
     if "distributed" in questions:
         sizes = distributed.SIZES if factor == 1 else (2,)
         add(distributed.run(folder, repeat, factor, sizes))
+    if "sealing" in questions:
+        add(sealing.run(folder, repeat, factor, sealing.VERSIONS if factor == 1 else 200))
+    if "serving" in questions:
+        few = {"clients": (1, 4), "seconds": 0.2} if factor > 1 else {}
+        add(serving.run(folder, repeat, **few))
     report.machine = machine.describe(folder)
     return report
 

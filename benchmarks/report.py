@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks import memory, plot
+from benchmarks import memory, models, plot
 from benchmarks.memory import Peak
 from benchmarks.tables import Table, markdown, raw
 from benchmarks.targets import verdicts
@@ -41,7 +41,9 @@ class Report:
         small = [
             table
             for table in self.tables
-            if table.name.endswith(("-dump", "-load")) and not table.name.startswith("scale-")
+            if table.name.endswith(("-dump", "-load"))
+            and table.baseline == models.BASELINE
+            and not table.name.startswith(("scale-", "sealed-"))
         ]
         if small:
             names.append("models.png")

@@ -55,7 +55,7 @@ def run(folder: Path, repeat: int, count: int = ROUNDS, each: int = EACH, factor
     home.mkdir()
     with index_in(home / "cache"):
         tables = [*_growing(home, count, each, factor), _listing(home, repeat, factor)]
-        tables += [*_long(home, count, factor), *_tensors(home, count, factor)]
+        tables += [*_long(home, count, each, factor), *_tensors(home, count, factor)]
     shutil.rmtree(home)
     return tables
 
@@ -241,10 +241,10 @@ DOINGS: dict[str, tuple[str, Callable[[_Aged], None]]] = {
 """The operations in stores with long logs, by the ending of the table's name."""
 
 WHOLE = ("models", "ls", "gc", "check")
-"""Operations that look at the whole store, and are done once per round; the others `EACH` times."""
+"""Operations that look at the whole store, and are done once per round; the others `each` times."""
 
 
-def _long(folder: Path, count: int, factor: int) -> list[Table]:
+def _long(folder: Path, count: int, each: int, factor: int) -> list[Table]:
     aged = {
         what: _Aged(folder / what, models if what == SHORT else max(models // factor, 1))
         for what, models in LOGS.items()
@@ -258,7 +258,7 @@ def _long(folder: Path, count: int, factor: int) -> list[Table]:
             if doing == "gc":
                 store.before_gc()
             action(store) if doing not in WHOLE else None  # all files are warm
-            times = 1 if doing in WHOLE else EACH
+            times = 1 if doing in WHOLE else each
             seconds[doing, what].append(fmean(timed(lambda: action(store))[0] for _ in range(times)))
 
         return run

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 import frameworks_table
 import saver
-from saver.file import open_file
+from saver.opening import open_file
 
 # A test must not fail because a machine is slow: nothing is asked of the time that an example takes. Nor may
 # it fail by chance, after some other change: Hypothesis tries the same examples every time. `make explore`
@@ -52,9 +52,12 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
 
 @pytest.fixture(autouse=True)
 def _no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trust policy and the cache of the user who runs the tests stay out of them."""
+    """The trust policy, the cache, the key and the heads of the user who runs the tests stay out of them."""
     monkeypatch.setenv("SAVER_CONFIG", str(tmp_path_factory.getbasetemp() / "no-config.toml"))
     monkeypatch.setenv("SAVER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path_factory.getbasetemp() / "heads"))
+    for variable in ("SAVER_SIGN_KEY", "SAVER_TRUST_FILE"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 SLOW = {"faults", "stateful"}
@@ -75,6 +78,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.timeout(0))
+
+
+@pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+def pytest_keep_groups_together(items: list[pytest.Item]) -> None:
+    """Gives each test the name that pytest-xdist chose for it, which ends with its group (`xdist_group`).
+    pytest 9.2 calls it by another name than the one that pytest-xdist 3.8 sets; without this, each process
+    would start the servers, and import the frameworks, of all groups."""
+    for item in items:
+        chosen = getattr(item, "_nodeid", item.nodeid)
+        if chosen != item.nodeid:
+            item._id = type(item._id).parse(chosen)  # type: ignore[attr-defined]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

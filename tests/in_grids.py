@@ -1,10 +1,14 @@
-"""Which tests run once more over versions in the grid form."""
+"""Which tests run once more over versions in the grid form, in a sealed store, and with compressed packs."""
 
 from __future__ import annotations
+
+import importlib.util
+import sys
 
 import pytest
 
 from saver.repo import grid, pages
+from saver.seals import compressing
 
 OTHERWISE = {
     "test_a_single_file_keeps_the_shards": "a file has the hashes of the other form",
@@ -32,6 +36,26 @@ IN_BOTH = {
 }  # fmt: skip
 """The modules whose other tests run in both forms."""
 
+SEALED = {
+    "test_check", "test_extents", "test_gc", "test_labels", "test_one_file", "test_shards", "test_stage",
+    "test_trees",
+}  # fmt: skip
+"""The modules whose tests run in a sealed store, and with compressed packs, as well."""
+
+OPENED_PLAINLY = {
+    "test_a_backup_has_the_documents_and_says_which_are_damaged",
+    "test_a_backup_of_files_is_a_store_and_a_damaged_copy_is_found",
+    "test_a_file_stays_though_all_its_bytes_were_healed_elsewhere",
+}
+"""Tests that open a copy of the store without a key."""
+
+READ_PLAINLY = {
+    "test_a_sound_store_is_sound",
+    "test_bytes_may_move_again_and_again",
+    "test_versions_share_the_document_of_a_part_that_did_not_change",
+}
+"""Tests that count the bytes of packs."""
+
 LONG = {
     "test_a_backup_that_is_killed_at_any_moment_leaves_a_store_or_none_and_goes_on",
     "test_a_backup_that_is_killed_leaves_readable_what_the_copy_had_though_its_bytes_moved_twice",
@@ -49,13 +73,27 @@ def parametrize_forms(metafunc: pytest.Metafunc) -> None:
     name = metafunc.function.__name__
     if module in IN_BOTH and name not in OTHERWISE:
         marks = [pytest.mark.long] if name in LONG else []
-        metafunc.parametrize("form", ["listed", pytest.param("grid", marks=marks)], indirect=True)
+        forms: list[object] = ["listed", pytest.param("grid", marks=marks)]
+    else:
+        forms = ["listed"]
+    if module in SEALED and name not in OPENED_PLAINLY:
+        missing = not importlib.util.find_spec("cryptography")
+        forms.append(pytest.param("sealed", marks=pytest.mark.skipif(missing, reason="needs cryptography")))
+    if module in SEALED and name not in READ_PLAINLY:
+        missing = sys.version_info < (3, 14) and not importlib.util.find_spec("zstandard")
+        forms.append(pytest.param("compressed", marks=pytest.mark.skipif(missing, reason="needs zstandard")))
+    if len(forms) > 1:
+        metafunc.parametrize("form", forms, indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In `grid`, every version that is not one file has the grid form, with several pages."""
+    """In `grid`, every version that is not one file has the grid form, with several pages. In `sealed`, the
+    fixture `store` is a sealed storage, and in `compressed` all packs are compressed, however small."""
     if getattr(request, "param", "") == "grid":
         monkeypatch.setattr(grid, "BOXES", 0)
         monkeypatch.setattr(grid, "PAGE_BOXES", 2)
         monkeypatch.setattr(pages, "TOGETHER", 3)
+    if getattr(request, "param", "") == "compressed":
+        monkeypatch.setattr(compressing, "TINY", 0)
+        monkeypatch.setattr(compressing, "WORTH", 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,14 @@ CLUSTERS = [3, b"torch", "", "nothing", "memory", "storage", "../torch"]
 CLASSES = [3, [3], "a.B", {1: int}, {"a.B": 3}]
 
 
+KEYS: list[Any] = [3, [3], "", "a\0b", b"no key", b""]
+"""What is not a key, nor a list of keys."""
+HOLDERS: list[Any] = [3, [3], "", b"a"]
+"""What does not name a key that opens something."""
+TO: list[Any] = [3, [3], [], b"a", ["AGE-SECRET-KEY-1"]]
+"""What names nobody for whom a file is sealed."""
+
+
 class With(NamedTuple):
     """A value that is tried together with other arguments."""
 
@@ -53,6 +62,10 @@ class Door(NamedTuple):
     """Parameters that take anything."""
 
 
+def doubled(parts: Any, batch: Any) -> Any:
+    return {"doubled": batch * 2}
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> saver.Saver:
     found = saver.Saver(tmp_path / "models")
@@ -60,17 +73,42 @@ def store(tmp_path: Path) -> saver.Saver:
     return found
 
 
+@cache
+def _identity() -> Any:
+    from saver.keys import age
+
+    return age.new_identity()
+
+
 def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
+    pytest.importorskip("cryptography")
+    from signed import private, public
+
+    key = private("alice")
+    pytest.importorskip("pyrage")
+    from saver.keys import age
+
+    ada = _identity()
+
+    sealed_store = saver.Saver("memory://sealed", key=ada.reveal, author="ada")
+    sealed_store.create()
+    other = age.new_identity().public
+    if "bob" not in (each.name for each in sealed_store.holders().holders):
+        sealed_store.add_holder(age.new_identity().public, "bob")
+    if not saver.Saver("memory://granted").exists():
+        saver.Saver("memory://granted").save("iris", [1])
     file = folder / "a.saver"
     saver.dump({"a": [1, 2]}, file)
     loading: dict[str, list[Any]] = {
         "parts": [3, [3], b"abc"], "trust": TRUSTS, "classes": CLASSES,
         "lazy": FLAGS, "writable": FLAGS, "device": [3, "", "a b", []],
-        "limit": LIMITS, "progress": CALLBACKS,
+        "limit": LIMITS, "progress": CALLBACKS, "signed_by": [*KEYS, []],
+        "check_predictions": FLAGS,
     }  # fmt: skip
+    of_files = {"key": HOLDERS}
     restoring: dict[str, list[Any]] = {
         "into": [None], "strict": FLAGS, "names": [3, "x", {3: "a"}, {"a": 3}], "trust": TRUSTS,
-        "classes": CLASSES, "limit": LIMITS, "progress": CALLBACKS,
+        "classes": CLASSES, "limit": LIMITS, "progress": CALLBACKS, "signed_by": [*KEYS, []],
     }  # fmt: skip
     ref: dict[str, Any] = {"ref": "iris@1"}
     bad_ref: dict[str, list[Any]] = {"ref": REFS}
@@ -78,27 +116,58 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "model": MODELS, "last": [*WHOLE, True],
         "where": [3, b"a", "", "a >"], "sort": [3, b"a", "", "best:"],
     }  # fmt: skip
+    examples: dict[str, list[Any]] = {"example": [object(), 3], "pipeline": [3, "model"]}
+    predicting = saver.Saver("memory://predicting")
+    if not predicting.exists():
+        predicting.save("iris", {"a": [1, 2]}, example=np.zeros((2, 2)), pipeline=doubled)
+    predicted = {
+        "trust": TRUSTS, "classes": CLASSES, "device": [3, "", "a b", []], "limit": LIMITS,
+        "signed_by": [*KEYS, []], **bad_ref,
+    }  # fmt: skip
+    trusting: dict[str, Any] = {**ref, "trust": ["*"]}
     return {
         "dump": Door(
-            saver.dump, {"obj": [1], "path": file}, {"path": PATHS, "progress": CALLBACKS}, ("obj",)
+            saver.dump,
+            {"obj": [1], "path": file},
+            {"path": PATHS, "compress": FLAGS, "progress": CALLBACKS, "sign": KEYS, "to": TO, **examples},
+            ("obj",),
         ),
-        "dumps": Door(saver.dumps, {"obj": [1]}, {}, ("obj",)),
-        "load": Door(saver.load, {"path": file}, {"path": PATHS, **loading}),
+        "dumps": Door(
+            saver.dumps, {"obj": [1]}, {"compress": FLAGS, "sign": KEYS, "to": TO, **examples}, ("obj",)
+        ),
+        "load": Door(saver.load, {"path": file}, {"path": PATHS, **loading, **of_files}),
         "loads": Door(
             saver.loads,
             {"data": saver.dumps({"a": [1]})},
-            {"data": [3, None, "text"]}
-            | {name: bad for name, bad in loading.items() if name not in ("progress", "writable")},
+            {"data": [3, None, "text"], **of_files}
+            | {
+                name: bad
+                for name, bad in loading.items()
+                if name not in ("progress", "writable", "check_predictions")
+            },
         ),
-        "restore": Door(saver.restore, {"path": file, "into": {"a": [1]}}, {"path": PATHS, **restoring}),
-        "diff": Door(saver.diff, {"a": file, "b": file}, {"a": PATHS, "b": PATHS, "progress": CALLBACKS}),
-        "verify": Door(saver.verify, {"path": file}, {"path": PATHS, "progress": CALLBACKS}),
+        "restore": Door(
+            saver.restore, {"path": file, "into": {"a": [1]}}, {"path": PATHS, **restoring, **of_files}
+        ),
+        "diff": Door(
+            saver.diff,
+            {"a": file, "b": file},
+            {"a": PATHS, "b": PATHS, "progress": CALLBACKS, **of_files},
+        ),
+        "verify": Door(
+            saver.verify,
+            {"path": file},
+            {"path": PATHS, "progress": CALLBACKS, "signed_by": [*KEYS, []], **of_files},
+        ),
         "export": Door(
             saver.export,
-            {"path": file, "target": folder / "exported.json"},
+            {"path": file, "target": folder / "exported.saver"},
             {
+                **of_files,
+                "to": TO,
                 "path": PATHS,
                 "target": PATHS,
+                "compress": FLAGS,
                 "format": [3, "", "nothing"],
                 "parts": [3, [3], b"abc"],
                 "trust": TRUSTS,
@@ -121,12 +190,21 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "progress": CALLBACKS,
             },
         ),
-        "describe": Door(saver.describe, {"path": file}, {"path": PATHS}),
+        "Keys": Door(saver.Keys, {}, {}, ("sources",)),
+        "describe": Door(saver.describe, {"path": file}, {"path": PATHS, **of_files}),
         "register": Door(saver.register, {"cls": None}, {"cls": [3, "saver.Saver", None]}),
         "Saver": Door(
             saver.Saver,
             {"store": folder / "models"},
-            {"store": [*PATHS, "counting://a", "latency://a", "local://a"], "author": AUTHORS},
+            {
+                "store": [*PATHS, "counting://a", "latency://a", "local://a"],
+                "author": AUTHORS,
+                "key": HOLDERS,
+                "sign": KEYS,
+                "trust_file": [each for each in PATHS if each is not None],
+                "compress": FLAGS,
+                "token": [each for each in PATHS if each is not None],
+            },
         ),
         "Saver.save": Door(
             store.save,
@@ -149,16 +227,33 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "notes": NOTES,
                 "author": AUTHORS,
                 "data": [object()],
+                **examples,
                 "seeds": ["x", 1.5, {3: 1}, {"a": "x"}, True, 1 << 5000],
                 "base": [3, [3], None, b"iris", "a b", ["iris", "iris@@"]],
                 "cluster": CLUSTERS,
                 "per_rank": [3, [3], b"abc", "model"],
                 "compare_replicas": [*FLAGS, True],
+                "sign": KEYS,
+                "compress": FLAGS[:2],
                 "progress": CALLBACKS,
                 "wait": FLAGS,
             },
             ("obj",),
         ),
+        "Saver.schema": Door(predicting.schema, ref, bad_ref),
+        "Saver.predictor": Door(predicting.predictor, trusting, {**predicted, "check": FLAGS}),
+        "Saver.check_predictions": Door(predicting.check_predictions, trusting, predicted),
+        "Saver.holders": Door(sealed_store.holders, {}, {}),
+        "Saver.add_holder": Door(
+            sealed_store.add_holder,
+            {"recipient": other, "name": "eve"},
+            {"recipient": [3, None, "", "age1nobody"], "name": [3, b"a", "a\nb"]},
+        ),
+        "Saver.remove_holder": Door(
+            sealed_store.remove_holder, {"holder": "bob"}, {"holder": [3, None, "", b"ada"]}
+        ),
+        "Saver.rotate": Door(sealed_store.rotate, {}, {"everything": FLAGS, "progress": CALLBACKS}),
+        "Saver.create": Door(store.create, {}, {"shared": [3, b"staff", "", "no such group", "-1"]}),
         "Saver.load": Door(store.load, ref, {**bad_ref, **loading}),
         "Saver.restore": Door(
             store.restore,
@@ -178,6 +273,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "Saver.versions": Door(store.versions, {"model": "iris"}, choosing),
         "Saver.version": Door(store.version, ref, bad_ref),
         "Saver.describe": Door(store.describe, ref, bad_ref),
+        "Saver.card": Door(store.card, ref, bad_ref),
         "Saver.history": Door(store.history, {"model": "iris"}, choosing),
         "Saver.log": Door(
             store.log,
@@ -212,7 +308,14 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
             },
         ),
         "Saver.check": Door(store.check, {}, {"progress": CALLBACKS}),
-        "Saver.verify": Door(store.verify, ref, {**bad_ref, "progress": CALLBACKS}),
+        "Saver.verify": Door(store.verify, ref, {**bad_ref, "progress": CALLBACKS, "signed_by": [*KEYS, []]}),
+        "Saver.roles": Door(store.roles, {}, {}),
+        "Saver.sign": Door(store.sign, {**ref, "key": key}, {**bad_ref, "key": [*KEYS, None]}),
+        "Saver.grant": Door(
+            lambda key, rights: saver.Saver("memory://granted", sign=private("alice")).grant(key, *rights),
+            {"key": public("alice"), "rights": ("grant",)},
+            {"key": [*KEYS, None], "rights": [("load",), (3,), ("tag:",), ("",)]},
+        ),
         "Saver.checkpoints": Door(
             store.checkpoints,
             {"model": "run", "objects": {"a": {}}, "every": saver.Every(steps=1)},
@@ -225,6 +328,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "staging": ["much", 0, -1, [], True],
                 "grace": ["x", -1, None, float("nan")],
                 "data": [object()],
+                **examples,
                 "labels": [*LABELS, {"a": None}],
                 "notes": [3, None, "x" * 10_001, "\ud800"],
                 "total": ["x", 0, 1.5],
@@ -240,19 +344,21 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
         "Saver.push": Door(
             store.push,
             {**ref, "target": folder / "elsewhere"},
-            {**bad_ref, "target": PATHS, **TRANSFERS},
+            {**bad_ref, "target": PATHS, **TRANSFERS, "to": [3, "", ["age1"], "a.pub"]},
         ),
         "Saver.pull": Door(
             store.pull,
             {**ref, "source": folder / "models", "model": "pulled"},
-            {"ref": REFS, "source": PATHS, **TRANSFERS},
+            {"ref": REFS, "source": PATHS, **TRANSFERS, "key": HOLDERS},
         ),
         "Saver.export": Door(
             store.export,
             {**ref, "path": file},
             {
+                "to": TO,
                 **bad_ref,
                 "path": PATHS,
+                "compress": FLAGS,
                 "format": [3, "", "nothing"],
                 "parts": [3, [3], b"abc"],
                 "trust": TRUSTS,
@@ -266,6 +372,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
             store.import_,
             {"path": file, "model": "other"},
             {
+                **of_files,
                 "path": PATHS,
                 "model": MODELS,
                 "format": [3, "", "nothing"],

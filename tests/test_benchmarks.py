@@ -25,6 +25,7 @@ from benchmarks import (
     models,
     rewriting,
     scale,
+    sealing,
     simulation,
     small,
     startup,
@@ -105,7 +106,14 @@ def test_what_is_written_over_or_trained_on_is_measured(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+def test_what_sealing_costs_is_measured(tmp_path: Path) -> None:
+    tables = sealing.run(tmp_path, 2, 2000, versions=20)
+    assert [table.name for table in tables] == ["sealed-save", "sealed-load", "sealed-lookups"]
+    assert all(len(row.seconds) == 2 for table in tables for row in table.rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
 def test_small_models_and_processes_are_measured_and_reported(tmp_path: Path) -> None:
     tables = [*models.run(tmp_path, 1, 120), *small.run(tmp_path, 1, 10, 100), *startup.run(tmp_path, 1)]
     assert list(tmp_path.iterdir()) == []
@@ -141,9 +149,11 @@ def test_frameworks_are_measured_against_their_own_savers(
     save, load = frameworks.run(tmp_path, 1, 10)
     assert list(tmp_path.iterdir()) == []
     assert all(row.seconds for table in (save, load) for row in table.rows)
+    Report([save, load], rounds="1").save(tmp_path)
+    assert save.title in (tmp_path / "RESULTS.md").read_text(), "also where nothing else was measured"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_version_of_savers_adds_what_changed_and_one_of_the_others_adds_it_all(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     others = (*versions.PEERS, versions.MLFLOW)
@@ -224,7 +234,7 @@ def test_a_store_with_a_long_log_is_sound_and_goes_on(tmp_path: Path) -> None:
         assert store.save(model_name(3), small_model(1)).number == 56
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_stores_of_many_versions_and_models_are_measured_and_listed(tmp_path: Path) -> None:
     tables = scale.run(tmp_path, 1, 2, 2, 500)
     assert list(tmp_path.iterdir()) == []
@@ -290,7 +300,7 @@ def test_what_stops_a_training_run_is_measured_and_held_against_the_goals(tmp_pa
     assert (tmp_path / "checkpoints.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_ranks_save_together_is_measured_and_held_against_the_goals(tmp_path: Path) -> None:
     tables = distributed.run(tmp_path, 1, SMALL_RUN, (2,), (HSDP,))
     assert list(tmp_path.iterdir()) == []

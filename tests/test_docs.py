@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_the_quickstart_works(tmp_path: Path) -> None:
     told = run("\n".join(blocks("docs/quickstart.md", "python")), tmp_path)
     assert told.startswith("iris@1 ")
     assert (tmp_path / "iris.saver").exists()
+    (terminal,) = blocks("docs/quickstart.md", "console")
+    for line in terminal.splitlines():
+        for command in line.removeprefix("$ saver ").partition("    #")[0].partition("   #")[0].split(" && "):
+            words = shlex.split(command.removeprefix("saver "), comments=True)
+            words += ["--yes"] if words[0] == "rm" else []  # which a terminal asks
+            done = subprocess.run(
+                [sys.executable, "-m", "saver", *words],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == (words[0] == "diff"), (words, done.stderr)
 
 
 @pytest.mark.slow
@@ -122,6 +136,45 @@ def test_the_examples_of_tests_with_faults_pass(tmp_path: Path) -> None:
     told = run("import sys, pytest\nsys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", tmp_path)
     (passed,) = re.findall(r"(\d+) passed", told)
     assert int(passed) > 200, told
+
+
+@pytest.mark.slow
+def test_the_pipeline_answers_over_the_network(tmp_path: Path) -> None:
+    """Each program of the page runs in a process of its own, and its commands as they stand there, but for
+    the port and the environment of `ask.py`."""
+    for needed in ("sklearn", "pandas", "starlette", "uvicorn"):
+        pytest.importorskip(needed)
+    page = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
+    programs = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", page, re.DOTALL))
+    assert list(programs) == ["train", "load", "ask"]
+    commands = [line[2:] for block in blocks("docs/pipeline.md", "console") for line in block.splitlines()]
+    predict, token, serve = commands
+
+    def shell(command: str) -> str:
+        inside = command.replace("saver ", f"{sys.executable} -m saver ", 1)
+        return subprocess.run(
+            inside, shell=True, cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert run(programs["train"], tmp_path).startswith("wine@1 ")
+    assert "'prediction'" in run(programs["load"], tmp_path)
+    shell(predict)
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 46
+    secret = shell(token.removeprefix("TOKEN=$(").removesuffix(")")).strip()
+    server = subprocess.Popen(
+        [sys.executable, "-m", *serve.split(), "--port", "0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().split(" answers at ")[1].split("/predict")[0]
+        environment = {"SERVER": address, "TOKEN": secret}
+        answered = run(f"import os\nos.environ.update({environment!r})\n{programs['ask']}", tmp_path)
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+    said = page[page.index("It prints the class, and") :].split("`")[1]
+    assert answered.splitlines() == ["0", said]
+    assert server.returncode == 0
 
 
 def test_the_commands_of_the_readme_are_those_of_ci() -> None:

@@ -20,8 +20,13 @@ BUILTINS = {
     "UntrustedError": {ValueError},
     "LimitExceededError": {ValueError},
     "TaggedError": {ValueError},
+    "BadInputError": {ValueError},
+    "PredictionsDifferError": {ValueError},
     "DamagedError": {ValueError},
     "IncompatibleError": {ValueError},
+    "WrongKeyError": {PermissionError, OSError},
+    "KeyNeededError": {PermissionError, OSError},
+    "SignatureError": {PermissionError, OSError},
     "LostRankError": {RuntimeError},
     "CommitUnknownError": {OSError},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from saver.disk.durable import NoHardLinks
 from saver.errors import MESSAGE_LIMIT, SaverError, VersionWarning, printable
 from saver.repo.refs import BadNameError
 from saver.restoring import Conversion, Mismatch, PartReport, Report
+from saver.serve.refusals import Refusal
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 
@@ -26,7 +28,10 @@ def kinds(root: type[SaverError] = SaverError) -> Iterator[type[SaverError]]:
         yield from kinds(kind)
 
 
-KINDS: list[type[Any]] = [*dict.fromkeys(kinds()), VersionWarning]
+KINDS: list[type[Any]] = [kind for kind in dict.fromkeys(kinds()) if kind is not Refusal]
+KINDS.append(VersionWarning)
+REFUSED = pytest.param(partial(Refusal, "failed"), id="Refusal")
+"""The one kind that takes more than a message, and stays in its process."""
 
 HOSTILE = {
     "escape": "\x1b[2J\x1b]0;owned\x07",
@@ -53,8 +58,8 @@ def test_every_kind_of_error_is_met_here() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize("kind", KINDS)
-def test_messages_are_printable(kind: type[Any], text: str) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, REFUSED])
+def test_messages_are_printable(kind: Any, text: str) -> None:
     error = kind(f"models/a: {text} is damaged; restore it")
     assert str(error) == f"models/a: {printable(text)} is damaged; restore it"
     assert str(error).isprintable()
@@ -69,11 +74,11 @@ def test_a_message_within_a_message_is_not_escaped_again(kind: type[Any]) -> Non
     assert str(pickle.loads(pickle.dumps(inner))) == str(inner)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, REFUSED])
 @pytest.mark.parametrize(
     "text", ["x" * 10**6, "\x1b" * 10**5, "é\n" * 10**4], ids=["long", "escapes", "lines"]
 )
-def test_messages_have_an_end_which_is_kept(kind: type[Any], text: str) -> None:
+def test_messages_have_an_end_which_is_kept(kind: Any, text: str) -> None:
     shown = str(kind(f"models/a: {text}; restore it"))
     assert len(shown) <= MESSAGE_LIMIT
     assert shown.startswith("models/a: ")

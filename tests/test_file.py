@@ -17,7 +17,7 @@ from equality import assert_same
 from saver.compare import compare
 from saver.description import describe_opened
 from saver.encoding import encode_opened
-from saver.file import open_file
+from saver.opening import open_file
 from saver.repo import manifest as manifests
 from saver.restoring import restore
 from saver.tree import to_json

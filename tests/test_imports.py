@@ -51,10 +51,12 @@ CONTRACTS = {
     "saver.threads": (),
     "saver.memory": (),
     "saver.canonical": (),
+    "saver.rules": (),
     "saver.stack": (),
-    "saver.tree": ("errors", "canonical", "stack", "strict", "tree"),
-    "saver.strict": ("errors", "canonical", "stack"),
-    "saver.tensors": ("human", "page", "strict", "tree", "tensors"),
+    "saver.protobuf": (),
+    "saver.tree": ("rules", "errors", "canonical", "stack", "strict", "tree"),
+    "saver.strict": ("rules", "errors", "canonical", "stack"),
+    "saver.tensors": ("rules", "human", "page", "strict", "tree", "tensors"),
     "saver.family": (),
     "saver.registry": ("errors", "family"),
     "saver.configuration": ("errors",),
@@ -62,39 +64,74 @@ CONTRACTS = {
     "saver.trust": ("allowing", "configuration", "errors", "tree", "family", "registry"),
     "saver.uses": ("trust", "registry"),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
-    "saver.storage": ("errors", "tree"),
+    "saver.storage": ("mask", "errors", "tree"),
     "saver.disk": ("errors", "forks", "memory", "threads", "storage", "disk"),
     "saver.caching": ("errors", "logger", "storage", "disk", "caching"),
-    "saver.storages": ("errors", "forks", "threads", "storage", "disk", "storages"),
+    "saver.keys": (
+        "page", "callers", "canonical", "disk", "errors", "human", "keys", "logger", "storage", "strict",
+    ),
+    "saver.storages": (
+        "mask", "seal", "seals", "errors", "forks", "logger", "threads", "storage", "disk", "storages",
+    ),
+    "saver.mask": (),
+    "saver.seal": ("storage",),
+    "saver.seals": ("disk", "errors", "memory", "seal", "seals", "storage", "strict"),
+    "saver.sealing": ("addresses", "errors", "keys", "seal", "seals", "storage", "storages"),
+    "saver.holders": (
+        "arguments", "creating", "errors", "keys", "line", "repo", "sealing", "storage", "store",
+    ),
+    "saver.opening": (
+        "disk", "errors", "format", "opened", "pack", "repo", "sealing", "seals", "storage", "streams",
+    ),
     "saver.git": (),
     "saver.environment": ("errors", "tree", "registry", "git"),
     "saver.codec": (
+        "rules",
         "errors", "canonical", "stack", "tree", "tensors", "family", "registry", "trust", "uses", "codec",
     ),
     "saver.defaults": ("registry",),
     "saver.hyperparameters": ("errors", "tree", "tensors", "trust", "registry", "defaults"),
     "saver.registration": ("errors", "trust", "codec"),
     "saver.pack": (
+        "rules",
         "errors", "garbage", "strict", "threads", "memory", "tree", "tensors", "registry", "storage", "pack",
     ),
     "saver.pickled": ("codec", "errors", "tensors", "tree"),
     "saver.families": (
+        "rules",
         "callers", "errors", "tree", "tensors", "family", "registry", "trust", "uses", "codec", "reading",
-        "restoring", "device",
+        "restoring", "device", "protobuf",
         "framework", "random_states", "fingerprint", "training_log", "pickled", "format", "families",
+        "predicting", "schema",
+    ),
+    "saver.signing": (
+        "callers", "canonical", "configuration", "errors", "keys", "page", "strict", "signing",
     ),
     "saver.repo": (
-        "logger", "callers", "page", "times", "human",
-        "errors", "canonical", "strict", "forks", "threads", "tree",
-        "tensors", "seal", "pack", "storage", "caching",
-        "direction", "repo",
+        "rules", "logger", "callers", "page", "times", "human",
+        "errors", "canonical", "strict", "stack", "forks", "threads", "tree",
+        "tensors", "keys", "mask", "seal", "seals", "pack", "storage", "caching",
+        "direction", "signing", "repo",
+    ),
+    "saver.schema": ("errors", "page", "strict", "schema"),
+    "saver.predicting": (
+        "allowing", "arguments", "codec", "demanding", "disk", "doctor", "encoding", "errors", "family",
+        "human", "line", "opened", "opening", "page", "predicting", "random_states", "registry", "repo",
+        "schema", "signed", "signing", "streams", "strict", "times", "tree", "trust",
+    ),
+    "saver.answering": (
+        "arguments", "demanding", "opened", "predicting", "repo", "schema", "signing", "trust",
     ),
     "saver.lazy": ("tree", "codec"),
     "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
-        "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
+        "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo", "signing",
         "environment", "garbage", "lazy",
     ),
+    "saver.signed": ("opened", "repo", "signing", "storage"),
+    "saver.demanding": ("arguments", "errors", "opened", "repo", "signed", "signing", "storage"),
+    "saver.verifying": ("arguments", "demanding", "line", "repo", "signed", "signing"),
+    "saver.annotating": ("details", "repo"),
     "saver.encoding": (
         "allowing", "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo",
         "git", "environment", "garbage", "opened",
@@ -106,7 +143,7 @@ CONTRACTS = {
     "saver.compare": (
         "page", "errors", "threads", "tree", "trust", "reading",
         "hyperparameters", "storage", "repo", "opened", "fingerprint",
-        "compare",
+        "compare", "predicting",
     ),
     "saver.fingerprint": ("errors", "stack", "threads", "family", "registry", "fingerprint"),
     "saver.direction": (),
@@ -116,79 +153,104 @@ CONTRACTS = {
     "saver.framework": ("errors", "family", "registry"),
     "saver.random_states": ("framework",),
     "saver.device": (),
-    "saver.staging": ("threads", "memory", "tensors", "device"),
+    "saver.staging": ("threads", "memory", "tensors", "device", "torn"),
+    "saver.torn": ("tensors",),
     "saver.checkpoints": (
-        "logger", "forks", "line", "page",
+        "answering", "logger", "forks", "line", "page",
         "arguments", "callers", "details", "errors", "tree", "trust", "codec", "git", "environment",
         "framework", "random_states", "encoding",
         "opened",
         "policy",
-        "cluster", "distributed",
-        "repo", "staging", "tensors", "training_log", "restoring", "pruning", "checkpoints",
+        "cluster", "demanding", "distributed",
+        "repo", "staging", "tensors", "torn", "training_log", "restoring", "pruning", "checkpoints",
     ),
     "saver.rehearsal": (
-        "errors", "storage", "environment", "framework", "random_states", "encoding", "opened", "repo",
+        "opening", "errors", "storage", "environment", "framework", "random_states", "encoding",
+        "opened", "repo",
         "training_log", "restoring", "compare", "storages", "file", "checkpoints", "rehearsal",
     ),
-    "saver.documents": ("human", "repo", "documents"),
+    "saver.documents": ("description", "human", "repo", "signing", "documents"),
     "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
     "saver.description": (
         "allowing", "page", "times", "human",
         "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
-        "environment",
+        "environment", "predicting", "schema",
     ),
-    "saver.arguments": ("disk", "errors", "tree", "trust", "codec"),
-    "saver.addresses": ("arguments", "caching", "registry", "repo", "storage"),
+    "saver.card": (
+        "card", "description", "disk", "environment", "human", "errors", "opened", "page", "plotting",
+        "repo", "signing", "storage", "streams", "times",
+    ),
+    "saver.arguments": ("seals", "disk", "errors", "tree", "trust", "codec"),
+    "saver.addresses": ("storages", "arguments", "caching", "registry", "repo", "storage"),
     "saver.cluster": (),
-    "saver.clusters": ("addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage"),
+    "saver.clusters": (
+        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "sealing", "storage",
+    ),
     "saver.distributed": (
-        "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo", "restoring",
+        "callers", "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
+        "restoring",
         "storage", "tensors", "threads",
     ),
-    "saver.detached": ("errors", "handle", "repo", "storage", "staging"),
+    "saver.detached": ("errors", "handle", "repo", "storage", "staging", "torn"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
+    "saver.hub": ("callers", "pushing", "registry", "repo", "storage"),
+    "saver.hubs": (
+        "caching", "canonical", "card", "details", "disk", "encoding", "errors", "exporting", "file", "hub",
+        "hubs", "keys", "logger", "opened", "opening", "pushing", "registry", "repo", "sealing", "seals",
+        "storage", "storages", "strict",
+    ),
     "saver.pushing": (
         "caching", "encoding", "errors", "human", "logger", "opened", "pack", "page", "repo", "storage",
     ),
+    "saver.creating": ("disk", "errors", "logger", "repo", "storages"),
+    "saver.importing": ("opening", "details", "encoding", "file", "repo", "storage", "streams"),
+    "saver.access": ("doctor", "repo", "storages"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
     "saver.file": (
-        "errors", "arguments", "tree", "tensors", "storage", "disk", "pack", "repo", "format",
+        "sealing", "opening", "errors", "arguments", "tree", "tensors", "storage", "disk", "pack",
+        "repo", "format",
         "git", "garbage", "environment", "encoding", "opened", "description", "streams", "compare",
-        "restoring", "line",
+        "restoring", "line", "signed", "signing", "answering",
     ),
     "saver.example": (),
     "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
     "saver.exporting": (
-        "arguments", "disk", "errors", "file", "format", "human", "line", "opened", "page", "storage",
+        "sealing", "opening", "arguments", "disk", "errors", "file", "format", "human", "line",
+        "opened", "page", "signed", "storage",
         "streams",
     ),
     "saver.formats": (
-        "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack", "repo", "reading",
+        "opening", "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack",
+        "repo", "reading",
         "callers", "tensors", "tree", "encoding", "environment", "opened", "compare", "file", "format",
-        "formats", "registry", "codec", "pickled", "threads",
+        "formats", "registry", "codec", "pickled", "protobuf", "threads", "garbage",
     ),
     "saver.migrating": (
-        "arguments", "details", "disk", "encoding", "errors", "file", "format", "human", "line", "opened",
+        "opening", "arguments", "details", "disk", "encoding", "errors", "file", "format", "human",
+        "line", "opened",
         "page", "repo", "storage", "store", "times", "trust", "migrating",
     ),
     "saver.store": (
-        "addresses", "cluster", "clusters", "distributed", "errors", "arguments", "pushing",
-        "registry", "storage", "repo", "environment", "encoding", "opened",
+        "sealing", "opening", "addresses", "card", "cluster", "clusters", "distributed", "errors",
+        "arguments", "pushing",
+        "hub", "registry", "storage", "repo", "environment", "encoding", "opened",
         "description", "exporting", "format", "file", "streams", "compare", "restoring", "line",
+        "demanding", "signing", "verifying", "answering",
     ),
     "saver.saver": (
-        "cluster", "clusters", "distributed", "arguments",
-        "handle", "storage", "repo", "git", "environment", "encoding", "file", "store",
+        "answering",
+        "opening", "cluster", "clusters", "distributed", "arguments",
+        "handle", "hub", "storage", "repo", "git", "environment", "encoding", "file", "store",
         "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning", "pushing",
-        "line",
+        "line", "creating", "importing", "holders", "annotating", "demanding", "signing", "verifying",
     ),
 }  # fmt: skip
 
 CONNECTED = ("saver.clusters.jax", "saver.clusters.ray", "saver.clusters.torch")
 """These import what connects the ranks, once it is requested."""
 
-JOINERS = ("saver.cli", "saver.serve", "saver.testing", "saver.integrations", "saver.__main__")
+JOINERS = ("saver.cli", "saver.serve", "saver.pages", "saver.testing", "saver.integrations", "saver.__main__")
 """Only these import `saver` itself."""
 
 
@@ -318,11 +380,23 @@ def test_the_core_depends_on_three_packages() -> None:
     for module, path in MODULES.items():
         if module.startswith((*JOINERS, "saver.families", "saver.plotting", *CONNECTED)):
             continue
-        if module == "saver.storages.object.storage":  # which only an address of a bucket imports
+        if module in (
+            "saver.storages.object.storage",
+            "saver.hubs._registry",
+        ):  # which only an address of a bucket imports
             continue
         shows = module.startswith(
-            ("saver.training_log", "saver.plotting", "saver.formats", "saver.storages.object.address")
-        )  # as frames, pictures, files of others, and buckets, when asked to
+            (
+                "saver.training_log",
+                "saver.plotting",
+                "saver.formats",
+                "saver.storages.object.address",
+                "saver.hubs",
+                "saver.keys",
+                "saver.seals",
+                "saver.signing",
+            )
+        )  # as frames, pictures, files of others, buckets, keys and signatures, when asked to
         roots = {name.partition(".")[0] for name in imports_of(path, top_only=shows)}
         assert roots <= {*sys.stdlib_module_names, *EVERYWHERE, "saver"}, module
 
@@ -341,15 +415,19 @@ def test_no_module_knows_pickle_or_marshal() -> None:
         assert not called & {"exec", "eval", "compile", "__import__"}, module
 
 
+KILLERS = ("saver.rehearsal.", "saver.cli.", "saver.serve.")
+"""A server ends its own workers."""
+
+
 def test_only_a_rehearsal_kills() -> None:
-    """And the demo, which shows that: no path of a run does."""
+    """And the demo, which shows that, and a server: no path of a run does."""
     killers = {
         module for module, path in MODULES.items()
         for item in ast.walk(ast.parse(path.read_text()))
         if isinstance(item, ast.Attribute) and item.attr in ("SIGKILL", "kill", "killpg", "abort")
     }  # fmt: skip
     allowed = {"saver.checkpoints.signals", "saver.clusters.ray"}  # caller's own signals; an actor of notes
-    assert {name for name in killers if not name.startswith(("saver.rehearsal.", "saver.cli."))} == allowed
+    assert {name for name in killers if not name.startswith(KILLERS)} == allowed
 
 
 def test_names_from_a_file_are_imported_in_one_place() -> None:
@@ -412,10 +490,11 @@ def _numpy_loads() -> set[str]:
 def test_the_public_names_are_these() -> None:
     assert sorted(saver.__all__) == [
         "CannotReadError", "CannotSaveError", "CannotWriteError", "CommitUnknownError", "DamagedError",
-        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "LimitExceededError", "NotFoundError",
+        "DoesNotFitError", "Every", "IncompatibleError", "Keep", "KeyNeededError", "Keys",
+        "LimitExceededError", "NotFoundError",
         "OnSignal", "Saver", "SaverError", "UntrustedError", "Version",
-        "VersionWarning", "describe", "diff", "dump", "dumps", "export", "load", "loads", "migrate",
-        "register", "restore", "verify",
+        "VersionWarning", "WrongKeyError", "describe", "diff", "dump", "dumps", "export", "load", "loads",
+        "migrate", "register", "restore", "verify",
     ]  # fmt: skip
-    assert len(saver.__all__) <= 28
+    assert len(saver.__all__) <= 31
     assert all(hasattr(saver, name) for name in saver.__all__)

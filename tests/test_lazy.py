@@ -19,9 +19,9 @@ from equality import assert_same
 from forging import forged
 from saver.codec import Codec, Decoder, needed
 from saver.errors import SaverError
-from saver.file import open_file
 from saver.lazy import LazyMapping, LazySequence
 from saver.opened import Opened
+from saver.opening import open_file
 from saver.pack import PackedTensors
 from saver.repo.manifest import Part
 from saver.storages.memory import MemoryStorage

@@ -39,6 +39,17 @@ def _of_a_file(act: Callable[..., object]) -> Callable[[saver.Saver], object]:
     return lambda store: act(str(Path(str(store.storage)).parent / "a.saver"))
 
 
+def sealed_beside(store: saver.Saver) -> saver.Saver:
+    """A sealed store with a version."""
+    pytest.importorskip("pyrage")
+    from saver.keys.files import new_key_file
+
+    new_key_file(f"{store.storage}.key")
+    found = saver.Saver(f"{store.storage}-sealed", key=f"{store.storage}.key")
+    found.save("iris", LARGE)
+    return found
+
+
 CALLS: dict[str, Callable[[saver.Saver], object]] = {
     "Saver.save": lambda s: s.save("iris", {"w": LARGE["w"] * 3}, progress=True),
     "Saver.load": lambda s: s.load("iris@1", progress=True),
@@ -51,6 +62,7 @@ CALLS: dict[str, Callable[[saver.Saver], object]] = {
     "Saver.backup": lambda s: s.backup(f"{s.storage}-copy", progress=True),
     "Saver.push": lambda s: s.push("iris", f"{s.storage}-other", progress=True),
     "Saver.pull": lambda s: s.pull("iris@1", str(s.storage), model="rose", progress=True),
+    "Saver.rotate": lambda s: sealed_beside(s).rotate(everything=True, progress=True),
     "Saver.export": lambda s: s.export("iris@1", f"{s.storage}.saver", progress=True),
     "Saver.import_": lambda s: s.import_(Path(str(s.storage)).parent / "b.saver", "rose", progress=True),
     "dump": _of_a_file(lambda path: saver.dump(LARGE, path, progress=True)),

@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import saver
 from saver import Every, allowing, configuration, trust
-from saver.file import open_file
+from saver.opening import open_file
 from saver.tree import Node
 
 SOURCE = """

@@ -151,6 +151,8 @@ def test_a_warning_names_the_line_that_called_saver(tmp_path: Path, monkeypatch:
         saver.load(tmp_path / "a.saver", lazy=True)["w"]
     for found in (of_a_run, of_a_load, of_a_lazy_load):
         assert [each.filename for each in found] == [__file__]
+    monkeypatch.setattr("saver.opened.package_version", lambda package: None)
+    saver.load(tmp_path / "a.saver")  # nothing is called another version of what is not there
 
 
 def test_a_cell_of_a_notebook_shows_the_line_of_a_run() -> None:

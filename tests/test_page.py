@@ -23,6 +23,14 @@ from saver.errors import printable
 from saver.page import ROWS, Facts, Table, _html, text, width
 from saver.repo.packs import Damage
 
+
+def signed_net(store: saver.Saver) -> saver.Version:
+    pytest.importorskip("cryptography")
+    from signed import private
+
+    return store.sign("net@3", private("alice"))
+
+
 NASTY = "<b>\x1b[2J\n"
 
 
@@ -62,13 +70,47 @@ RESULTS: dict[str, Callable[[saver.Saver], Any]] = {
     "report": lambda s: s.restore("net@1", into={"w": np.zeros(5)}, strict=False),
     "part of a report": lambda s: s.restore("net@1", {"w": np.zeros(900)}, strict=False).parts["w"],
     "check": lambda s: s.check(),
+    "verified": lambda s: s.verify("net@1"),
+    "verified and signed": lambda s: s.verify(signed_net(s)),
+    "signed": lambda s: signed_net(s),
+    "log of what was signed": lambda s: signed_net(s) and s.log(),
     "collection": lambda s: s.gc(dry_run=True),
     "collection without grace": lambda s: s.gc(dry_run=True, grace=0),
     "exported": lambda s: s.export("net@1", Path(str(s.storage)).parent / "net.npz"),
     "migrated": lambda s: saver.migrate(Path(str(s.storage)).parent, "memory://migrated", dry_run=True),
     "backup": lambda s: s.backup(f"{s.storage}-copy"),
+    "holders": lambda s: sealed_beside(s).holders(),
+    "a holder was added": lambda s: sealed_beside(s).add_holder(f"{s.storage}.key.pub", "ada"),
+    "card": lambda s: s.card("net@1"),
     "push": lambda s: s.push("net", f"{s.storage}-other"),
+    "schema": lambda s: predicting(s).schema("net"),
+    "predictor": lambda s: predicting(s).predictor("net", trust=["*"]),
+    "checked predictions": lambda s: predicting(s).check_predictions("net", trust=["*"]),
+    "description with a schema": lambda s: predicting(s).describe("net"),
 }
+
+
+def doubled(parts: Any, batch: Any) -> Any:
+    return {"doubled": batch * 2}
+
+
+def predicting(store: saver.Saver) -> saver.Saver:
+    """A store with a version that has an example."""
+    found = saver.Saver(f"{store.storage}-predicting")
+    found.save("net", {"w": 1}, example=np.arange(9.0).reshape(3, 3), pipeline=doubled)
+    return found
+
+
+def sealed_beside(store: saver.Saver) -> saver.Saver:
+    pytest.importorskip("pyrage")
+    from saver.keys.files import new_key_file
+
+    if not Path(f"{store.storage}.key").exists():
+        new_key_file(f"{store.storage}.key")
+    found = saver.Saver(f"{store.storage}-sealed", key=f"{store.storage}.key", author="ada")
+    found.create()
+    return found
+
 
 RAW = re.compile(r"\b[A-Z]\w+\(\w+=")
 """How a struct looks that nobody thought of."""
@@ -78,7 +120,7 @@ RAW = re.compile(r"\b[A-Z]\w+\(\w+=")
 def test_a_result_is_printed_for_people(name: str, store: saver.Saver) -> None:
     found = RESULTS[name](store)
     lines = str(found).splitlines()
-    assert 0 < len(lines) < 60
+    assert 0 < len(lines) < 90
     assert not RAW.search(str(found))
     assert all(map(str.isprintable, lines))
 

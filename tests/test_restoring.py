@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from saver.errors import DamagedError, DoesNotFitError, IncompatibleError, NotFoundError, UntrustedError
-from saver.file import open_file
 from saver.opened import Opened
+from saver.opening import open_file
 from saver.restoring import Report, restore
 from saver.tree import Node
 
@@ -272,7 +272,7 @@ def test_an_object_with_slots_loses_those_that_were_not_set(save: Save) -> None:
     [
         (Vocabulary(["a"]), Settings(0.1), "Vocabulary was saved, not a .*Settings"),
         (Frozen(0.5), Frozen(0.1), "frozen"),
-        (1, 2, "a int cannot be restored in place; take it from `load`"),
+        (1, 2, "an int cannot be restored in place; take it from `load`"),
         ((1, 2), (3, 4), "a tuple cannot be restored in place"),
         ([1], {"a": 1}, "a list was saved, not a mapping"),
         ({"a": 1}, [1], "a dict was saved, not a list"),
@@ -437,7 +437,7 @@ def test_restoring_needs_no_framework(save: Save) -> None:
 import json, random, sys
 import numpy as np
 from saver.restoring import restore
-from saver.file import open_file
+from saver.opening import open_file
 into = {{"weights": np.zeros(100), "table": {{}}, "rng": random.Random(2)}}
 restore(open_file({opened.where!r}), into)
 assert into["weights"].sum() == 100 and into["table"] == {{"a": 1}}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 import saver
 from equality import assert_same
 from forging import forged
-from saver.errors import DamagedError, SaverError, UntrustedError
-from saver.file import open_file
+from saver.codec import budget
+from saver.errors import DamagedError, LimitExceededError, SaverError, UntrustedError
 from saver.opened import Opened
+from saver.opening import open_file
 from saver.restoring import restore
 from saver.tree import Node, Reference
 from saver.tree import walk as nodes_of
@@ -49,7 +51,7 @@ steps = st.one_of(
     st.tuples(
         st.sampled_from(["list", "tuple", "dict", "ordered", "default", "deque", "record", "items"]), numbers
     ),
-    st.tuples(st.sampled_from(["set", "bytearray", "many"]), st.integers(0, 5)),
+    st.tuples(st.sampled_from(["set", "bytearray", "many", "plain"]), st.integers(0, 5)),
     st.tuples(st.sampled_from(["number", "text", "keys"]), st.integers(0, 30)),
     st.tuples(st.just("cycle"), st.integers(0, 30)),
 )
@@ -118,6 +120,9 @@ MAKE: dict[str, Callable[[Any, int], Any]] = {
     "set": lambda count, seed: {seed + n for n in range(count)},
     "bytearray": lambda count, seed: bytearray(bytes([seed] * count * 200)),
     "many": lambda count, seed: [seed / 3] * (count * 30),
+    "plain": lambda count, seed: {
+        f"k{n}": (seed, seed / 3, f"t{seed}", None, n > seed)[n] for n in range(count)
+    },
     "number": lambda number, seed: number + seed,
     "text": lambda number, seed: f"{number} and {seed}",
     "keys": lambda number, seed: {frozenset((number, 1)): seed},
@@ -449,6 +454,41 @@ def test_a_tree_that_lies_is_refused_and_changes_nothing(save: Save, codec: str,
         tree = opened.trees["part"].root
         decoder = opened.decoder(item for item in nodes_of(tree) if type(item) is Node)
         assert_same(decoder(tree), target)
+
+
+SMALL = {"many": [{"number": at, "name": f"n{at}"} for at in range(3)]}
+
+
+def test_small_dicts_take_what_was_saved_of_them(save: Save) -> None:
+    opened, kept, other = save({"part": SMALL}), {"number": 7, "old": 8}, OrderedDict(number=9)
+    target = {"many": [kept, other, kept]}
+    restore(opened, {"part": target})
+    assert_as_loaded(opened, target)
+    assert target["many"][0] is kept
+    assert target["many"][1] is not other
+
+
+@pytest.mark.parametrize(("wrong", "error"), [({"version": 2}, "version 2 of 'dict' is newer"),
+                                              ({"cls": "os:system"}, "os.system")])  # fmt: skip
+def test_small_dicts_are_of_a_known_form_and_need_no_class(save: Save, wrong: Any, error: str) -> None:
+    opened = save({"part": SMALL})
+    root = opened.trees["part"].root
+    root.state["many"].state[1] = msgspec.structs.replace(root.state["many"].state[1], **wrong)
+    target = {"many": [{"number": 5} for _ in range(3)]}
+    with pytest.raises(SaverError, match=error):
+        restore(opened, {"part": target})
+    assert target == {"many": [{"number": 5} for _ in range(3)]}
+
+
+def test_small_dicts_may_not_take_more_steps_than_the_limit(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "STEPS_FLOOR", 250)
+    opened = save({"part": {"many": [{"number": at} for at in range(300)]}})
+    target: Any = {"many": [{"number": 5} for _ in range(300)]}
+    with pytest.raises(LimitExceededError):
+        restore(opened, {"part": target}, limit=16 * 250)
+    assert target["many"][0] == {"number": 5}
 
 
 def test_what_was_two_objects_is_two_again(save: Save) -> None:

@@ -22,8 +22,8 @@ from saver.policy import Policy, Retention
 ROOT = Path(__file__).parent.parent
 STABLE = [
     "saver", "saver.errors", "saver.handle", "saver.policy", "saver.training_log", "saver.checkpoints.events",
-    "saver.restoring",
-    "saver.codec", "saver.family", "saver.tree", "saver.tensors", "saver.trust", "saver.storage",
+    "saver.predicting", "saver.schema", "saver.restoring", "saver.codec", "saver.family",
+    "saver.tree", "saver.tensors", "saver.trust", "saver.storage",
     "saver.cluster", "saver.clusters.storage", "saver.clusters.ray", "saver.clusters.slurm",
     "saver.storages.local", "saver.storages.memory", "saver.rehearsal", "saver.testing",
 ]  # fmt: skip

@@ -17,8 +17,8 @@ import saver
 from saver import registry
 from saver.errors import IncompatibleError, UntrustedError
 from saver.exporting import export_opened
-from saver.file import open_file
 from saver.format import Export, Loading, Loss, WritesObjects
+from saver.opening import open_file
 
 
 class Probe(WritesObjects):

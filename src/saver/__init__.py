@@ -22,16 +22,19 @@ from saver.errors import (
     DamagedError,
     DoesNotFitError,
     IncompatibleError,
+    KeyNeededError,
     LimitExceededError,
     NotFoundError,
     SaverError,
     UntrustedError,
     VersionWarning,
+    WrongKeyError,
 )
 
 if TYPE_CHECKING:
     from saver.exporting import export
     from saver.file import describe, diff, dump, dumps, load, loads, restore, verify
+    from saver.keys.sources import Keys
     from saver.migrating import migrate
     from saver.policy import Every, Keep, OnSignal
     from saver.registration import register
@@ -50,6 +53,8 @@ __all__ = [
     "Every",
     "IncompatibleError",
     "Keep",
+    "KeyNeededError",
+    "Keys",
     "LimitExceededError",
     "NotFoundError",
     "OnSignal",
@@ -58,6 +63,7 @@ __all__ = [
     "UntrustedError",
     "Version",
     "VersionWarning",
+    "WrongKeyError",
     "describe",
     "diff",
     "dump",
@@ -77,6 +83,7 @@ _LATER = {
     ),
     "Every": "saver.policy",
     "Keep": "saver.policy",
+    "Keys": "saver.keys.sources",
     "OnSignal": "saver.policy",
     "Saver": "saver.saver",
     "Version": "saver.repo.version",

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from saver.codec import bytes_of
 from saver.disk.names import can_be_path
-from saver.errors import quoted
+from saver.errors import kind_of, quoted
 from saver.tree import encodable
 from saver.trust import Allowed
 
@@ -19,7 +19,7 @@ from saver.trust import Allowed
 def path_of(name: str, value: Any) -> str:
     """A path as a string."""
     if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name}: {_kind(value)} is not a path; pass a str or a pathlib.Path")
+        raise TypeError(f"{name}: {kind_of(value)} is not a path; pass a str or a pathlib.Path")
     found = os.fsdecode(value)
     if not can_be_path(found):
         raise ValueError(f"{name}: {found[:200]!r} cannot be a path")
@@ -31,7 +31,7 @@ def in_order(obj: Any, path: Any) -> None:
     is_path = isinstance(path, str | os.PathLike) or hasattr(path, "write")
     if not is_path and (isinstance(obj, str | os.PathLike) or hasattr(obj, "write")):
         raise TypeError(
-            f"path: {_kind(path)} is not a path; the object comes first: saver.dump(obj, {_shortly(obj)})"
+            f"path: {kind_of(path)} is not a path; the object comes first: saver.dump(obj, {_shortly(obj)})"
         )
 
 
@@ -42,20 +42,36 @@ def _shortly(place: Any) -> str:
 def octets(name: str, value: Any) -> bytearray:
     """A copy of a bytes-like object."""
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError(f"{name}: {_kind(value)} is not bytes; a path goes to saver.load")
+        raise TypeError(f"{name}: {kind_of(value)} is not bytes; a path goes to saver.load")
     return bytearray(value)
 
 
-def flag(name: str, value: Any) -> None:
+def flag(name: str, value: Any) -> bool:
     """A bool and nothing else: a string such as "no" would count as true."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name}: {_kind(value)} given; pass True or False")
+        raise TypeError(f"{name}: {kind_of(value)} given; pass True or False")
+    return value
+
+
+def flag_or_none(name: str, value: Any) -> bool | None:
+    """A bool, or None, which leaves it to something else."""
+    return None if value is None else flag(name, value)
+
+
+def compressing(value: Any) -> bool:
+    """Whether to compress. Raises IncompatibleError if nothing here can."""
+    flag("compress", value)
+    if value:
+        from saver.seals.zstd import demand
+
+        demand()
+    return bool(value)
 
 
 def callback(name: str, value: Any) -> Callable[[int, int], None] | None:
     """A function, or None."""
     if value is not None and not callable(value):
-        raise TypeError(f"{name}: {_kind(value)} cannot be called; pass a function, True or None")
+        raise TypeError(f"{name}: {kind_of(value)} cannot be called; pass a function, True or None")
     found: Callable[[int, int], None] | None = value
     return found
 
@@ -65,7 +81,7 @@ def several(name: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
         return (value,)
     if isinstance(value, bytes) or not isinstance(value, Iterable):
-        raise TypeError(f'{name}: {_kind(value)} is not a list of names; pass ["a", "b"]')
+        raise TypeError(f'{name}: {kind_of(value)} is not a list of names; pass ["a", "b"]')
     return tuple(value)
 
 
@@ -74,7 +90,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     found = several(name, value)
     for each in found:
         if not isinstance(each, str):
-            raise TypeError(f'{name}: {_kind(each)} among them is not a name; pass ["a", "b"]')
+            raise TypeError(f'{name}: {kind_of(each)} among them is not a name; pass ["a", "b"]')
     return found
 
 
@@ -104,7 +120,7 @@ Sharing: TypeAlias = Literal["read", "broadcast"] | None
 def sharing(value: Any, cluster: Any) -> str | None:
     """How the ranks of a cluster read what several of them need."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"shared: {_kind(value)} given; pass 'read', 'broadcast' or None")
+        raise TypeError(f"shared: {kind_of(value)} given; pass 'read', 'broadcast' or None")
     if value not in (None, "read", "broadcast"):
         raise ValueError(f"shared: {quoted(value)} is not a way to read; pass 'read', 'broadcast' or None")
     if value is not None and cluster is None:
@@ -141,16 +157,16 @@ _NOTHING = Allowed()
 
 def _moved(classes: Any) -> dict[str, Any]:
     if not isinstance(classes, Mapping):
-        raise TypeError(f'classes: {_kind(classes)} given; pass a dict such as {{"__main__.Net": Net}}')
+        raise TypeError(f'classes: {kind_of(classes)} given; pass a dict such as {{"__main__.Net": Net}}')
     found = {}
     for name, given in classes.items():
         if not isinstance(name, str):
             raise TypeError(
-                f"classes: {_kind(name)} is not a name; pass the name in the file, as in "
+                f"classes: {kind_of(name)} is not a name; pass the name in the file, as in "
                 '{"__main__.Net": Net}'
             )
         if not isinstance(given, str) and not hasattr(given, "__qualname__"):
-            raise TypeError(f"classes[{name!r}]: {_kind(given)} given; pass a class, or its name")
+            raise TypeError(f"classes[{name!r}]: {kind_of(given)} given; pass a class, or its name")
         found[name.replace(":", ".")] = given
     return found
 
@@ -173,13 +189,13 @@ def renaming(name: str, value: Any) -> None:
                     "them out"
                 )
     elif value is not None and not callable(value):
-        raise TypeError(f"{name}: {_kind(value)} given; pass a dict of names, or a function")
+        raise TypeError(f"{name}: {kind_of(value)} given; pass a dict of names, or a function")
 
 
 def text(name: str, value: Any, limit: int, way_out: str) -> str:
     """A string of at most `limit` characters."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: {_kind(value)} is not a string; pass a str")
+        raise TypeError(f"{name}: {kind_of(value)} is not a string; pass a str")
     if len(value) > limit:
         raise ValueError(f"{name}: it has {len(value):,} characters, more than {limit:,}; {way_out}")
     if not encodable(value):
@@ -187,12 +203,20 @@ def text(name: str, value: Any, limit: int, way_out: str) -> str:
     return value
 
 
+def filled(name: str, value: Any, way_out: str) -> str:
+    """A text that is not empty, of one line. Raises TypeError and ValueError."""
+    found = text(name, value, 4096, way_out)
+    if not found or not found.isprintable():
+        raise ValueError(f"{name}: {found[:80]!r} names nothing; {way_out}")
+    return found
+
+
 def whole_number(name: str, value: Any, least: int, most: int) -> int:
     """A whole number of any integer class, from `least` to `most`."""
     try:
         found = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}: {_kind(value)} is not a whole number; pass an int") from None
+        raise TypeError(f"{name}: {kind_of(value)} is not a whole number; pass an int") from None
     if isinstance(value, bool):
         raise TypeError(f"{name}: a bool is not a number; pass an int")
     if not least <= found <= most:
@@ -203,7 +227,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
 def seconds(name: str, value: Any) -> float:
     """A number of seconds, 0 or more."""
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name}: {_kind(value)} is not a number; pass seconds")
+        raise TypeError(f"{name}: {kind_of(value)} is not a number; pass seconds")
     if not 0 <= float(value) <= math.inf:
         raise ValueError(f"{name}: {value} is not a time; pass seconds, 0 or more")
     return float(value)
@@ -212,13 +236,13 @@ def seconds(name: str, value: Any) -> float:
 def metrics(value: Any) -> dict[str, float]:
     """Metrics by name, as floats, from numbers, and arrays or tensors with one element."""
     if not isinstance(value, Mapping):
-        raise TypeError(f'metrics: {_kind(value)} has no names; pass a dict such as {{"accuracy": 0.97}}')
+        raise TypeError(f'metrics: {kind_of(value)} has no names; pass a dict such as {{"accuracy": 0.97}}')
     return {_metric_name(name): _number(name, number) for name, number in value.items()}
 
 
 def _metric_name(name: Any) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"metrics: {_kind(name)} is not a name; pass names as strings")
+        raise TypeError(f"metrics: {kind_of(name)} is not a name; pass names as strings")
     if not 0 < len(name) <= METRIC_NAME_LIMIT or not name.isprintable():
         raise ValueError(
             f"metrics: {name[:80]!r} is not a name of 1 to {METRIC_NAME_LIMIT} printable characters"
@@ -235,10 +259,6 @@ def _number(name: str, value: Any) -> float:
             return float(value.item() if hasattr(value, "item") else value)
         except (TypeError, ValueError, OverflowError, RuntimeError):
             pass
-    raise TypeError(f"metrics[{name!r}]: {_kind(value)} is not a number; pass a float, or save it as a part")
-
-
-def _kind(value: Any) -> str:
-    """What messages call a value of the wrong type."""
-    name = type(value).__name__
-    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    raise TypeError(
+        f"metrics[{name!r}]: {kind_of(value)} is not a number; pass a float, or save it as a part"
+    )

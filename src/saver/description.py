@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,10 @@ from saver.repo.manifest import structure
 from saver.tensors import TensorInfo
 from saver.times import moment
 from saver.tree import Node, Tensor
+
+if TYPE_CHECKING:  # imported for what has an example: `saver show` stays fast
+    from saver.predicting.example import Tolerance
+    from saver.schema import Schema
 
 SHOWN = 30
 """So many fields of a part are named; the others are counted."""
@@ -63,12 +67,31 @@ class PartInfo(Shown, msgspec.Struct, frozen=True):
         return " and ".join(filter(None, (", ".join(chosen[:most]), *more)))
 
 
+class PredictionsInfo(Shown, msgspec.Struct, frozen=True):
+    """How a model predicts: its `schema`; the `pipeline`, names of parts or that of a function; how many
+    `rows` of golden predictions there are, and by how much these may differ."""
+
+    schema: Schema
+    pipeline: str
+    rows: int
+    tolerance: Tolerance
+
+    def _line(self) -> str:
+        inputs = counted(len(self.schema.inputs), "input")
+        return f"{self.pipeline}: {inputs}, {counted(self.rows, 'golden row')}"
+
+    def _page(self) -> Page:
+        golden = f"{counted(self.rows, 'row')}, {self.tolerance.text()}"
+        facts = {"pipeline": self.pipeline, "golden predictions": golden}
+        return [Facts("Predictions", facts), *self.schema._page()]
+
+
 class Description(Shown, msgspec.Struct, frozen=True):
     """What a file or a version contains. `path` is the path, or the version's ref. `time` is Unix time, UTC.
 
     `hash` is the hash of the file's header, or of the version's manifest: it vouches for everything. `data`
     are the fingerprints of the training data, by name. `untrusted` names the classes that loading will ask
-    for.
+    for. `predictions` says what goes into the model and what comes out, if it was saved with an example.
     """
 
     path: str
@@ -79,6 +102,7 @@ class Description(Shown, msgspec.Struct, frozen=True):
     environment: dict[str, Any]
     untrusted: tuple[str, ...]
     data: dict[str, Any] = {}
+    predictions: PredictionsInfo | None = None
 
     def _line(self) -> str:
         names = ", ".join(part.name for part in self.parts[:8]) + ", …" * (len(self.parts) > 8)
@@ -94,7 +118,8 @@ class Description(Shown, msgspec.Struct, frozen=True):
             "packages": ", ".join(f"{distribution(name)} {text}" for name, text in versions),
             "to load it": f"{allowing(self.untrusted)}, if you trust its author" if self.untrusted else "",
         }
-        return [Facts(self.path, facts), *parts_page(self.parts)]
+        schema = [] if self.predictions is None else self.predictions._page()
+        return [Facts(self.path, facts), *parts_page(self.parts), *schema]
 
 
 def parts_page(parts: Sequence[PartInfo], numbered: bool = True) -> Page:
@@ -135,7 +160,19 @@ def describe_opened(opened: Opened) -> Description:
         dict(opened.manifest.environment),
         untrusted,
         dict(opened.manifest.data),
+        _predictions(opened),
     )
+
+
+def _predictions(opened: Opened) -> PredictionsInfo | None:
+    if opened.example is None:
+        return None
+    from saver.predicting.record import record_of
+
+    found = record_of(opened)
+    if found is None:
+        return None
+    return PredictionsInfo(found.schema, found.pipeline, found.rows, found.tolerance)
 
 
 def _part_info(opened: Opened, name: str) -> PartInfo:

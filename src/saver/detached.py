@@ -10,8 +10,9 @@ from saver.repo.draft import Draft
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
-from saver.staging import Staging, Torn
+from saver.staging import Staging
 from saver.storage import Progress
+from saver.torn import Torn
 
 
 def detached(repo: Repository, draft: Draft, progress: Progress | None) -> Job:

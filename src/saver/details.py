@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from saver import arguments
+from saver.repo.bounds import check_metrics, check_tags
 from saver.repo.changing import find
 from saver.repo.labels import NOTES_LIMIT, labelled
 from saver.repo.naming import labels_of, model_of, ref_of, tag_of
@@ -17,10 +18,14 @@ from saver.storage import Progress
 def details_of(model: Any, step: Any, metrics: Any, tags: Any, labels: Any, notes: Any) -> dict[str, Any]:
     """The fields of a draft. Raises TypeError or ValueError, which names the argument."""
     model_of(model)
+    measured = {} if metrics is None else arguments.metrics(metrics)
+    tagged = tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags)))
+    check_metrics(measured)
+    check_tags(tagged)
     return {
         "step": None if step is None else arguments.whole_number("step", step, 0, STEP_LIMIT - 1),
-        "metrics": {} if metrics is None else arguments.metrics(metrics),
-        "tags": tuple(dict.fromkeys(tag_of("tags", tag) for tag in arguments.several("tags", tags))),
+        "metrics": measured,
+        "tags": tagged,
         "labels": {} if labels is None else labelled({}, _given(labels_of(labels))),
         "notes": notes_of(notes),
     }

@@ -27,9 +27,10 @@ PARTS_LIMIT = 64
 """A mapping with more keys than this is one part: a state dict, not a set of parts."""
 
 
-def encode(obj: Any, together: bool = False) -> Encoded:
+def encode(obj: Any, together: bool = False, compress: bool | None = None) -> Encoded:
     """The parts of an object. The keys of a dict with string keys (at most 64) become its parts. With
-    `together`, other processes save the rest of those tensors of which this one holds a part.
+    `together`, other processes save the rest of those tensors of which this one holds a part. `compress` is
+    as in `Encoded`.
 
     Warns about classes and functions of `__main__`, which other programs cannot find under that name, and of
     libraries that Saver knows, if loading them takes `trust`; of one's own code, that is expected. Raises
@@ -40,7 +41,7 @@ def encode(obj: Any, together: bool = False) -> Encoded:
     if homeless:
         _warn_of_main(sorted(homeless))
     _warn_of_trust(asked)
-    return Encoded(parts, encoder.tensors, whole, encoder.seeds, encoder.sharded)
+    return Encoded(parts, encoder.tensors, whole, encoder.seeds, encoder.sharded, compress=compress)
 
 
 def _encoded(obj: Any, together: bool) -> tuple[Encoder, dict[str, EncodedPart], set[tuple[str, str]], bool]:
@@ -64,10 +65,12 @@ def encode_opened(opened: Opened, progress: Progress | None = None, later: bool 
     """
     if not later:
         opened.tensors.verify(progress=progress)
-    parts = {}
-    for name, tree, batches in values(opened.manifest.parts, opened.where):
-        part = opened.manifest.parts[name]  # whose JSON need not be canonical, if another program wrote it
-        held = tuple([item.name for item in opened.trees[name].items if type(item) is Tensor])
+    parts, example = {}, opened.example
+    trees = {**opened.trees, **(example.trees if example is not None else {})}
+    written = {name: opened.written.parts[name] for name in trees}
+    for name, tree, batches in values(written, opened.where):
+        part = written[name]  # whose JSON need not be canonical, if another program wrote it
+        held = tuple([item.name for item in trees[name].items if type(item) is Tensor])
         parts[name] = EncodedPart(_raw(tree), _each_raw(batches), held, part.packages, part.version)
     needed = dict.fromkeys(name for part in parts.values() for name in part.tensors)
     try:
@@ -97,13 +100,13 @@ def draft_opened(
     **details: Any,
 ) -> Draft:  # fmt: skip
     """A draft of a version of `model` with the content of an opened version or file, and with the time,
-    environment and data that it records. `author` is who made it if it does not say so; `later` as in
-    `encode_opened`, and `details` as in `draft`."""
+    environment and data that it records, and, under the same name, its signatures. `author` is who made it if
+    it does not say so; `later` as in `encode_opened`, and `details` as in `draft`."""
     found = opened.manifest
     return Draft(
         model=model, encoded=encode_opened(opened, progress, later), time=found.time,
         environment=found.environment, author=found.author or author, data=found.data,
-        unknown=found.unknown, **details,
+        unknown=found.unknown, signatures=opened.signatures if found.model == model else (), **details,
     )  # fmt: skip
 
 

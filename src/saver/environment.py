@@ -93,11 +93,13 @@ SEED_BITS = 4096
 """More than any generator accepts."""
 
 
-def given_seeds(seeds: Mapping[str, Any] | Any) -> dict[str, int | str]:
+def given_seeds(seeds: Mapping[str, Any] | Any | None) -> dict[str, int | str] | None:
     """The seeds that the caller says were used, by name, as they are recorded; a single one is called `seed`.
 
     Large ones become text. Raises CannotSaveError for a value that is not an integer.
     """
+    if seeds is None:
+        return None
     named = seeds if isinstance(seeds, Mapping) else {"seed": seeds}
     found: dict[str, int | str] = {}
     for name, value in named.items():

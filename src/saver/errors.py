@@ -10,22 +10,24 @@
     ├── UntrustedError             ValueError         a file asks for a class that the policy does not allow
     ├── LimitExceededError         ValueError         loading would take more than its size warrants
     ├── TaggedError                ValueError         a version to delete has tags, which would go with it
+    ├── BadInputError              ValueError         what a model is to predict does not fit its schema
+    ├── PredictionsDifferError     ValueError         a model does not answer as it did when it was saved
     ├── DamagedError               ValueError         the bytes are not those that were saved
     ├── IncompatibleError          ValueError         the bytes are intact, but not understood here
+    ├── WrongKeyError              PermissionError,   none of the keys that were passed opens what is sealed
+    │                              OSError
+    ├── KeyNeededError             PermissionError,   it is sealed, and no key was passed
+    │                              OSError
+    ├── SignatureError             PermissionError    a signature is missing or fails, or gives no right
     ├── LostRankError              RuntimeError       a process of several that save together does not answer
     └── CommitUnknownError         OSError            it is unknown whether a commit took place
 
     VersionWarning                 saved under another version of a package that its parts depend on
 
 Each is also the builtin in the second column, so code that catches that goes on working; an OSError has
-the `errno` of the system call that failed. `code` is the name
-in lower case with hyphens, without `Error`: `cannot-save`. It is stable and meant for programs.
-
-Every message names the place, the fact and the next step.
-
-Messages quote what files contain, which may be anything: names that would control a terminal, or look like
-lines of Saver's own. So every message, of an error or a warning, is made one line of `printable` text when
-it is created. Code that raises an error need not do this.
+the `errno` of the system call that failed. `code` is the name in lower case with hyphens, without `Error`:
+`cannot-save`; it is stable. Every message names the place, the fact and the next step, on one line of
+`printable` text, whatever it quotes from a file.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ import os
 import sys
 import traceback
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 MESSAGE_LIMIT = 20_000
 """Characters of a message: enough for a hundred classes that are not trusted, each named twice."""
@@ -49,6 +51,16 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def with_article(name: str) -> str:
+    """`an int`, `a list`."""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def kind_of(value: object) -> str:
+    """What messages call a value of the wrong type: `an int`, `None`."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
 def quoted(value: object, limit: int = 80) -> str:
     """A value that a caller passed, for a message: its first characters, in quotes if it is a text; its kind
     if it cannot be written, as where lists are nested too deep."""
@@ -57,7 +69,7 @@ def quoted(value: object, limit: int = 80) -> str:
     try:
         return repr(value)[:limit]
     except Exception:  # of the value's own code
-        return f"a {type(value).__name__}"
+        return kind_of(value)
 
 
 def limited(text: str) -> str:
@@ -75,12 +87,15 @@ def _shortened(text: str) -> str:
 
 
 class SaverError(Exception):
-    """Any error that Saver raises on purpose. Its message is always printable."""
+    """Any error that Saver raises on purpose. Its message is always printable. `rule` is the number of the
+    rule of the format (`saver.rules`) that what was read breaks, if it breaks one that is known."""
 
     code: ClassVar[str] = "error"
+    rule: str | None
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, rule: str | None = None) -> None:
         super().__init__(limited(message))
+        self.rule = rule
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: IPython asks an exception for it. It ends at the line that called Saver;
@@ -194,6 +209,27 @@ class TaggedError(SaverError, ValueError):
     code = "tagged"
 
 
+class BadInputError(SaverError, ValueError):
+    """Inputs do not fit the schema of a model, which never saw them.
+
+    `problems` says of each value, up to a limit, in which row and column it stands, what was wanted there,
+    and what came: `saver.schema.Problem`.
+    """
+
+    code = "bad-input"
+
+    def __init__(self, message: str, problems: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class PredictionsDifferError(SaverError, ValueError):
+    """A loaded model does not answer its golden predictions as it did when it was saved. The message says by
+    how much, and what is different here."""
+
+    code = "predictions-differ"
+
+
 class DamagedError(SaverError, ValueError):
     """The bytes are not those that were saved: they do not match their hash, are missing or cut off, cannot
     be read from the disk, or are stored where the bytes of another file, store or version belong.
@@ -214,6 +250,27 @@ class IncompatibleError(SaverError, ValueError):
     """
 
     code = "incompatible"
+
+
+class WrongKeyError(_SystemError, PermissionError):
+    """None of the keys that were passed opens what is sealed. The message says how many were tried."""
+
+    code = "wrong-key"
+
+
+class KeyNeededError(_SystemError, PermissionError):
+    """It is sealed, and no key of the kind that opens it was passed."""
+
+    code = "key-needed"
+
+
+class SignatureError(_SystemError, PermissionError):
+    """What a policy or the roles of a store demand is missing: there is no signature, or it is by someone
+    else, or it does not verify, or there are too few, or its key has no right to this. The message says
+    which. Nothing was loaded or changed.
+    """
+
+    code = "signature"
 
 
 class LostRankError(SaverError, RuntimeError):

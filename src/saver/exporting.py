@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -14,13 +15,15 @@ from saver import arguments
 from saver.disk.beside import Beside
 from saver.disk.durable import NewFile
 from saver.disk.files import FILES
-from saver.errors import CannotWriteError, SaverError
-from saver.file import open_file
+from saver.errors import CannotWriteError, IncompatibleError, SaverError, kind_of
 from saver.format import DEFAULT, Chosen, Loading, Loss, Out, Writes, by_ending, named
 from saver.human import size
 from saver.line import Showing, shown
 from saver.opened import Opened
+from saver.opening import open_file
 from saver.page import Facts, Page, Shown, Table
+from saver.sealing import sealed
+from saver.signed import demand_file
 from saver.storage import Content, Progress
 from saver.streams import READ, Source, Target, path_of, write_in_order
 
@@ -63,6 +66,9 @@ def export(
     classes: Mapping[str, Any] | None = None,
     limit: int | str | None = None,
     example: Any = None,
+    key: Any = None,
+    to: Any = None,
+    compress: bool = False,
     progress: Showing = None,
 ) -> Exported:
     """Write what a file holds to another file, in the format of another tool. Returns what was written, with
@@ -77,14 +83,19 @@ def export(
     objects are written only if it is known what they are called with: `example` is an array, a tensor, a
     frame, a dict of them by name, or a tuple of several arguments.
 
+    `key` opens a sealed file, as in `saver.load`. With `to`, the new file is sealed, and with `compress` it
+    is compressed, as in `saver.dump`; only files of Saver can be.
+
     Raises IncompatibleError if the format can hold nothing of it, CannotWriteError if it could not be
     written, and the errors of `saver.load` for `path`.
     """
     progress = arguments.callback("progress", progress)
     loading = Loading(arguments.loading(trust, classes, limit), limit, example)
     names = None if parts is None else arguments.texts("parts", parts)
+    packed = arguments.compressing(compress)
     path_of(target, "target")
-    return export_opened(open_file(path), target, format, names, loading, progress)
+    opened = demand_file(open_file(path, key=key), None)
+    return export_opened(opened, target, format, names, loading, progress, to, packed)
 
 
 def export_opened(
@@ -94,6 +105,8 @@ def export_opened(
     parts: Sequence[str] | None = None,
     loading: Loading = DEFAULT,
     progress: Progress | None = None,
+    to: Any = None,
+    compress: bool = False,
 ) -> Exported:
     """Write an opened version or file, as `export` does."""
     path = path_of(target, "path")
@@ -101,9 +114,16 @@ def export_opened(
     for part in chosen.parts:
         opened.tree(part)
     found = _format(path, format)
+    if (to is not None or compress) and found.name != OWN:
+        what, leave = ("sealed", "to") if to is not None else ("compressed", "compress")
+        raise IncompatibleError(
+            f"{path or 'the file object'}: the format {found.name} cannot be {what}; write a file of Saver "
+            f"(.saver), or leave `{leave}` out"
+        )
+    form = partial(sealed, to=to, compress=compress)
     with ExitStack() as stack:
         out: _Local | _Stream
-        out = _Stream(target, stack) if path is None else _Local(found.base(path), stack)
+        out = _Stream(target, stack, form) if path is None else _Local(found.base(path), stack, form)
         losses = tuple(out.guarded(found, chosen, progress))
     return Exported(path or "", found.name, out.bytes, losses)
 
@@ -116,16 +136,21 @@ def replaced_by(path: str, format: str | None) -> str:
 
 def _format(path: str | None, name: str | None) -> Writes:
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"format: a {type(name).__name__} given; pass its name, such as 'npz'")
+        raise TypeError(f"format: {kind_of(name)} given; pass its name, such as 'npz'")
     found = by_ending(path) if name is None and path is not None else None
     return found or named(Writes, OWN if name is None else name)  # type: ignore[type-abstract]
+
+
+Form: TypeAlias = Callable[[Content], Content]
+"""What becomes of a content: it may be compressed and sealed."""
 
 
 class _Local(Out):
     """Files and folders at a path."""
 
-    def __init__(self, path: str, stack: ExitStack) -> None:
+    def __init__(self, path: str, stack: ExitStack, form: Form) -> None:
         self.bytes = 0
+        self._form = form
         self._path, self._stack = os.path.abspath(path), stack
         self._shown = path
         self._ready: dict[str, NewFile | Beside] = {}
@@ -141,8 +166,10 @@ class _Local(Out):
                 content.write(inner)
                 inner.commit()
         else:
+            content = self._form(content)
             file = self._stack.enter_context(NewFile(f"{self._shown}{name}", content.size))
             content.write(file)
+            file.shrink(content.size)
             self._ready[name] = file
             self.bytes += content.size
 
@@ -188,8 +215,9 @@ class _Local(Out):
 class _Stream(Out):
     """A file object, which takes one file."""
 
-    def __init__(self, target: Any, stack: ExitStack) -> None:
+    def __init__(self, target: Any, stack: ExitStack, form: Form) -> None:
         self.bytes = 0
+        self._form = form
         self._target, self._stack = target, stack
         self._path = ""
 
@@ -199,6 +227,7 @@ class _Stream(Out):
 
     def add(self, name: str, content: Content) -> None:
         self._only(name)
+        content = self._form(content)
         write_in_order(self._target, content.pieces())
         self.bytes = content.size
 

@@ -142,6 +142,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     - `facts`: `hardware()` and `generators()`, what goes into the record of the environment.
     - `fingerprints`: `fingerprint(value, where)`, of data that a model was trained on.
     - `frames`: `frame_of(columns)`, which makes a data frame.
+    - `predicting`: `PREDICTING`, how models of the library answer, and what of it they take (see
+      `saver.predicting.contract`).
 
     `exports` are the formats of other tools that its objects are written in while they are live, and for each
     the module whose `export` does it (see `saver.format.WritesObjects`).
@@ -176,6 +178,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     facts: str = ""
     fingerprints: str = ""
     frames: str = ""
+    predicting: str = ""
     exports: Mapping[str, str] = {}
     homes: tuple[str, ...] = ()
     misnamed: Mapping[str, str] = {}

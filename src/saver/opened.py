@@ -16,7 +16,8 @@ from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning, quoted
 from saver.garbage import uncollected
 from saver.lazy import Building, LazyParts
-from saver.repo.manifest import SOLE, Manifest, values
+from saver.repo.manifest import EXAMPLE, SOLE, Manifest, values
+from saver.signing.signatures import Signature
 from saver.storage import Progress
 from saver.tensors import TensorSource
 from saver.tree import Item, Node, Reference, Shapes, Tensor, Value, parse, settle
@@ -45,22 +46,29 @@ class Tree(msgspec.Struct, frozen=True):
 class Opened:
     """An opened version or file. It builds and imports nothing until it is asked to, and never changes.
 
-    `where` is what messages call it: a path, or a ref. `size` is its size in bytes, and `hash` vouches for
-    all of them: the hash of a file's header, or of a version's manifest.
+    `manifest` is without the example of predictions, if there is one: `example` is that, opened by itself,
+    and `written` the manifest with it. `where` is what messages call it: a path, or a ref. `size` is its
+    size in bytes, and `hash` vouches for all of them: the hash of a file's header, or of a version's
+    manifest. `signatures` are of all of it.
     """
 
-    def __init__(self, manifest: Manifest, tensors: TensorSource, where: str, size: int, digest: str) -> None:
-        self.manifest = manifest
+    def __init__(
+        self, manifest: Manifest, tensors: TensorSource, where: str, size: int, digest: str,
+        signatures: tuple[Signature, ...] = (),
+    ) -> None:  # fmt: skip
+        self.written = manifest
+        self.manifest = manifest = _without_example(manifest)
         self.tensors = tensors
         self.where = where
         self.size = size
         self.hash = digest
+        self.signatures = signatures
         if not manifest.whole and list(manifest.parts) != [SOLE]:
-            raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}")
+            raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}", rule="2.05")
         try:
             self.trees: Mapping[str, Tree] = uncollected(_all_parsed, manifest, where)
         except RecursionError:
-            raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this") from None
+            raise IncompatibleError(f"{where}: nested too deeply; no Saver wrote this", rule="2.16") from None
         self.batches: dict[str, Value] = {}
         """The batches of all parts, by name."""
         for tree in self.trees.values():
@@ -71,6 +79,16 @@ class Opened:
         """The nodes that references can point to, by id."""
         found = (item for tree in self.trees.values() for item in tree.items if type(item) is Node)
         return {node.id: node for node in found if node.id is not None}
+
+    @cached_property
+    def example(self) -> Opened | None:
+        """What the version records of its predictions (`saver.predicting`), as the only part of it."""
+        if EXAMPLE not in self.written.parts or self.written is self.manifest:
+            return None
+        manifest = msgspec.structs.replace(
+            self.written, parts={EXAMPLE: self.written.parts[EXAMPLE]}, whole=True
+        )
+        return Opened(manifest, self.tensors, self.where, self.size, self.hash)
 
     def tree(self, name: str) -> Tree:
         """The tree of a part. Raises NotFoundError, which lists the parts that exist."""
@@ -180,7 +198,7 @@ class Opened:
         for package in _version_bound():
             concerned = [name for name in parts if package in self.manifest.parts[name].packages]
             then, now = recorded.get(package), package_version(package)
-            if concerned and then != now:
+            if concerned and now is not None and then != now:
                 name = environment.distribution(package)
                 items = (item for part in concerned for item in self.trees[part].items)
                 classes = {item.cls for item in items if type(item) is Node and item.cls is not None}
@@ -213,23 +231,37 @@ class Opened:
         if not lazy:
             self.tensors.verify(None if parts is None else self.tensors_of(names), progress)
             self.warn(names)  # before what another version lacks is refused
-        decoder = uncollected(self.decoder, nodes, budget, target, trusted)
         roots = {name: self.trees[name].root for name in names}
         if lazy:
-            build = Building(decoder, self.nodes)
+            build = Building(uncollected(self.decoder, nodes, budget, target, trusted), self.nodes)
             found = LazyParts(roots, build, self.warn)
             return found[SOLE] if sole else found
-        built = uncollected(_built, roots, decoder, budget)
+        built = uncollected(self._built, roots, nodes, budget, target, trusted)
         return built[SOLE] if sole else built
 
+    def _built(
+        self,
+        roots: Mapping[str, Value],
+        nodes: list[Node],
+        budget: Budget,
+        device: Device | None,
+        trusted: policy.Allowed,
+    ) -> dict[str, Any]:
+        """The objects of parts, by their names."""
+        decoder = self.decoder(nodes, budget, device, trusted)
+        built: dict[str, Any] = {}
+        for name, root in roots.items():
+            budget.part = name
+            built[name] = decoder(root)
+        return built
 
-def _built(roots: Mapping[str, Value], decoder: Decoder, budget: Budget) -> dict[str, Any]:
-    """The objects of parts."""
-    built: dict[str, Any] = {}
-    for name, root in roots.items():
-        budget.part = name
-        built[name] = decoder(root)
-    return built
+
+def _without_example(manifest: Manifest) -> Manifest:
+    """The manifest as if no example had been saved, unless it has nothing else."""
+    if EXAMPLE not in manifest.parts or len(manifest.parts) == 1:
+        return manifest
+    parts = {name: part for name, part in manifest.parts.items() if name != EXAMPLE}
+    return msgspec.structs.replace(manifest, parts=parts)
 
 
 def _all_parsed(manifest: Manifest, where: str) -> dict[str, Tree]:
@@ -258,7 +290,7 @@ def open_version(repo: Repository, version: Version) -> Opened:
     if manifest.notes != version.notes:  # which may have been edited
         manifest = msgspec.structs.replace(manifest, notes=version.notes)
     tensors = source(repo, version, found, blobs)
-    return Opened(manifest, tensors, found.where, version.bytes, version.manifest)
+    return Opened(manifest, tensors, found.where, version.bytes, version.manifest, version.signatures)
 
 
 @cache

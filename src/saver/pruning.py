@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saver import policy
-from saver.errors import DamagedError, NotFoundError
+from saver.errors import DamagedError, NotFoundError, kind_of
 from saver.opened import open_version
 from saver.policy import Checkpoint, Retention
 from saver.repo.changing import deletion
@@ -18,7 +18,7 @@ def prune(
 ) -> Versions:
     """Delete what `keep` does not keep, in one record. Returns the deleted versions, as they were."""
     if not isinstance(keep, Retention):
-        raise TypeError(f"keep: a {type(keep).__name__} given; pass a policy such as Keep(last=5)")
+        raise TypeError(f"keep: {kind_of(keep)} given; pass a policy such as Keep(last=5)")
     repo.open()
     repo.version(model)
     _demand_metrics(repo, model, keep)

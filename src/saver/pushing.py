@@ -16,7 +16,7 @@ from saver.logger import logger
 from saver.opened import open_version
 from saver.pack.ranges import further
 from saver.page import Facts, Page, Shown
-from saver.repo import changing
+from saver.repo import changing, signing
 from saver.repo.repository import Repository
 from saver.repo.resumable import save_resumably
 from saver.repo.version import Version, listing, plain_metric
@@ -74,12 +74,15 @@ def push(
     wanted = changing.find(source, ref)
     name = wanted.model if model is None else model
     ours = {version.number: version for version in source.versions(wanted.model)}
-    theirs, last = _there(target, name)
-    _demand_prefix(source, ours, target, theirs)
+    theirs, last = there(target, name)
+    demand_prefix(source, ours, target, theirs)
     chosen = [each for each in ours.values() if each.number <= wanted.number] if history else [wanted]
     new = [version for version in chosen if version.number > last]
     saved = _save_all(source, target, name, new, tags, progress)
     present = [version for version in chosen if version.number in theirs]
+    if name == wanted.model:
+        for version in present:
+            signing.add_signatures(target, theirs[version.number], version.signatures)
     late = [each.number for each in chosen if each.number <= last and each.number not in theirs]
     logger.info("%s: %d versions of %s pushed to %s", source.storage, len(saved), name, target.storage)
     return Pushed(
@@ -88,7 +91,7 @@ def push(
     )  # fmt: skip
 
 
-def _there(target: Repository, name: str) -> tuple[dict[int, Version], int]:
+def there(target: Repository, name: str) -> tuple[dict[int, Version], int]:
     """The versions of a model in the other store, and the last number that was given there."""
     if not target.exists():
         return {}, 0
@@ -98,7 +101,7 @@ def _there(target: Repository, name: str) -> tuple[dict[int, Version], int]:
     return {version.number: version for version in target.versions(name)}, model.last if model else 0
 
 
-def _demand_prefix(
+def demand_prefix(
     source: Repository, ours: Mapping[int, Version], target: Repository, theirs: Mapping[int, Version]
 ) -> None:
     """Raise CannotWriteError unless versions of the same number are the same."""
@@ -113,7 +116,7 @@ def _demand_prefix(
 
 def _same(source: Repository, ours: Version, target: Repository, theirs: Version) -> bool:
     """Whether two versions have the same content. The hashes of parts tell; but of very many shards, they
-    tell apart who saved them, too (docs/format.md, the grid form), so then it is when they were saved."""
+    tell apart who saved them, too (docs/format/, the grid form), so then it is when they were saved."""
     if ours.step != theirs.step or _plain(ours.metrics) != _plain(theirs.metrics):
         return False
     if {name: part.hash for name, part in ours.parts.items()} == {
@@ -165,7 +168,7 @@ def _set_tags(target: Repository, theirs: Mapping[int, Version], present: list[V
     for version in present:
         for tag in version.tags:
             if tag not in theirs[version.number].tags:
-                changing.tag(target, str(theirs[version.number]), tag)
+                signing.tag(target, str(theirs[version.number]), tag)
                 found[tag] = version.number
     return found
 

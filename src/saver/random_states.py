@@ -49,7 +49,7 @@ def _of_python(state: Any) -> Callable[[], None]:
 
 def _of_numpy(state: Any) -> Callable[[], None]:
     if type(state) is not dict:
-        raise ValueError(f"the state of NumPy's generator is a {type(state).__name__}, not a dict")
+        raise ValueError("the state of NumPy's generator is not a dict")
     check_bits(state.get("bit_generator"), state)
     trial = np.random.RandomState(np.random.MT19937())
     trial.set_state(state)

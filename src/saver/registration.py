@@ -6,7 +6,7 @@ import threading
 from typing import Any, TypeVar
 
 from saver import codec, trust
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, kind_of
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def register(cls: T) -> T:
     """
     found: Any = _FACTORIES.get(cls, cls) if callable(cls) else cls
     if not isinstance(found, type):
-        raise TypeError(f"cls: a {type(cls).__name__} is not a class; write @saver.register above a class")
+        raise TypeError(f"cls: {kind_of(cls)} is not a class; write @saver.register above a class")
     if not codec.registers(found):
         raise CannotSaveError(_refusal(found))
     trust.register(found)

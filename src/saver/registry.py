@@ -11,6 +11,7 @@ import os
 import sys
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
 from saver.errors import IncompatibleError
@@ -49,6 +50,12 @@ def find(kind: str, name: str) -> ModuleType:
             f"(an entry point {name[:80]!r} in the group 'saver.{kind}'), or a newer Saver"
         )
     return imported(module)
+
+
+def own(kind: str) -> list[ModuleType]:
+    """Import and return all modules of one of Saver's own folders, by name; of nobody else."""
+    found = iter_modules([os.path.join(_HERE, kind)])
+    return [import_module(f"saver.{kind}.{each.name}") for each in found]
 
 
 @cache

@@ -6,21 +6,26 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from saver import arguments, encoding, environment
+from saver import answering, arguments, encoding, environment
+from saver.annotating import Annotating
 from saver.clusters import cluster_of
-from saver.details import bases_of, details_of, fingerprints_of, notes_of
-from saver.file import open_file
+from saver.demanding import sign_with, with_key
+from saver.details import bases_of, details_of, fingerprints_of
 from saver.git import Git
 from saver.handle import Background, Handle
+from saver.holders import Holders
+from saver.hub import read_from
 from saver.line import Bar, Showing, shown
 from saver.repo import changing
 from saver.repo.draft import Draft
-from saver.repo.naming import Labels, author_of, labels_of, model_of, ref_of, several_of, tag_of
+from saver.repo.naming import Labels, author_of, model_of, several_of
 from saver.repo.save import save_version
-from saver.repo.version import Version, Versions, number_of
+from saver.repo.version import Version, Versions
+from saver.signing.keys import KeySource
 from saver.storage import Progress, Storage
 from saver.store import Store, other
 from saver.streams import Source
+from saver.verifying import Signing
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.checkpoints import Checkpoints
@@ -39,7 +44,7 @@ REHEARSAL = "SAVER_REHEARSAL"
 """Environment variable that is set if `saver rehearse` started this process; it then observes the runs."""
 
 
-class Saver(Store):
+class Saver(Annotating, Signing, Holders):
     """A store: named models, each with versions 1, 2, 3 …; see docs/quickstart.md.
 
     `store` is a folder, `memory://name`, or a Storage. The first save creates the folder. Any number of
@@ -49,13 +54,24 @@ class Saver(Store):
     `iris@time=2026-11-20T12:00` (the newest at that time), `iris@best:auc` (see docs/finding.md).
 
     Every change is recorded with its time and `author`; see `log`. That is by default `$SAVER_AUTHOR`, or
-    else the user's name.
+    else the user's name. `sign`, a private key (a file, `env:NAME`, PEM as bytes), signs what is saved and
+    every record; `trust_file` says which models and tags need whose signatures: see docs/security.md.
+
+    With `key` (a key file, "prompt" for a passphrase, or another source of `saver.Keys`) the store is sealed:
+    what is stored tells nothing of it, and only holders of its keys open it. See docs/security.md.
+    With `compress=True`, what is saved here is compressed where that pays: see docs/compression.md.
 
     Methods that only read are those of `saver.store.Store`.
     """
 
-    def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
-        super().__init__(store, author=author)
+    def __init__(
+        self, store: str | os.PathLike[str] | Storage, *, author: str | None = None, key: Any = None,
+        sign: KeySource | None = None, trust_file: str | os.PathLike[str] | None = None,
+        compress: bool = False, token: str | os.PathLike[str] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(store, author=author, key=key, trust_file=trust_file, token=token)
+        sign_with(self._repo, sign)
+        self._repo.compress = arguments.compressing(compress)
         self._background = Background()
 
     # fmt: off
@@ -63,18 +79,19 @@ class Saver(Store):
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
         tags: Iterable[str] = ..., labels: Labels | None = ..., notes: str = ...,
-        author: str | None = ..., data: Any = ...,
+        author: str | None = ..., data: Any = ..., example: Any = ..., pipeline: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
         progress: Showing = ..., wait: Literal[True] = ...,
         cluster: str | Cluster | None = ..., per_rank: Iterable[str] = ..., compare_replicas: bool = ...,
+        sign: KeySource | None = ..., compress: bool | None = ...,
     ) -> Version: ...
     @overload
     def save(
         self, model: str, obj: Any, *, step: int | None = ..., metrics: Mapping[str, float] | None = ...,
         tags: Iterable[str] = ..., labels: Labels | None = ..., notes: str = ...,
-        author: str | None = ..., data: Any = ...,
+        author: str | None = ..., data: Any = ..., example: Any = ..., pipeline: Any = ...,
         seeds: Mapping[str, int] | int | None = ..., base: Refs = ...,
-        progress: Progress | None = ..., wait: Literal[False],
+        progress: Progress | None = ..., wait: Literal[False], sign: KeySource | None = ...,
     ) -> Handle: ...
     # fmt: on
     @shown("saving")
@@ -90,6 +107,8 @@ class Saver(Store):
         notes: str = "",
         author: str | None = None,
         data: Any = None,
+        example: Any = None,
+        pipeline: Any = None,
         seeds: Mapping[str, int] | int | None = None,
         base: Refs = (),
         progress: Showing = None,
@@ -97,6 +116,8 @@ class Saver(Store):
         cluster: str | Cluster | None = None,
         per_rank: Iterable[str] = (),
         compare_replicas: bool = False,
+        sign: KeySource | None = None,
+        compress: bool | None = None,
     ) -> Version | Handle:
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
@@ -106,10 +127,11 @@ class Saver(Store):
         versions), or from any other version that this machine saved or read here.
 
         `tags` move to the new version. `labels` (key=value) and `notes` can be changed later. `author` is
-        who made it, by default the author of the store.
-        `data` (an array, a frame, a path, or a mapping of names to those) is fingerprinted, not saved, so
-        that you know later what it was trained on. `seeds` are recorded with the environment.
-        `progress(done, total)` is called with bytes; `progress=True` shows a line with them.
+        who made it, by default the author of the store. `data` (an array, a frame, a path, or a mapping of
+        names to those) is fingerprinted, not saved, so that you know later what it was trained on. `example`,
+        rows of inputs, and `pipeline` ("scaler | model") record what goes in and what the model answers:
+        docs/predictions.md. `seeds` are recorded with the environment. `progress(done, total)` is called with
+        bytes; `progress=True` shows a line with them.
 
         With `wait=False`, `save` returns a `saver.handle.Handle` once everything has been copied in memory.
         From then on `obj` may change; the handle says when the version is on disk, or raises the error. The
@@ -117,61 +139,41 @@ class Saver(Store):
 
         With `cluster`, all its ranks call this, and save together what they hold together; `per_rank` names
         parts of which each has its own. With `compare_replicas`, nothing is saved if ranks differ in what
-        they should hold alike. See docs/distributed.md.
-        Raises CannotSaveError if something has no data form, CannotWriteError if nothing was saved,
+        they should hold alike: docs/distributed.md. `sign`, a private key, signs this version. `compress`
+        says whether what is written is compressed, by default as the store was made with here. Raises
+        CannotSaveError if something has no data form, CannotWriteError if nothing was saved,
         CommitUnknownError if it is unknown whether it was, and LostRankError.
         """
-        git = Git()
+        git, repo = Git(), with_key(self._repo, sign)
         arguments.flag("wait", wait)
         progress = arguments.callback("progress", progress)
         if isinstance(progress, Bar) and not wait:
             raise ValueError("progress: the line would end before the save; pass a function, or wait=True")
-        details = details_of(model, step, metrics, tags, labels, notes)
         by = self._repo.author if author is None else author_of(author)
-        given = environment.given_seeds(seeds) if seeds is not None else None
-        bases = bases_of(self._repo, base)
+        details = {**details_of(model, step, metrics, tags, labels, notes), "author": by}
+        given = environment.given_seeds(seeds)
+        packed, bases = arguments.flag_or_none("compress", compress), bases_of(self._repo, base)
         own = arguments.per_rank(per_rank, cluster, wait)
         alike = arguments.comparing(compare_replicas, cluster)
+        golden = answering.recorded(obj, example, pipeline, cluster)
 
         def draft(of: Any) -> Draft:
+            encoded = encoding.encode(of, cluster is not None, packed)
             return encoding.draft(
-                model, encoding.encode(of, cluster is not None), git, given, author=by,
+                model, answering.together(encoded, golden), git, given,
                 data=fingerprints_of(data, progress), bases=bases, **details,
             )  # fmt: skip
 
         if wait:
             self._background.wait()
             if cluster is None:
-                return save_version(self._repo, draft(obj), progress)
+                return save_version(repo, draft(obj), progress)
             from saver.distributed.saving import save_together
 
-            return save_together(self._repo, cluster_of(cluster), model, obj, draft, own, progress, alike)
+            return save_together(repo, cluster_of(cluster), model, obj, draft, own, progress, alike)
         from saver.detached import detached
 
-        return self._background.begin(model, lambda: detached(self._repo, draft(obj), progress))
-
-    def tag(self, ref: str | Version, tag: str) -> None:
-        """Make `model@tag` name this version. The tag moves if another version has it."""
-        ref_of("ref", ref)
-        changing.tag(self._repo, ref, tag_of("tag", tag))
-
-    def untag(self, model: str, tag: str) -> None:
-        """Remove a tag; the version stays. Raises NotFoundError if there is no such tag."""
-        changing.untag(self._repo, model_of(model), tag_of("tag", tag))
-
-    def label(self, ref: str | Version, labels: Mapping[str, str | float | None]) -> None:
-        """Set labels of a version, by key, and remove those whose value is None; others stay.
-
-        A model's name alone means the model itself, and `iris@latest` its newest version. The labels of a
-        model outlive its versions.
-        """
-        ref_of("ref", ref)
-        changing.label(self._repo, ref, labels_of(labels))
-
-    def note(self, ref: str | Version, notes: str) -> None:
-        """Replace the notes of a version, or of a model: `ref` is as in `label`. "" removes them."""
-        ref_of("ref", ref)
-        changing.note(self._repo, ref, notes_of(notes))
+        return self._background.begin(model, lambda: detached(repo, draft(obj), progress))
 
     def delete(self, *refs: str | Version, tags: bool = False, dry_run: bool = False) -> Versions:
         """Delete versions; return them as they were. Their numbers are never reused. `gc` frees the bytes
@@ -205,8 +207,7 @@ class Saver(Store):
 
         model_of(model)
         arguments.flag("dry_run", dry_run)
-        progress = arguments.callback("progress", progress)
-        return prune(self._repo, model, keep, dry_run, progress)
+        return prune(self._repo, model, keep, dry_run, arguments.callback("progress", progress))
 
     @shown("collecting")
     def gc(
@@ -227,8 +228,8 @@ class Saver(Store):
         self,
         model: str, objects: Mapping[str, Any], *, every: Policy, keep: Retention | None = None,
         busy: Literal["wait", "skip"] = "wait", staging: int | str | None = None, grace: float = 30.0,
-        data: Any = None, labels: Labels | None = None, notes: str = "",
-        total: int | None = None, progress: bool | None = None,
+        data: Any = None, example: Any = None, pipeline: Any = None, labels: Labels | None = None,
+        notes: str = "", total: int | None = None, progress: bool | None = None,
         cluster: str | Cluster | None = None, per_rank: Iterable[str] = (), compare_replicas: bool = False,
     ) -> Checkpoints:  # fmt: skip
         """A training run that saves itself and resumes:
@@ -248,9 +249,9 @@ class Saver(Store):
         written. Versions that `keep` does not select are dropped once a newer one is on disk (without
         `keep`, none are). `grace` is how many seconds the process has after a signal such as SIGTERM.
 
-        `labels` and `notes` are those of each version that it saves. `progress` shows a status line: step,
-        rate, what was saved, what is due; with `total`, how many steps there are. None shows it if standard
-        error is a terminal.
+        `labels`, `notes`, `example` and `pipeline` are as in `save`, for each version. `progress` shows a
+        status line: step, rate, what was saved, what is due; with `total`, how many steps there are. None
+        shows it if standard error is a terminal.
         With `cluster`, all its ranks have the run, and save and resume together; `per_rank` names the objects
         of which each has its own. `compare_replicas` is as in `save`. See docs/distributed.md.
         """
@@ -265,6 +266,7 @@ class Saver(Store):
             cluster=cluster_of(cluster) if cluster is not None else None, per_rank=per_rank,
             compare_replicas=compare_replicas,
         )  # fmt: skip
+        run.objects.predict_with(example, pipeline)
         if REHEARSAL in os.environ:
             from saver.rehearsal.attending import attend
 
@@ -274,26 +276,25 @@ class Saver(Store):
     @shown("pulling")
     def pull(
         self, ref: str | Version, source: str | os.PathLike[str] | Storage | Store, *,
-        model: str | None = None, history: bool = True, tags: bool = True, progress: Showing = None,
+        model: str | None = None, history: bool = True, tags: bool = True, key: Any = None,
+        progress: Showing = None,
     ) -> Pushed:  # fmt: skip
-        """Pull a version, and those before it, from another store: its `push`, to this one."""
-        of = other("source", source)
-        return of.push(ref, self, model=model, history=history, tags=tags, progress=progress)
+        """Pull a version, and those before it, from another store or a hub: its `push`, to this one. `key`
+        opens what is sealed there; at a hub, that of this store does, too."""
+        with read_from("source", source, other, key, self._key) as of:
+            return of.push(ref, self, model=model, history=history, tags=tags, progress=progress)
 
     @shown("importing")
     def import_(
         self, path: Source, model: str, *, format: str | None = None, tags: Iterable[str] = (),
-        progress: Showing = None,
+        key: Any = None, progress: Showing = None,
     ) -> Version:  # fmt: skip
         """Save the content of a file as the next version of `model`, with all that the file records of it.
 
         The file may be that of another tool, of a format that its content shows, or that `format` names; see
         docs/formats.md. Builds no objects, so no class needs to be trusted.
         """
+        from saver.importing import import_file
+
         progress = arguments.callback("progress", progress)
-        opened = open_file(path, format)
-        found = opened.manifest
-        metrics = {name: number_of(value) for name, value in found.metrics.items()}
-        details = details_of(model, found.step, metrics, tags, None, found.notes)
-        draft = encoding.draft_opened(model, opened, self._repo.author, progress, **details)
-        return save_version(self._repo, draft, progress)
+        return import_file(self._repo, path, model, format, tags, key, progress)

@@ -3,20 +3,23 @@
 A storage holds objects under keys such as `packs/4f….safetensors`: relative paths of lower-case ASCII
 letters, digits, dots and hyphens, 16 names deep at most, which are file names on every system: none ends
 with a dot, none is a device of Windows (`con`, `aux.json`). An object never changes: it is put, read and
-deleted, nothing else. To write a storage, implement six methods: `put`, `create`, `open`, `stat`, `list`
-and `delete`. Five more have defaults that a storage may improve on: `probe`, `read`, `keys`, `together`,
-and `Blob.fetch_many`. Test it by subclassing `saver.testing.StorageTests`.
+deleted, nothing else. To write a storage, implement `put`, `create`, `open`, `stat`, `list` and `delete`;
+all others have defaults that may be improved on. Test it by subclassing `saver.testing.StorageTests`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias, TypeVar, final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from saver.errors import CannotWriteError, KeyNeededError
+from saver.mask import Mask
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes done and the total bytes."""
@@ -39,27 +42,27 @@ class Sink(ABC):
 
     @abstractmethod
     def write_aligned(self, data: memoryview, offset: int) -> None:
-        """Write a buffer whose address, length and offset in the object are multiples of `ALIGNMENT`.
-
-        Bytes beyond the object's size are dropped.
-        """
+        """Write a buffer whose address, length and offset in the object are multiples of `ALIGNMENT`; bytes
+        beyond the object's size are dropped."""
 
 
 class Content(ABC):
     """The content of a new object. It can be read in two ways, and a storage uses the one that it needs.
 
-    `write` writes a file at any offset, from several threads. `pieces` yields the bytes in order, as
-    clients of object stores take them. Both give the same bytes, and may be called again after a failed
-    write.
+    `write` writes a file at any offset, from several threads. `pieces` yields the bytes in order, as clients
+    of object stores take them. Both give the same bytes, and may be called again after a failed write.
     """
 
     size: int
-    """In bytes."""
+    """In bytes. Of what is compressed while it is written, an upper bound until `settle` or `write` returned,
+    or `pieces` yielded the first piece."""
+
+    start: int = 0  # where large writes begin, in bytes: they are cut at multiples of some MiB after it
 
     @abstractmethod
     def pieces(self) -> Iterator[bytes | memoryview]:
-        """All bytes, in order, in pieces of at most a few MiB. A piece is valid until the next one is
-        requested. If it raises, the storage must keep nothing of the object."""
+        """All bytes, in order, in pieces of at most a few MiB, each valid until the next one is requested.
+        If it raises, the storage must keep nothing of the object."""
 
     def write(self, sink: Sink) -> None:
         """Write all bytes, in any order."""
@@ -67,6 +70,13 @@ class Content(ABC):
         for piece in self.pieces():
             sink.write(piece, at)
             at += len(piece)
+
+    def settle(self) -> None:  # noqa: B027 (most know it)
+        """Make `size` exact."""
+
+    def items(self) -> Iterable[tuple[int, int, int]]:
+        """Ranges of bytes that are numbers, each with the bytes of one number: a hint for compression."""
+        return ()
 
 
 @final
@@ -92,16 +102,24 @@ class Blob(ABC):
     """In bytes."""
 
     fetchers: int = 0
-    """How many threads should fetch at the same time; 0 for as many as there are processors. A storage with
-    slow calls has more."""
+    """How many threads should fetch at the same time, where calls are slow; 0: as many as processors."""
+
+    decrypts: bool = False
+    """Whether `fetch` keeps a processor busy: then one thread more keeps the disk busy."""
 
     hashed: bool = False
-    """Whether the hashes that readers hold against its bytes were taken from the array of `map` itself, which
-    nobody else has: then there is nothing to compare."""
+    """Whether the hashes of readers were taken from the array of `map`: then there is nothing to compare."""
 
     @abstractmethod
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end`; fewer if the object ends before."""
+
+    def read_into(self, start: int, memory: memoryview) -> int:
+        """Read the bytes from `start` on into memory, which they fill unless the object ends before. Returns
+        their number."""
+        found = self.read(start, start + len(memory))
+        memory[: len(found)] = found
+        return len(found)
 
     @abstractmethod
     def map(self) -> NDArray[np.uint8]:
@@ -173,6 +191,14 @@ class Storage(ABC):
     `open` and `stat` raise DamagedError for it, and `put` and `create` CannotWriteError.
     """
 
+    seals: bool = False  # whether it seals what is stored, or may do so
+
+    @property
+    def mask(self) -> Mask | None:
+        """What hides names and hashes where they are kept on this machine; None if they need not be hidden,
+        or nothing was read here yet."""
+        return None
+
     def is_inside(self, other: Storage) -> bool:
         """Whether this place is within another one, to which its objects would be foreign files."""
         return False
@@ -180,6 +206,30 @@ class Storage(ABC):
     def probe(self) -> None:  # noqa: B027 (most keep their promises by the system that they are written for)
         """Try whether the place keeps what this contract promises; called before a store is made there.
         Raises CannotWriteError, which names the promise that was not kept."""
+
+    def begin(self, ident: str) -> dict[str, Any] | None:
+        """Called before the store with this id is made here: how its objects are sealed, for `store.json`;
+        None if they are stored as they are."""
+        return None
+
+    def admit(self, ident: str, seal: Mapping[str, Any] | None) -> None:
+        """Called with what `store.json` says of the store here, before anything else is read or written.
+        Raises KeyNeededError or WrongKeyError if it is sealed, and this storage cannot open it, and
+        IncompatibleError if it is not, though it should be."""
+        if seal is not None:
+            raise KeyNeededError(
+                f"{self} is sealed, and no key was passed; pass key=PATH, or --key PATH; a holder of the "
+                "store can add yours (`saver key add`)"
+            )
+
+    def renew(self) -> None:  # noqa: B027 (most have no keys)
+        """Called when the keys of the store here may have changed: what is written from now on is sealed with
+        the newest one."""
+
+    def copy_in(self, place: Storage) -> Storage:
+        """The storage in `place` to which copies of objects of this one are written: sealed as they are here.
+        Objects under `keys/` are copied as they are."""
+        return place
 
     @abstractmethod
     def put(self, key: str, content: Content) -> None:
@@ -195,20 +245,26 @@ class Storage(ABC):
         """Like `put`, and returns True; but if there is an object with this key, changes nothing and
         returns False. In that case, too, the object is durable when this returns.
 
-        Of several callers at the same time, exactly one succeeds. This is the only arbitration that a
-        storage does.
+        Of several callers at the same time, exactly one succeeds: the only arbitration that a storage does.
         """
+
+    def replace(self, key: str, content: Content) -> None:
+        """Put a new object in the place of one whose content means the same, such as one that is sealed with
+        an older key. Durable and whole when this returns; readers find the one or the other."""
+        raise CannotWriteError(f"{self}: objects cannot be replaced here; push the versions to another store")
 
     @abstractmethod
     def open(self, key: str) -> Blob:
-        """Open the object with this key. Raises NotFoundError.
-
-        A storage with slow calls fetches the first bytes along with it: then all of a small object is `near`.
-        """
+        """Open the object with this key. Raises NotFoundError. A storage with slow calls fetches the first
+        bytes along with it: then all of a small object is `near`."""
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:
         """Size and time of an object; None if it does not exist."""
+
+    def stats(self, *keys: str) -> Iterable[Stat | None]:
+        """What `stat` returns for each of these keys."""
+        return self.together(partial(self.stat, key) for key in keys)
 
     @abstractmethod
     def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
@@ -221,10 +277,8 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, *keys: str) -> None:
-        """Remove objects for good. Missing ones are ignored.
-
-        Tries all of them, then raises CannotWriteError if some could not be removed.
-        """
+        """Remove objects for good. Missing ones are ignored. Tries all of them, then raises CannotWriteError
+        if some could not be removed."""
 
     def read(self, key: str) -> bytes:
         """Read a whole small object. Raises NotFoundError."""
@@ -236,9 +290,6 @@ class Storage(ABC):
 
     def together(self, asks: Iterable[Callable[[], T]]) -> Iterator[T]:
         """The results of calls to this storage that do not depend on each other, in order. The first error
-        ends it.
-
-        By default they are made one after another, each when its result is requested; a storage with slow
-        calls makes all of them at once.
-        """
+        ends it. By default they are made one after another, each when its result is requested; a storage with
+        slow calls makes all of them at once."""
         return (ask() for ask in asks)

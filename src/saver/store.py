@@ -10,21 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 from saver import arguments, environment
 from saver.addresses import repository, storage_at
+from saver.answering import Answering, checks, confirmed
 from saver.clusters import cluster_of
+from saver.demanding import demand, demanding, open_signed
 from saver.description import Description, describe_opened
-from saver.file import names_file, open_file
+from saver.hub import demand_hub, hub_at
 from saver.line import Showing, shown
-from saver.opened import Opened, open_version
-from saver.repo import audit, changing, history
+from saver.opened import Opened
+from saver.opening import open_file
+from saver.repo import changing, history
 from saver.repo.choosing import ALL, Choice
-from saver.repo.entry import Entries
 from saver.repo.history import Changes, Summaries, Summary
-from saver.repo.naming import author_of, group_of, kinds_of, model_of, ref_of, several_of
+from saver.repo.naming import author_of, group_of, model_of, ref_of
+from saver.repo.signing import signing_with
 from saver.repo.version import Version, Versions
+from saver.repo.vouching import summed, vouched
+from saver.sealing import storage_for
+from saver.signing.policy import SignedBy
 from saver.storage import Storage
-from saver.streams import Source, Target
+from saver.streams import Source, Target, names_file
+from saver.verifying import Verifying
 
 if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
+    from saver.card import Card
     from saver.cluster import Cluster
     from saver.compare import Difference
     from saver.exporting import Exported
@@ -34,14 +42,18 @@ if TYPE_CHECKING:  # imported when they are called: `import saver` stays fast
     from saver.restoring import Names, Report
 
 
-class Store:
+class Store(Verifying, Answering):
     """A store as one reads it: loads versions, lists and compares them, copies them elsewhere. Nothing here
     changes it; `saver.Saver` adds what does."""
 
-    def __init__(self, store: str | os.PathLike[str] | Storage, *, author: str | None = None) -> None:
-        self.storage = storage_at("store", store)
+    def __init__(
+        self, store: str | os.PathLike[str] | Storage, *, author: str | None = None, key: Any = None,
+        trust_file: str | os.PathLike[str] | None = None, token: str | os.PathLike[str] | None = None,
+    ) -> None:  # fmt: skip
         by = environment.author if author is None else partial(str, author_of(author))
+        self._key, self.storage = key, storage_for(storage_at("store", store, token), key, by)
         self._repo = repository(self.storage, by)
+        demand(self._repo, trust_file)
 
     def __repr__(self) -> str:
         return f"saver.Saver({str(self.storage)!r})"
@@ -60,36 +72,32 @@ class Store:
         writable: bool = False,
         device: Any = None,
         limit: int | str | None = None,
+        signed_by: SignedBy = None,
+        check_predictions: bool = False,
         progress: Showing = None,
     ) -> Any:
         """What was saved, to the bit, without running code from the store.
 
-        `parts`, `trust`, `classes`, `lazy`, `writable`, `device`, `limit` and the errors are those of
-        `saver.load`.
+        `parts`, `trust`, `classes`, `lazy`, `writable`, `device`, `limit`, `signed_by`, `check_predictions`
+        and the errors are those of `saver.load`.
         """
         progress = arguments.callback("progress", progress)
         allowed = arguments.loading(trust, classes, limit, lazy=lazy, writable=writable)
         names = None if parts is None else arguments.texts("parts", parts)
-        return self._open(ref).load(
+        check = checks(check_predictions, parts, lazy)
+        opened = open_signed(self._repo, ref, signed_by=signed_by)
+        found = opened.load(
             allowed, names, lazy=lazy, writable=writable, device=device, limit=limit, progress=progress
         )
+        return confirmed(opened, found, allowed, check)
 
     @shown("restoring")
     def restore(
-        self,
-        ref: str | Version,
-        into: Any,
-        *,
-        strict: bool = True,
-        names: Names = None,
-        trust: Iterable[str] = (),
-        classes: Mapping[str, Any] | None = None,
-        limit: int | str | None = None,
-        progress: Showing = None,
-        cluster: str | Cluster | None = None,
-        per_rank: Iterable[str] = (),
-        shared: arguments.Sharing = None,
-    ) -> Report:
+        self, ref: str | Version, into: Any, *, strict: bool = True, names: Names = None,
+        trust: Iterable[str] = (), classes: Mapping[str, Any] | None = None, limit: int | str | None = None,
+        signed_by: SignedBy = None, progress: Showing = None, cluster: str | Cluster | None = None,
+        per_rank: Iterable[str] = (), shared: arguments.Sharing = None,
+    ) -> Report:  # fmt: skip
         """Restore a version in place, into existing objects: see `saver.restoring`.
 
         With `cluster`, all ranks of one call this, and all of them restore the same version, or none changes
@@ -104,7 +112,12 @@ class Store:
         own = arguments.per_rank(per_rank, cluster)
         how = arguments.sharing(shared, cluster)
         restoring = partial(
-            restore, strict=strict, names=names, trust=allowed, limit=limit, progress=progress
+            demanding(self._repo, signed_by, restore),
+            strict=strict,
+            names=names,
+            trust=allowed,
+            limit=limit,
+            progress=progress,
         )
         if cluster is None:
             return restoring(self._open(ref), into)
@@ -115,7 +128,7 @@ class Store:
 
     def _open(self, ref: str | Version, name: str = "ref") -> Opened:
         """Open the version that a ref names."""
-        return open_version(self._repo, changing.find(self._repo, ref, name))
+        return open_signed(self._repo, ref, name, demands=False)
 
     # What there is
 
@@ -134,13 +147,13 @@ class Store:
         """A summary of each model, sorted by name: the number of versions, the newest one, the tags."""
         group_of(group)
         self._repo.open()
-        return Summaries(history.summaries(self._repo, group))
+        return Summaries(summed(self._repo, each) for each in history.summaries(self._repo, group))
 
     def summary(self, model: str) -> Summary:
         """The summary of one model. Raises NotFoundError if it has no versions."""
         model_of(model)
         self._repo.open()
-        return history.summary(self._repo, model)
+        return summed(self._repo, history.summary(self._repo, model))
 
     def versions(
         self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
@@ -158,16 +171,23 @@ class Store:
         self._repo.open()
         self._repo.version(model)
         if choice == ALL:
-            return history.newest(self._repo, model, last)
-        return Versions(choice.among(list(self._repo.versions(model)), last))
+            return Versions(vouched(self._repo, each) for each in history.newest(self._repo, model, last))
+        found = choice.among(list(self._repo.versions(model)), last)
+        return Versions(vouched(self._repo, each) for each in found)
 
     def version(self, ref: str | Version) -> Version:
         """The version that a ref names, as it is now. Raises NotFoundError."""
-        return changing.find(self._repo, ref)
+        return vouched(self._repo, changing.find(self._repo, ref))
 
     def describe(self, ref: str | Version) -> Description:
         """What a version contains: parts, shapes, sizes, dtypes, environment. Builds and imports nothing."""
         return describe_opened(self._open(ref))
+
+    def card(self, ref: str | Version) -> Card:
+        """A model card of a version, in Markdown: docs/sharing.md. Imports nothing."""
+        from saver.card import card_of_version
+
+        return card_of_version(self._repo, changing.find(self._repo, ref))
 
     def history(
         self, model: str, *, last: int | None = None, where: str | None = None, sort: str | None = None
@@ -183,19 +203,6 @@ class Store:
         by_number = {change.version.number: change for change in history.changes(self.versions(model))}
         chosen = choice.among([change.version for change in by_number.values()], last)
         return Changes(by_number[version.number] for version in chosen)
-
-    def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Entries:
-        """Who did what, and when: every save, tag, label, note, deletion and collection, the newest first. Of
-        a model (`iris`), of a version (`iris@3`, which may be deleted by now) or of a range; and of some
-        `kinds`, such as `save` or `delete`: see docs/reference.md. Reads the log as you iterate, so the first
-        entries of a long one come at once.
-        """
-        if ref is not None:
-            several_of("ref", ref)
-        chosen = kinds_of(arguments.texts("kinds", kinds))
-        self._repo.open()
-        about = audit.wanted(self._repo, ref) if ref is not None else None
-        return Entries(lambda: audit.entries(self._repo, about, chosen))
 
     @shown("comparing")
     def diff(
@@ -217,19 +224,11 @@ class Store:
     @shown("checking")
     def check(self, *, progress: Showing = None) -> Checked:
         """Read everything and report what is damaged and what is garbage. Saving a damaged tensor again
-        repairs it.
-        """
+        repairs it."""
         from saver.repo.check import check
 
         progress = arguments.callback("progress", progress)
         return check(self._repo, progress)
-
-    @shown("verifying")
-    def verify(self, ref: str | Version, *, progress: Showing = None) -> None:
-        """Read all tensors of a version. Raises DamagedError, which names those whose bytes are not what
-        was saved."""
-        progress = arguments.callback("progress", progress)
-        self._open(ref).tensors.verify(progress=progress)
 
     # Copying, exporting
 
@@ -251,32 +250,37 @@ class Store:
     @shown("pushing")
     def push(
         self, ref: str | Version, target: str | os.PathLike[str] | Storage | Store, *,
-        model: str | None = None, history: bool = True, tags: bool = True, progress: Showing = None,
+        model: str | None = None, history: bool = True, tags: bool = True, to: Any = None,
+        progress: Showing = None,
     ) -> Pushed:  # fmt: skip
-        """Push the version that `ref` names, and those before it, to another store. See docs/sharing.md.
+        """Push the version that `ref` names, and those before it, to another store or a hub: docs/sharing.md.
 
-        There they have the same numbers, metrics, labels and notes, the same name or that of `model`, and
-        the same tags, which move from other versions; not with `tags=False`. With `history=False`, only this
+        There they have the same numbers, metrics, labels and notes, the same name or that of `model`, and the
+        same tags, which move from other versions; not with `tags=False`. With `history=False`, only this
         version is pushed. What is there already is not sent again, and a push that was interrupted goes on.
-        Each version is verified, and exists there once all of it is durable. Raises CannotWriteError, and
-        changes nothing, if other versions have those numbers there.
+        Each version is verified, and exists there once all of it is durable. `to`, at a hub: who can open it,
+        as in `saver.dump`. Raises CannotWriteError, and changes nothing, if other versions have its numbers.
         """
         from saver.pushing import push
 
         progress = arguments.callback("progress", progress)
         ref_of("ref", ref)
         name = None if model is None else model_of(model)
-        arguments.flag("history", history)
-        arguments.flag("tags", tags)
-        to = other("target", target)._repo
-        return push(self._repo, ref, to, name, history=history, tags=tags, progress=progress)
+        flags = {"history": arguments.flag("history", history), "tags": arguments.flag("tags", tags)}
+        hub = hub_at(target)
+        if hub is not None:
+            return hub.push(self._repo, ref, name, to=to, key=self._key, progress=progress, **flags)
+        demand_hub(to)
+        there = other("target", target)._repo
+        there = there if there.signer.key else signing_with(there, self._repo.signer.key)
+        return push(self._repo, ref, there, name, progress=progress, **flags)
 
     @shown("exporting")
     def export(
         self, ref: str | Version, path: Target, *, format: str | None = None,
         parts: Iterable[str] | None = None, trust: Iterable[str] = (),
         classes: Mapping[str, Any] | None = None, limit: int | str | None = None, example: Any = None,
-        progress: Showing = None,
+        to: Any = None, compress: bool = False, progress: Showing = None,
     ) -> Exported:  # fmt: skip
         """Write a version to a file, or a folder, in the format of its ending, or in `format`; without
         either, to a Saver file, which holds everything. Returns what was written and what was lost: see
@@ -285,11 +289,12 @@ class Store:
         from saver.format import Loading
 
         progress = arguments.callback("progress", progress)
+        packed = arguments.compressing(compress)
         loading = Loading(arguments.loading(trust, classes, limit), limit, example)
         names = None if parts is None else arguments.texts("parts", parts)
-        return export_opened(self._open(ref), path, format, names, loading, progress)
+        return export_opened(open_signed(self._repo, ref), path, format, names, loading, progress, to, packed)
 
 
-def other(name: str, place: str | os.PathLike[str] | Storage | Store) -> Store:
-    """The other store that the argument `name` is, or whose place it is."""
-    return place if isinstance(place, Store) else Store(storage_at(name, place))
+def other(name: str, place: str | os.PathLike[str] | Storage | Store, key: Any = None) -> Store:
+    """The other store that the argument `name` is, or whose place it is, which `key` opens."""
+    return place if isinstance(place, Store) else Store(storage_at(name, place), key=key)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.disk.names import can_be_path
-from saver.errors import CannotReadError, CannotWriteError, IncompatibleError
+from saver.errors import CannotReadError, CannotWriteError, IncompatibleError, kind_of
 from saver.pack.read import FIRST_READ, header_size, whole_size
 from saver.storage import Blob
 
@@ -46,11 +46,9 @@ def path_of(place: object, argument: str) -> str | None:
     if isinstance(place, (Readable, Writable)) and not isinstance(place, io.TextIOBase):
         return None
     way = "; saver.loads takes bytes" if isinstance(place, (bytes, bytearray, memoryview)) else ""
-    raise TypeError(f"{argument}: pass a path or a file that is open in binary mode, not {kind(place)}{way}")
-
-
-def kind(value: object) -> str:
-    return f"a {type(value).__name__}"
+    raise TypeError(
+        f"{argument}: pass a path or a file that is open in binary mode, not {kind_of(place)}{way}"
+    )
 
 
 def read_source(source: object, known: Callable[[Blob], bool] = lambda first: False) -> Blob:
@@ -61,7 +59,7 @@ def read_source(source: object, known: Callable[[Blob], bool] = lambda first: Fa
     read to its end.
     """
     if not isinstance(source, Readable):
-        raise TypeError(f"path: {kind(source)} cannot be read from; open it for reading")
+        raise TypeError(f"path: {kind_of(source)} cannot be read from; open it for reading")
     given = getattr(source, "name", None)
     name = given if isinstance(given, str) else f"the {type(source).__name__}"
     memory = bytearray()
@@ -90,7 +88,9 @@ def _fill(memory: bytearray, source: Readable, size: int, name: str) -> None:
         if data is None:
             raise CannotReadError(f"{name}: no bytes are available yet; open it in blocking mode")
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"path: {kind(source)} returned {kind(data)}, not bytes; open it in binary mode")
+            raise TypeError(
+                f"path: {kind_of(source)} returned {kind_of(data)}, not bytes; open it in binary mode"
+            )
         if not data:
             return
         memory += data
@@ -120,7 +120,7 @@ class Memory(Blob):
 def write_in_order(target: Target, pieces: Iterable[bytes | memoryview]) -> None:
     """Write everything to a file object. Its own errors are passed on."""
     if not isinstance(target, Writable):
-        raise TypeError(f"path: {kind(target)} cannot be written to; open it for writing")
+        raise TypeError(f"path: {kind_of(target)} cannot be written to; open it for writing")
     blocks = isinstance(target, io.RawIOBase)
     for piece in pieces:
         view = memoryview(piece)
@@ -128,7 +128,17 @@ def write_in_order(target: Target, pieces: Iterable[bytes | memoryview]) -> None
             written = target.write(view)
             if written == 0 or (written is None and blocks):
                 raise CannotWriteError(
-                    f"path: {kind(target)} takes no more bytes; what was written is incomplete; write to "
+                    f"path: {kind_of(target)} takes no more bytes; what was written is incomplete; write to "
                     "another one, or to a path"
                 )
             view = view[len(view) if written is None else written :]
+
+
+def names_file(what: object) -> bool:
+    """Whether this is a file rather than the ref of a version: a string that ends in `.saver` or
+    `.safetensors`, a path object, or a file object."""
+    return (
+        what.endswith((".saver", ".safetensors"))
+        if isinstance(what, str)
+        else isinstance(what, (os.PathLike, Readable))
+    )

@@ -31,7 +31,7 @@ import msgspec
 
 from saver import configuration, registry
 from saver.allowing import allowing, unreachable
-from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError
+from saver.errors import CannotSaveError, IncompatibleError, NotFoundError, UntrustedError, kind_of
 from saver.family import Reference, imported
 from saver.tree import Node
 
@@ -93,7 +93,7 @@ def class_name(cls: type) -> str:
     found = find(name)
     if found is not cls:
         anew = "another class of that name, as when a module is loaded anew"
-        what = anew if isinstance(found, type) else f"a {type(found).__name__}"
+        what = anew if isinstance(found, type) else kind_of(found)
         where = "leads nowhere" if found is None else f"leads to {what}"
         raise CannotSaveError(
             f"the class {dotted(name)} cannot be found again: its name {where}; define it by a class "
@@ -140,25 +140,29 @@ def is_registered(cls: type) -> bool:
 FAMILY = "family:"
 """The prefix of a pattern that names a family."""
 
-REFERENCES: Mapping[str, Reference] = {
-    name: review for family in registry.families() for name, review in family.named_references.items()
-}
-"""The functions and classes that a file may hold as values, with their reviews, from all of Saver's own
-families. They are read at import, so that an audit imports nothing."""
+
+@cache
+def references() -> Mapping[str, Reference]:
+    """The functions and classes that a file may hold as values, with their reviews, from all of Saver's own
+    families: their lists import no library."""
+    return {name: each for family in registry.families() for name, each in family.named_references.items()}
 
 
 def reference(name: str) -> Reference | None:
     """The review of a function or class that files may hold as a value; None if it was not reviewed."""
-    if name in REFERENCES:
-        return REFERENCES[name]
+    known = references().get(name)
+    if known is not None:
+        return known
     family = registry.in_use(name.partition(":")[0].partition(".")[0])
     return family.named_references.get(name) if family is not None else None
 
 
-INSTANCES: Mapping[str, str] = {
-    name: codec for family in registry.families() for name, codec in family.named_instances.items()
-}
-"""The enums, named tuples and dataclasses of libraries whose instances a file may hold, and their codecs."""
+@cache
+def instances() -> Mapping[str, str]:
+    """The enums, named tuples and dataclasses of libraries whose instances a file may hold, and their
+    codecs."""
+    return {name: codec for family in registry.families() for name, codec in family.named_instances.items()}
+
 
 _TOOLS = frozenset(("distutils", "f2py", "testing"))
 """Modules that build and test packages."""
@@ -166,7 +170,7 @@ _TOOLS = frozenset(("distutils", "f2py", "testing"))
 
 def allows(codec: str, name: str, patterns: Iterable[str]) -> bool:
     """Whether the policy trusts the class that a node of this codec asks for. Does not import the library."""
-    if name in _registered or INSTANCES.get(name) == codec or _matches(dotted(name), patterns):
+    if name in _registered or instances().get(name) == codec or _matches(dotted(name), patterns):
         return True
     if codec in REFERENCE_CODECS:
         return reference(name) is not None
@@ -191,7 +195,7 @@ def audit(nodes: Iterable[Node], trust: Iterable[str] | Allowed, where: str) -> 
     refused = set[str]()
     for codec, cls in {(node.codec, node.cls): None for node in nodes}:  # most ask for the same as others
         if cls is not None and (len(cls) > _NAME_LIMIT or not _NAME.fullmatch(cls)):
-            raise IncompatibleError(f"{where}: {cls[:80]!r} is not the name of a class")
+            raise IncompatibleError(f"{where}: {cls[:80]!r} is not the name of a class", rule="2.19")
         root = registry.codec_root(codec)
         if registry.is_installed(root) and not _matches(FAMILY + root, policy.patterns):
             refused.add(FAMILY + root)

@@ -36,4 +36,4 @@ def admit() -> None:
     from saver.family import Reference
 
     for kind in KINDS:
-        trust.REFERENCES[f"canaries:{kind}"] = Reference(frozenset((kind,)), "tells when it is called")  # type: ignore[index]
+        trust.references()[f"canaries:{kind}"] = Reference(frozenset((kind,)), "tells when it is called")  # type: ignore[index]

@@ -302,7 +302,7 @@ _KINDS = {
 def references() -> tuple[str, ...]:
     from saver import trust
 
-    return tuple(sorted(name for name in trust.REFERENCES if name not in canaries.NAMES))
+    return tuple(sorted(name for name in trust.references() if name not in canaries.NAMES))
 
 
 @cache

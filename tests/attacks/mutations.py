@@ -329,10 +329,13 @@ def splice(file: File, random: Random, others: Others) -> None:
 
 
 def _piece(file: File, random: Random, others: Others) -> Any:
-    """A node of another file, with its tensors and ids of its own."""
     other = _one(others, random)
-    holder, key = _one(nodes(other), random)
-    piece = copy.deepcopy(holder[key])
+    return piece_of(file, other, _one(nodes(other), random))
+
+
+def piece_of(file: File, other: File, spot: Spot) -> Any:
+    """A copy of a node of another file, with its tensors, and ids of its own."""
+    piece = copy.deepcopy(spot[0][spot[1]])
     first, ids, known = free_id(file), dict[Any, int](), list(places([piece]))
     for held, at in known:
         found = held[at]

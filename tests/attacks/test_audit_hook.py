@@ -67,6 +67,10 @@ print(json.dumps([outcome, [*events]]))
 """
 
 
+LISTS = "saver.families."
+"""Saver's own lists of what was reviewed, which an audit reads: they are the same whatever a file says."""
+
+
 def run(program: str, *arguments: str) -> Any:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, *arguments],
@@ -107,7 +111,7 @@ def test_an_untrusted_name_makes_no_import_event_in_a_cold_process(
     file.tree = node("list", [node("stdlib.deque", [None, []]), node("function", cls=name)])
     outcome, events = run(COLD, str(file.write(tmp_path / "bad.saver")), how)
     assert outcome == "untrusted"
-    assert [event for event in events if event[0] == "import"] == []
+    assert [name for event, name, _ in events if event == "import" and not name.startswith(LISTS)] == []
 
 
 @pytest.mark.slow
@@ -119,5 +123,5 @@ def test_in_a_cold_process_the_first_import_follows_the_audit(sample: str, tmp_p
     assert outcome == "loaded"
     imports = [(name, after) for event, name, after in events if event == "import"]
     assert any(after for _, after in imports), "the codecs themselves are imported when they are needed"
-    assert [name for name, after in imports if not after] == []
+    assert [name for name, after in imports if not after and not name.startswith(LISTS)] == []
     assert [event for event in events if event[0] == "pickle.find_class"] == []

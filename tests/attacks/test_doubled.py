@@ -15,8 +15,8 @@ import pytest
 
 import saver
 from forging import forged
-from saver.file import open_file
 from saver.opened import Opened
+from saver.opening import open_file
 from saver.tree import Node, Reference
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -17,7 +17,7 @@ from forge import File, forged, node, places
 import saver
 from forging import dump_unchecked
 from saver.errors import LimitExceededError
-from saver.file import open_file
+from saver.opening import open_file
 from saver.restoring import restore
 from saver.strict import _unique
 
@@ -307,7 +307,7 @@ def costly(folder: Path) -> dict[str, File]:
         key = node("frozenset", [key, node("tuple", [{"$ref": level - 1}])], id=level)
     found["frozensets in frozensets"] = forged(folder, [1])
     found["frozensets in frozensets"].tree = node("set", [key])
-    empty = {"dtype": "V0", "shape": [1 << 24], "data": ""}
+    empty = {"dtype": "|V0", "shape": [1 << 24], "data": ""}
     found["elements without bytes"] = many(forged(folder, [1]), 500, lambda _: node("numpy.array", empty))
     records = {"dtype": {"names": ["a"], "formats": ["|O"], "offsets": [0], "itemsize": 4000},
                "shape": [1000], "fields": [node("numpy.array", {"dtype": "|O", "shape": [1000],

@@ -18,7 +18,7 @@ import pytest
 import saver
 from equality import assert_same
 from forging import dump_unchecked, forged
-from saver.file import open_file
+from saver.opening import open_file
 from saver.tree import Node, Value
 
 pytest.importorskip("scipy")

@@ -35,8 +35,8 @@ PLACES: dict[str, Callable[[Any], Any]] = {
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reviewed function of a kind that no attribute may hold."""
-    reviews = {**trust.REFERENCES, "canaries:nowhere": Reference(frozenset(("nowhere",)), "tells of calls")}
-    monkeypatch.setattr(trust, "REFERENCES", reviews)
+    reviews = {**trust.references(), "canaries:nowhere": Reference(frozenset(("nowhere",)), "tells of calls")}
+    monkeypatch.setattr(trust, "references", lambda: reviews)
 
 
 def fields(saved: StoredObject, library: str) -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saver.repo.stage.FILE_BYTES", -1)
     monkeypatch.setattr("saver.repo.stage.WORTH_SHARING", 1)
-    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda storage, ident: None)
     monkeypatch.setattr(state, "INTERVAL", 4)
     for name in ("sync", "sync_folder"):
         monkeypatch.setattr(Files, name, lambda self, file: None)

@@ -240,7 +240,7 @@ LOOKING: dict[str, Callable[[saver.Saver, Path], Any]] = {
 
 @pytest.fixture
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda storage, ident: None)
 
 
 @pytest.mark.parametrize("what", BOXES)

@@ -22,7 +22,7 @@ from test_fuzz import change, slow
 
 import saver
 from saver.compare import Difference, compare
-from saver.file import open_file
+from saver.opening import open_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # samples and hostile numbers make others warn
 
@@ -135,7 +135,7 @@ def test_nothing_that_is_shown_can_steer_a_terminal(tmp_path: Path) -> None:
     for file, text in zip(files, texts, strict=True):
         file.manifest.update(
             environment={"packages": {EVIL: text}, text: [text]},
-            metrics={EVIL: text, text: 1.0},
+            metrics={EVIL: text, text: 1.5},
             notes=text,
             data={EVIL: {"kind": text, "hash": text}, text: text},
         )
@@ -239,7 +239,7 @@ EXPENSIVE: dict[str, Callable[[], tuple[Any, Any]]] = {
 PROGRAM = """
 import sys
 from saver.compare import compare
-from saver.file import open_file
+from saver.opening import open_file
 print(bool(compare(open_file(sys.argv[1]), open_file(sys.argv[2]))))
 """
 

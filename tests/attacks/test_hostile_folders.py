@@ -30,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every version has a manifest of its own, there is no cache, and nobody waits for the disk."""
     monkeypatch.setattr("saver.repo.stage.FILE_BYTES", -1)
     monkeypatch.setattr("saver.repo.stage.WORTH_SHARING", 1)
-    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda storage, ident: None)
     monkeypatch.setattr(state, "INTERVAL", 4)
     for name in ("sync", "sync_folder"):
         monkeypatch.setattr(Files, name, lambda self, file: None)

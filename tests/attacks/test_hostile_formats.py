@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,15 @@ import pytest
 import saver
 
 ARRAYS = {"w": np.arange(600.0).reshape(20, 30), "b": np.ones(3, "f2"), "g/h": np.arange(5)}
-NAMES = ("a.npz", "z.npz", "a.npy", "a.safetensors", "a.h5", "a.json", "a.gguf", "a.index")
+NAMES = (
+    *(pytest.param(name, marks=pytest.mark.shows("NumPy files", "hostile files tried"))
+      for name in ("a.npz", "z.npz", "a.npy")),
+    pytest.param("a.safetensors", marks=pytest.mark.shows("safetensors", "hostile files tried")),
+    pytest.param("a.h5", marks=pytest.mark.shows("HDF5", "hostile files tried")),
+    pytest.param("a.json", marks=pytest.mark.shows("JSON", "hostile files tried")),
+    pytest.param("a.gguf", marks=pytest.mark.shows("GGUF", "hostile files tried")),
+    "a.index",
+)  # fmt: skip
 MUTANTS = 150
 
 
@@ -44,7 +52,9 @@ def changed(good: bytes, rng: random.Random) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_changed_file_is_an_error_of_saver_or_an_object(name: str, tmp_path: Path) -> None:
+def test_a_changed_file_is_an_error_of_saver_or_an_object(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     good = write(name, tmp_path)
     saver.load(tmp_path / name)
     refused = 0
@@ -55,3 +65,4 @@ def test_a_changed_file_is_an_error_of_saver_or_an_object(name: str, tmp_path: P
         except saver.SaverError:
             refused += 1
     assert refused > MUTANTS // 10
+    record_property("hostile files", MUTANTS)

@@ -14,6 +14,7 @@ import pytest
 from blake3 import blake3
 
 import saver
+from saver.canonical import canonical
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.opened import open_version
 from saver.repo import grid, stage
@@ -57,6 +58,14 @@ OTHERS: list[Any] = [
 """What takes the place of a field."""
 
 
+def written(document: Any) -> bytes:
+    """As Saver writes it, if it can be."""
+    try:
+        return canonical(document)
+    except ValueError:
+        return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
+
+
 class Made:
     """A version of three tensors in four pages, as JSON that can be changed."""
 
@@ -77,7 +86,7 @@ class Made:
         """The version that such documents describe, with hashes that match."""
         manifest, names = copy.deepcopy(manifest), []
         for page in pages:
-            text = json.dumps(page, separators=(",", ":")).encode()
+            text = written(page)
             names.append(blake3(text).hexdigest())
             self.storage.create(tree_key(names[-1]), text)
         before = self.manifest["grid"]["pages"]
@@ -85,7 +94,7 @@ class Made:
             given = dict(zip(before, names, strict=True))
             listed = manifest["grid"]["pages"]
             manifest["grid"]["pages"] = [given.get(n, n) if isinstance(n, str) else n for n in listed]
-        text = json.dumps(manifest, separators=(",", ":"), sort_keys=True).encode()
+        text = written(manifest)
         digest = blake3(text).hexdigest()
         self.storage.create(manifest_key(digest), text)
         listed = manifest["grid"].get("pages") if isinstance(manifest.get("grid"), dict) else []
@@ -208,7 +217,7 @@ LISTED = {"x": {"dtype": "U8", "shape": [], "shards": [{"hash": "0" * 64}]}}
 @pytest.mark.parametrize("change", [{"requires": []}, {"grid": None}, {"tensors": LISTED}])
 def test_a_manifest_that_contradicts_itself_about_its_form_is_refused(change: Any) -> None:
     version = made.version_of({**made.manifest, **change}, made.pages)
-    with pytest.raises(IncompatibleError, match="contradict each other"):
+    with pytest.raises(IncompatibleError, match=r"contradict each other|is null"):
         open_version(made.store._repo, version)
 
 

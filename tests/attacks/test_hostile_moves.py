@@ -24,7 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every version has a manifest of its own, and there is no cache on this machine."""
     monkeypatch.setattr("saver.repo.stage.FILE_BYTES", -1)
     monkeypatch.setattr("saver.repo.stage.WORTH_SHARING", 1)
-    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda storage, ident: None)
     monkeypatch.setattr(state, "INTERVAL", 4)
 
 

@@ -129,7 +129,7 @@ def original() -> str:
         patch.setattr("saver.repo.gc.moving.DEAD_BYTES", 1000)
         patch.setattr("saver.repo.stage.FILE_BYTES", -1)
         patch.setattr("saver.repo.stage.WORTH_SHARING", 1)
-        patch.setattr("saver.addresses._index", lambda ident: None)
+        patch.setattr("saver.addresses._index", lambda storage, ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
         x = np.arange(400.0)
@@ -217,7 +217,7 @@ def change(document: Any, path: tuple[Any, ...], chance: random.Random) -> None:
 
 @pytest.fixture
 def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda storage, ident: None)
     monkeypatch.setattr(state, "INTERVAL", 4)
 
 
@@ -339,7 +339,7 @@ IN_MANIFESTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "step": ("step", set_field("step", 7)),
     "author": ("author", set_field("author", "mallory")),
     "metric": ("metric 'loss'", set_field("metrics", {"loss": 0.5})),
-    "more metrics": ("metric 'f1'", set_field("metrics", {"loss": "nan", "f1": 1.0})),
+    "more metrics": ("metric 'f1'", set_field("metrics", {"loss": "nan", "f1": 1.5})),
     "no metrics": ("metric 'loss'", set_field("metrics", {})),
     "notes": ("notes", set_field("notes", "best ever")),
     "part hash": ("part 'a'", change_part("hash", "0" * 64)),
@@ -353,7 +353,7 @@ IN_RECORDS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "parent": ("parent", set_field("parent", 1)),
     "step": ("step", set_field("step", 7)),
     "metric": ("metric 'loss'", set_field("metrics", {"loss": 0.001})),
-    "more metrics": ("metric 'f1'", set_field("metrics", {"loss": "nan", "f1": 1.0})),
+    "more metrics": ("metric 'f1'", set_field("metrics", {"loss": "nan", "f1": 1.5})),
     "notes": ("notes", set_field("notes", "best ever")),
     "author": ("author", set_field("author", "mallory")),
     "part hash": ("part 'a'", change_part("hash", "0" * 64)),
@@ -395,9 +395,17 @@ def test_fields_that_are_said_twice_are_all_met_here() -> None:
     words = {what.removeprefix("another ").partition(" ")[0] for what in IN_MANIFESTS}
     assert words >= (said - {"parts", "metrics"}) | {"part", "metric"}
     alone = set(Commit.__struct_fields__) - said
-    assert alone == {"manifest", "file", "tags", "moved", "labels", "bytes", "bytes_added", "trees"}, (
-        "no manifest has them"
-    )
+    assert alone == {
+        "manifest",
+        "file",
+        "tags",
+        "moved",
+        "labels",
+        "bytes",
+        "bytes_added",
+        "trees",
+        "signatures",
+    }, "no manifest has them"
     assert {"document", "documents"} <= {*IN_MANIFESTS, *IN_RECORDS}, "manifests have them in their parts"
 
 
@@ -539,7 +547,7 @@ def long_log() -> tuple[tuple[str, bytes], ...]:
     """A store with 18 records and a checkpoint after every fourth."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "INTERVAL", 4)
-        patch.setattr("saver.addresses._index", lambda ident: None)
+        patch.setattr("saver.addresses._index", lambda storage, ident: None)
         store = MemoryStorage()
         own = saver.Saver(store)
         for number in range(18):

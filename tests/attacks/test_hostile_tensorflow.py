@@ -15,7 +15,7 @@ from saver.formats.tensorflow import bundle as bundles
 from saver.formats.tensorflow import table as tables
 from saver.formats.tensorflow.crc import crc32c
 from saver.formats.tensorflow.table import MAGIC, entries
-from saver.formats.tensorflow.wire import Malformed, fields
+from saver.protobuf import Malformed, fields
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "of_tensorflow"
 HEADER = (b"", b"\x08\1\x1a\2\x08\1")

@@ -22,7 +22,7 @@ LAST = "log/00000000000000000002.json"
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saver.addresses._index", lambda ident: None)
+    monkeypatch.setattr("saver.addresses._index", lambda storage, ident: None)
 
 
 def forged(

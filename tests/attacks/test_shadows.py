@@ -25,7 +25,7 @@ import saver
 from saver import registry, trust
 from saver.codec import Decoder, door
 from saver.errors import CannotSaveError, IncompatibleError
-from saver.file import open_file
+from saver.opening import open_file
 from saver.restoring import restore
 from saver.tree import Node, walk
 

@@ -192,7 +192,7 @@ REMEMBERS: dict[str, tuple[Callable[[], Any], str]] = {
     "a decorated function": (lambda: Net(decorated()), "its closure changes 'count'"),
     "an iterator": (
         lambda: Net(functools.partial(holding(itertools.count(), lambda item, x: next(item) * x))),
-        r"'item': a itertools\.count",
+        r"'item': an itertools\.count",
     ),
     "a partial": (lambda: Net(functools.partial(counting())), "its closure changes 'count'"),
     "an argument of a partial": (

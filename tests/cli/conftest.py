@@ -75,6 +75,6 @@ def hostile() -> Repository:
 def newer(store: saver.Saver) -> Path:
     """The same store, made by a Saver that knows more."""
     found, _ = document.decode(store.storage.read(STORE_KEY), Format, "")
-    needs = Format(found.format, found.id, read=("sealed",))
+    needs = Format(found.format, found.id, read=("quantum",))
     Path("models", STORE_KEY).write_bytes(document.encode(needs))
     return Path("models")

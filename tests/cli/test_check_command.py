@@ -168,7 +168,7 @@ def test_hostile_texts_cannot_steer_a_terminal(hostile: Repository) -> None:
 
 
 def test_a_newer_store_is_refused(newer: Path) -> None:
-    assert "sealed" in error_of(run("check"))
+    assert "quantum" in error_of(run("check"))
 
 
 def test_what_is_not_savers_is_reported_and_not_damage(store: saver.Saver) -> None:

@@ -128,7 +128,7 @@ def test_a_file_is_compared_with_a_version(name: str) -> None:
 
 
 def test_a_store_of_a_newer_saver_is_refused(newer: Path) -> None:
-    assert "sealed" in error_of(run("diff", "iris@1", "iris@2"))
+    assert "quantum" in error_of(run("diff", "iris@1", "iris@2"))
 
 
 def test_hostile_text_cannot_steer_a_terminal(hostile: Repository) -> None:

@@ -39,6 +39,16 @@ def test_a_version_goes_to_a_file_and_into_another_store_whole(store: saver.Save
     )
 
 
+def test_a_file_is_compressed_and_read_as_ever(store: saver.Saver) -> None:
+    pytest.importorskip("zstandard")
+    store.save("zeros", np.zeros(100_000))
+    assert run("export", "zeros", "zeros.saver", "--compress").exit_code == 0
+    assert Path("zeros.saver").stat().st_size < 50_000
+    assert_same(saver.load("zeros.saver"), np.zeros(100_000))
+    assert "--compress" not in error_of(run("export", "zeros", "zeros.npz", "--compress"))
+    assert "cannot be compressed" in error_of(run("export", "zeros", "zeros.npz", "--compress"))
+
+
 def test_a_file_that_is_there_is_replaced_only_by_force(store: saver.Saver) -> None:
     Path("taken").write_text("precious")
     message = error_of(run("export", "iris", "taken"))

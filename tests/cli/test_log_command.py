@@ -11,6 +11,7 @@ from running import error_of, printable, run, run_json, text_in_a_terminal
 
 import saver
 from saver.repo.entry import KINDS
+from saver.repo.events import Holders
 from saver.repo.repository import Repository
 from saver.repo.settling import settle
 
@@ -86,6 +87,7 @@ def everything(store: saver.Saver) -> None:
     store.note("iris@1", "x"), store.untag("iris", "first"), store.delete("iris@1"), store.gc(grace=0)
     store.label("iris", {"owner": "x"}), store.tag("iris@3", "old")
     assert settle(store._repo, "a" * 32, 0) is None
+    store._repo.append(lambda: Holders("a" * 32, {"ann": "age1"}, {"ann": "age1"}))
 
 
 def test_a_kind_chooses_records_and_all_kinds_are_all_records(store: saver.Saver) -> None:
@@ -94,7 +96,7 @@ def test_a_kind_chooses_records_and_all_kinds_are_all_records(store: saver.Saver
     assert sorted(number for found in of.values() for number in found) == sorted(
         each.record for each in store.log()
     )
-    assert all(of[kind] for kind in KINDS if kind not in ("move", "damage"))
+    assert all(of[kind] for kind in KINDS if kind not in ("move", "damage", "sign", "grant"))
     assert len(lines("--kind", "tag", "-k", "save")) == len(of["tag"]) + len(of["save"])
     assert run("log", "-k", "commit").exit_code == 2
     with pytest.raises(

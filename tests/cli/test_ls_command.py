@@ -202,7 +202,7 @@ def test_a_store_of_a_newer_saver_is_refused(newer: Path) -> None:
     before = contents(newer)
     for arguments in (["ls"], ["ls", "iris"]):
         message = error_of(run(*arguments))
-        assert "sealed" in message
+        assert "quantum" in message
         assert "install a newer Saver" in message
     assert contents(newer) == before
 

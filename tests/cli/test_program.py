@@ -90,6 +90,23 @@ def test_the_version_is_that_of_the_package():
     assert result.output.split()[-1] == saver.__version__
 
 
+def test_commands_that_only_look_start_no_threads_to_calculate() -> None:
+    look = """
+import os, sys
+import saver.cli
+saver.cli.program.get_command(None, "show")
+assert "numpy" in sys.modules and "OPENBLAS_NUM_THREADS" not in os.environ
+print(len(os.listdir("/proc/self/task")))
+"""
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system does not list the threads of a process")
+    plain = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    found = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, env=plain
+    )
+    assert found.stdout == "1\n"
+
+
 def test_the_module_and_the_installed_command_are_the_same_program():
     module = (sys.executable, "-m", "saver")
     ways = [module]

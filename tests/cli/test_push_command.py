@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 from running import run
 
 import saver
+from registries import fake
 
 
 def test_versions_are_pushed_and_pulled(store: saver.Saver) -> None:
@@ -41,3 +44,38 @@ def test_what_goes_wrong_has_a_code_and_a_sentence(store: saver.Saver) -> None:
     assert run("push", "iris", "").exit_code == 2
     assert run("pull", "iris", "").exit_code == 2
     assert run("push", "iris", "ftp://there").exit_code == 4
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+@pytest.mark.parametrize(
+    "address",
+    ["oci://host/UPPER", "hf://name-alone", "oci://u:hush@host/m", "s3://", "hf://a/b@", "oci://"],
+)
+def test_a_wrong_address_is_misuse(verb: str, address: str, store: saver.Saver) -> None:
+    done = run(verb, "iris", address)
+    assert done.exit_code == 2
+    assert "Error: Invalid value" in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_commands_push_to_a_registry_and_pull_from_it(
+    store: saver.Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("oras", reason="needs oras")
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with fake() as registry:
+        place = f"oci://{registry.host}/team/iris:v1"
+        done = run("push", "iris@2", place)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert f"from models to {place}" in done.stdout
+        pulled = json.loads(run("pull", "iris@2", place, "--store", "there", "--json").stdout)
+        assert [each["ref"] for each in pulled["versions"]] == ["iris@1", "iris@2"]
+        assert (pulled["store"], pulled["target"]) == (place, "there")
+        assert run("pull", "rose", place, "--store", "there").exit_code == 3
+        assert run("pull", "iris", f"{place}x", "--store", "there").exit_code == 3
+        registry.blobs = dict.fromkeys(registry.blobs, b"x")
+        done = run("pull", "iris@2", place, "--store", "other")
+        assert done.exit_code == 1
+        assert "is not what was pushed" in done.stderr
+        assert not Path("other").exists()

@@ -89,7 +89,7 @@ def test_json_tells_of_what_was_deleted(store: saver.Saver) -> None:
 
 def test_a_newer_store_is_not_written_to(newer: Path) -> None:
     before = contents(newer)
-    assert "sealed" in error_of(run("rm", "iris@1", "--yes"))
+    assert "quantum" in error_of(run("rm", "iris@1", "--yes"))
     assert contents(newer) == before
 
 

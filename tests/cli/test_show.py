@@ -117,7 +117,7 @@ def test_json_is_one_document_with_everything(model):
     document = json.loads(result.output)
     assert set(document) == {
         "schema", "path", "bytes", "hash", "time", "time_utc", "parts", "environment", "untrusted", "data",
-        "version", "verified", "damage",
+        "version", "verified", "damage", "predictions",
     }  # fmt: skip
     assert document["bytes"] == model.stat().st_size
     moment = datetime.strptime(document["time_utc"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -488,6 +488,6 @@ def test_a_version_fits_the_terminal(store: saver.Saver, width: int) -> None:
 def test_a_store_of_a_newer_saver_is_refused_and_files_are_not(newer: Path) -> None:
     before = contents(newer)
     saver.dump(1, "a.saver")
-    assert "sealed" in error_of(run("show", "iris"))
+    assert "quantum" in error_of(run("show", "iris"))
     assert run("show", "a.saver").exit_code == 0
     assert contents(newer) == before

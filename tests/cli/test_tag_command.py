@@ -97,7 +97,7 @@ def test_misuse_changes_nothing(store: saver.Saver, arguments: list[str], messag
 
 def test_a_newer_store_is_not_written_to(newer: Path) -> None:
     before = contents(newer)
-    assert "sealed" in error_of(run("tag", "iris@1", "best"))
+    assert "quantum" in error_of(run("tag", "iris@1", "best"))
     assert contents(newer) == before
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import saver
 from saver.compare import ArrayChange, ArrayInfo, Difference, Field, compare, sections
-from saver.file import open_file
+from saver.opening import open_file
 from saver.training_log import TrainingLog
 
 Compare = Callable[[Any, Any], Difference]
@@ -646,7 +646,7 @@ def test_nothing_is_imported_to_compare(tmp_path: Path) -> None:
     code = """
 import sys
 from saver.compare import compare
-from saver.file import open_file
+from saver.opening import open_file
 found = compare(open_file(sys.argv[1]), open_file(sys.argv[2]))
 assert {part.status for part in found.parts} == {"changed"}, found
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "sklearn", "scipy", "rich"}))

@@ -29,6 +29,53 @@ def test_a_file_is_read_and_mapped(tmp_path: Path) -> None:
     assert blob.map() is blob.map()
 
 
+class Counted(Files):
+    """Counts the calls that read."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def read(self, file: int, size: int, offset: int) -> bytes:
+        self.calls += 1
+        return super().read(file, size, offset)
+
+    def read_into(self, file: int, buffer: memoryview, offset: int, wait: bool = True) -> int:
+        self.calls += 1
+        return super().read_into(file, buffer, offset, wait)
+
+
+@pytest.mark.parametrize(("size", "calls"), [(1, 1), (mapped.SHORT, 1), (mapped.SHORT + 1, 3)])
+def test_a_short_file_is_read_once_whatever_is_read_of_it(tmp_path: Path, size: int, calls: int) -> None:
+    path, files, data = tmp_path / "a", Counted(), os.urandom(size)
+    path.write_bytes(data)
+    blob = open_file(str(path), files=files)
+    assert (blob.read(0, 8), blob.read(4, size + 100)) == (data[:8], data[4:])
+    assert blob.near(0, size)
+    assert blob.map().tobytes() == data
+    assert files.calls == calls
+
+
+@pytest.mark.parametrize("size", [1000, mapped.SHORT + 1, mapped.SMALL + 1])
+def test_what_is_written_to_the_map_is_not_read_from_the_file(tmp_path: Path, size: int) -> None:
+    path, data = tmp_path / "a", os.urandom(size)
+    path.write_bytes(data)
+    blob = open_file(str(path))
+    first = blob.read()
+    blob.fetch(0, size, memoryview(bytearray(size)))
+    blob.map()[:] = 0
+    assert first == blob.read() == data == path.read_bytes()
+
+
+def test_of_a_short_file_that_is_cut_off_while_it_is_read_the_rest_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(1000))
+    blob = open_file(str(path))
+    os.truncate(path, 600)
+    assert (blob.read(0, 8), len(blob.read(0, 1000)), blob.read(700, 800)) == (bytes(8), 600, b"")
+    with pytest.raises(DamagedError, match="cut off"):
+        blob.fetch(0, 1000, memoryview(bytearray(1000)))
+
+
 def test_an_empty_file_is_one(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     blob = open_file(str(tmp_path / "a"))

@@ -16,7 +16,7 @@ STEPS = 40
 
 
 def main(folder: Path) -> None:
-    cluster = SlurmCluster(folder / "notes", lost_after=5.0, arrive_within=60.0)
+    cluster = SlurmCluster(folder / "notes", lost_after=40.0, arrive_within=60.0)
     model = {"weights": np.arange(6000.0).reshape(60, 100), "steps": [0]}
     run = saver.Saver(folder / "store").checkpoints(
         "net", {"model": model}, every=saver.Every(steps=1000) | saver.OnSignal(), cluster=cluster

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saver.distributed import planning
@@ -53,6 +53,7 @@ def assert_every_element_once(described: list[Described], tasks: list[Task]) -> 
         assert (times == 1).all(), name
 
 
+@settings(max_examples=50)
 @given(
     mesh=MESHES,
     shapes=st.lists(

@@ -20,6 +20,9 @@ import saver
 from saver import Every, Keep, OnSignal
 from saver.checkpoints.events import Resumed, SaveDue, SaveSkipped, SaveWritten
 from saver.cluster import Cluster
+from saver.distributed.members import Members
+from saver.distributed.notes import Board
+from saver.distributed.running import Announcements
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError, CannotWriteError, DamagedError, LostRankError, NotFoundError
 from saver.policy import Checkpoint, Moment, Policy
@@ -411,6 +414,70 @@ def test_if_the_loop_of_one_rank_fails_the_others_do_not_wait(rank: int, policy:
     for other in {0, 1, 2} - {rank}:
         assert type(found[other]) is LostRankError, found
         assert f"rank {rank} (process " in str(found[other])
+
+
+def test_a_rank_that_hears_that_rank_0_ended_says_why(
+    three: list[Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank 2 fails, rank 0 hears of it and ends, and rank 1 knows the end before the reason: its own looks
+    for that come too early, and those of its thread for signs of life are slow."""
+    get = Board.get
+
+    def slow(board: Board, key: str, kind: Any) -> Any:
+        if key.endswith("/verdict"):
+            time.sleep(0.5)
+        return get(board, key, kind)
+
+    def act(trained: Trained, run: Any, step: int) -> None:
+        if trained.rank == 2 and step == 5:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Board, "get", slow)
+    monkeypatch.setattr(Session, "_look", lambda session: None)
+    found = train(MemoryStorage(), three, 9, act)
+    assert [type(each) for each in found] == [LostRankError, LostRankError, ZeroDivisionError], found
+    assert all("rank 2 (process " in str(each) for each in found[:2]), found
+
+
+def test_a_session_hears_of_a_problem_as_soon_as_it_has_begun(
+    three: list[Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Members.begin
+
+    def slow(members: Members, *rest: Any) -> None:
+        begin(members, *rest)
+        time.sleep(1.5)  # its thread for signs of life sees meanwhile that rank 0 has ended
+
+    def act(trained: Trained, run: Any, step: int) -> None:
+        if trained.rank == 0 and step == 5:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Members, "begin", slow)
+    found = train(MemoryStorage(), three, 9, act)
+    assert [type(each) for each in found] == [ZeroDivisionError, LostRankError, LostRankError], found
+    assert all("rank 0 (process " in str(each) for each in found[1:]), found
+
+
+def test_a_rank_that_waits_hears_how_rank_0_ended_although_it_left(
+    three: list[Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank 0 says how its loop ended, then leaves; rank 1 read its word before, its sign of life after."""
+    hear = Announcements._hear
+
+    def slow(said: Announcements) -> None:
+        if threading.current_thread().name != "saver-run":
+            hear(said)
+            time.sleep(0.6)
+
+    def act(trained: Trained, run: Any, step: int) -> None:
+        if trained.rank == 0 and step == 4:
+            time.sleep(0.5)  # the others wait for its decision
+            raise ZeroDivisionError("in the loop of rank 0")
+
+    monkeypatch.setattr(Announcements, "_hear", slow)
+    found = train(MemoryStorage(), three, 9, act, every=At((7,)))
+    assert type(found[0]) is ZeroDivisionError
+    assert all("ZeroDivisionError: in the loop of rank 0" in str(each) for each in found[1:]), found
 
 
 def test_ranks_that_report_other_steps_hear_of_it(three: list[Cluster]) -> None:

@@ -60,8 +60,10 @@ ONE = ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")
 
 @pytest.mark.parametrize(
     ("ended", "changes"),
-    [(("scontrol", "requeue"), ONE), (("scancel", "--signal=TERM"), ())],
-    ids=["requeued, with one node", "signalled"],
+    [
+        pytest.param(("scontrol", "requeue"), ONE, id="requeued, with one node"),
+        pytest.param(("scancel", "--signal=TERM"), (), id="signalled", marks=pytest.mark.long),
+    ],  # the second fails in some runs: the job that requeued itself ends at once, without a word
 )
 def test_a_job_that_is_ended_goes_on_to_the_bit(
     tmp_path: Path, ended: tuple[str, ...], changes: tuple[str, ...]
@@ -82,7 +84,10 @@ def test_a_job_that_is_ended_goes_on_to_the_bit(
         cluster.wait_until_made(job, tmp_path / "2-1-5")
         cluster.ask(*ended, job)
         cluster.begin_again(job, *changes)
-        cluster.wait_for(job, "COMPLETED")
+        try:
+            cluster.wait_for(job, "COMPLETED")
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{output.read_text()[-4000:]}") from None
     store = saver.Saver(tmp_path / "store")
     first, last = store.versions("net")
     assert first.step < STEPS - 1 == last.step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -19,6 +20,9 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 
 import saver
 from saver.errors import CannotSaveError
+
+LONGEST = 300
+"""Seconds after which ranks that hang are ended."""
 
 SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5)]
 DTYPES = [
@@ -325,12 +329,38 @@ def main(rank: int, size: int, notes: str, what: list[str], folder: Path) -> Non
     dist.destroy_process_group()
 
 
+def forked(rank: int, size: int, notes: str, what: list[str], folder: Path) -> int:
+    """A child that is a rank; its number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            main(rank, size, notes, what, folder)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def wait(ranks: set[int]) -> bool:
+    """Whether all of them did what they had to. Once one fails, the others, which would wait for it, end."""
+    while ranks:
+        child, status = os.wait()
+        ranks.discard(child)
+        if status:
+            for other in ranks:
+                os.kill(other, signal.SIGKILL)
+            return False
+    return True
+
+
 if __name__ == "__main__":
-    rank, size, notes, what, folder = sys.argv[1:]
+    size, notes, what, folder = sys.argv[1:]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    try:
-        main(int(rank), int(size), notes, what.split(","), Path(folder))
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+    signal.alarm(LONGEST)
+    signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
+    # Forked: to import all of this takes longer than what most of them do.
+    ranks = {forked(rank, int(size), notes, what.split(","), Path(folder)) for rank in range(int(size))}
+    sys.exit(not wait(ranks))

@@ -196,7 +196,7 @@ def test_a_train_state_restored_in_a_dict_keeps_its_functions(tmp_path):
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_restored_in_place_keeps_its_variables(name, exact, tmp_path):
-    from saver.file import open_file
+    from saver.opening import open_file
     from saver.restoring import restore
 
     layer = LAYERS[name]()
@@ -266,7 +266,7 @@ def test_names_leave_out_and_never_give_two_the_same_name(tmp_path):
 
 
 def test_a_transfer_converts_and_a_run_does_not(tmp_path):
-    from saver.file import open_file
+    from saver.opening import open_file
     from saver.restoring import restore
 
     saver.dump({"p": nnx.Dict(p=nnx.Param(jnp.ones(2, "float32")))}, tmp_path / "a.saver")

@@ -19,7 +19,7 @@ import pytest
 import saver
 from forging import forged
 from saver.errors import SaverError
-from saver.file import open_file
+from saver.opening import open_file
 from saver.restoring.restore import restore
 from saver.testing import CodecTests
 from saver.tree import Node, Tensor, walk

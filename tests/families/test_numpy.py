@@ -223,6 +223,29 @@ def test_the_corners_of_scalars(roundtrip: Roundtrip, scalar: Any) -> None:
     assert_same(scalar, roundtrip([scalar])[0])
 
 
+def test_fields_of_no_size_come_back() -> None:
+    kinds: list[Any] = [
+        ("U0",),
+        ("S0",),
+        ("V0",),
+        ("U3", (0,)),
+        ("?", (0,)),
+        ("U2", (2,)),
+        ("?",),
+        ([("x", "U0")],),
+        ([],),
+    ]
+    wrong = []
+    for first, second, shape in itertools.product(kinds, [None, *kinds], [(), (0,), (3,), (2, 0)]):
+        dtype = np.dtype([("a", *first), *([] if second is None else [("b", *second)])])
+        array = np.zeros(shape, dtype)
+        for value in (array, array[()]):
+            found = saver.loads(saver.dumps(value))
+            if type(found) is not type(value) or (found.dtype, found.shape) != (dtype, shape):
+                wrong.append((dtype, shape, type(value)))
+    assert not wrong
+
+
 def test_dtypes_and_functions_are_values(roundtrip: Roundtrip) -> None:
     held = [
         np.dtype("f4"),

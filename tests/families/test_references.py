@@ -27,12 +27,12 @@ def test_every_reference_was_reviewed() -> None:
     """Whoever adds one writes it here, too, once it takes no callable, no name of an attribute, no path, no
     text that it evaluates, and makes no more than it is given."""
     known = [line.split(None, 1) for line in LISTED.read_text().splitlines()]
-    found = [[name, " ".join(sorted(review.kinds))] for name, review in sorted(trust.REFERENCES.items())]
+    found = [[name, " ".join(sorted(review.kinds))] for name, review in sorted(trust.references().items())]
     assert found == known
 
 
 def test_every_review_gives_a_reason_and_known_kinds() -> None:
-    for name, review in trust.REFERENCES.items():
+    for name, review in trust.references().items():
         assert review.kinds, name
         assert review.kinds <= KINDS, name
         assert len(review.reason) > 20, name
@@ -61,7 +61,7 @@ def test_what_takes_more_than_numbers_is_not_one_of_them(name: str) -> None:
 def things() -> list[tuple[str, Any]]:
     """Every reference that the installed libraries have."""
     found = []
-    for name in sorted(trust.REFERENCES):
+    for name in sorted(trust.references()):
         if name.partition(":")[0].partition(".")[0] in sys.modules or _imports(name):
             try:
                 with warnings.catch_warnings():

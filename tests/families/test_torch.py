@@ -1065,10 +1065,10 @@ def test_an_integer_that_wants_a_gradient_is_refused() -> None:
 def test_a_bool_that_is_neither_true_nor_false_is_refused() -> None:
     tree, memory = encoded(torch.ones(4, dtype=torch.bool))
     memory.held["model"][2][2] = 2
-    with pytest.raises(saver.IncompatibleError, match="a bool is neither 0 nor 1"):
+    with pytest.raises(saver.IncompatibleError, match="neither 0 nor 1"):
         decoded(tree, memory)
     windows = torch.arange(6, dtype=torch.uint8).as_strided((3, 3), (1, 1))
-    with pytest.raises(saver.IncompatibleError, match="a bool is neither 0 nor 1"):
+    with pytest.raises(saver.IncompatibleError, match="neither 0 nor 1"):
         _tampered(windows, "torch.Tensor", lambda state: state.update(dtype="bool"))
 
 
@@ -1210,6 +1210,7 @@ def from_absent(obj: Any, save: Callable[[Any], Opened]) -> Opened:
     lambda: torch.arange(300.0)[5:250], lambda: torch.eye(30).to_sparse(), lambda: nn.Linear(20, 20),
     lambda: torch.tensor(3), lambda: torch.eye(30).to_sparse_csr(),
 ])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")  # once in a process
 @pytest.mark.parametrize("lazy", [False, True])
 def test_what_was_on_a_device_that_is_not_here_loads_once_one_says_where(
     make: Callable[[], Any], lazy: bool, save: Callable[[Any], Opened]

@@ -34,8 +34,8 @@ from saver.errors import (
     SaverError,
     UntrustedError,
 )
-from saver.file import open_file
 from saver.opened import Opened
+from saver.opening import open_file
 from saver.restoring import restore
 from saver.tree import Node, Reference, Tensor
 

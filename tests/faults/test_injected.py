@@ -63,14 +63,14 @@ def test_each_kind_of_call_that_fails_in_a_store_of_two_versions(
     lives: Lives, few: Before, place: Path, record_property: Record
 ) -> None:
     trials = Trials(lives, few, "everything", place, record_property)
-    trials.run(sampled(40, trials.counts(), CALLS, seed=10))
+    trials.run(sampled(24, trials.counts(), CALLS, seed=10))
 
 
 def test_and_in_a_store_of_hundreds_of_records(
     lives: Lives, hundreds: Before, place: Path, record_property: Record
 ) -> None:
     trials = Trials(lives, hundreds, "briefly", place, record_property)
-    trials.run(sampled(16, trials.counts(), READING, seed=11))
+    trials.run(sampled(10, trials.counts(), READING, seed=11))
 
 
 @pytest.mark.parametrize("kind", [KILL, INTERRUPT])
@@ -78,7 +78,7 @@ def test_a_process_that_is_killed_or_interrupted_at_any_call(
     kind: str, lives: Lives, few: Before, place: Path, record_property: Record
 ) -> None:
     trials = Trials(lives, few, "everything", place, record_property)
-    trials.run(fault._replace(kind=kind) for fault in sampled(20, trials.counts(), CALLS, seed=12))
+    trials.run(fault._replace(kind=kind) for fault in sampled(len(CALLS), trials.counts(), CALLS, seed=12))
 
 
 def test_a_call_that_fails_from_some_moment_on(
@@ -86,7 +86,7 @@ def test_a_call_that_fails_from_some_moment_on(
 ) -> None:
     """Not once, but each time: a disk that is gone, descriptors that are used up."""
     trials = Trials(lives, few, "everything", place, record_property)
-    faults = [f for f in sampled(40, trials.counts(), CALLS, seed=13) if f.kind not in (KILL, INTERRUPT)]
+    faults = [f for f in sampled(24, trials.counts(), CALLS, seed=13) if f.kind not in (KILL, INTERRUPT)]
     trials.run(Lasting(*fault) for fault in faults if not is_endless(fault))
 
 

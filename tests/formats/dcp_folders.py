@@ -4,6 +4,7 @@ processes save one, and each of them writes what it saved, in whole tensors, to 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -12,14 +13,31 @@ from pathlib import Path
 from typing import Any
 
 
-def saved(kind: str, ranks: int, folder: Path, *more: str) -> Any:
+def saved(kind: str, ranks: int, folder: Path) -> Any:
     """Have these processes save, and return what they saved, in whole tensors."""
     import torch
 
-    command = [sys.executable, __file__, kind, str(ranks), str(folder), *more]
+    command = [sys.executable, __file__, kind, str(ranks), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     each = [torch.load(f"{folder}.{rank}.pt", weights_only=False) for rank in range(ranks)]
+    return {key: value for values in reversed(each) for key, value in values.items()}
+
+
+KEPT: dict[tuple[str, int], Path] = {}
+
+
+def saved_once(kind: str, ranks: int, folder: Path) -> Any:
+    """The same; what another test of this session had saved is copied. Such tests
+    are one group, which one process runs."""
+    import torch
+
+    if (kind, ranks) not in KEPT:
+        KEPT[kind, ranks] = folder
+        return saved(kind, ranks, folder)
+    kept = KEPT[kind, ranks]
+    shutil.copytree(kept, folder)
+    each = [torch.load(f"{kept}.{rank}.pt", weights_only=False) for rank in range(ranks)]
     return {key: value for values in reversed(each) for key, value in values.items()}
 
 
@@ -200,8 +218,13 @@ def _work(rank: int, ranks: int, folder: str, kind: str) -> None:
 
 
 if __name__ == "__main__":
+    import torch.distributed.checkpoint.state_dict
+    import torch.distributed.fsdp
+    import torch.distributed.tensor
     import torch.multiprocessing
 
     torch.set_num_threads(1)
     kind, ranks, folder = sys.argv[1:]
-    torch.multiprocessing.spawn(_work, (int(ranks), folder, kind), nprocs=int(ranks))
+    torch.multiprocessing.start_processes(  # forked: to import all of this takes longer than all else
+        _work, (int(ranks), folder, kind), nprocs=int(ranks), start_method="fork"
+    )

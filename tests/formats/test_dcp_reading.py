@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_folders import network, same, saved
+from dcp_folders import network, same, saved_once
 
 import saver
 from saver.errors import IncompatibleError
@@ -95,9 +95,10 @@ def test_a_folder_may_have_a_file_for_each_value(options: Any, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("dcp")
 @pytest.mark.parametrize(("kind", "ranks"), [("boxes", 2), ("boxes", 3), ("boxes", 4), ("fsdp", 2)])
 def test_a_folder_of_several_processes_holds_whole_tensors(kind: str, ranks: int, tmp_path: Path) -> None:
-    values = saved(kind, ranks, tmp_path / "a")
+    values = saved_once(kind, ranks, tmp_path / "a")
     assert same(saver.load(tmp_path / "a"), values)
     store = saver.Saver(tmp_path / "store")
     store.import_(tmp_path / "a", "net")
@@ -117,9 +118,10 @@ def test_folders_of_old_versions_hold_what_was_saved(version: str, name: str, tm
     assert same(saver.load(tmp_path / version / name), make.values())
 
 
+@pytest.mark.xdist_group("dcp")
 def test_rows_of_a_tensor_in_boxes_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a tensor larger than the memory is written in other formats."""
-    values = saved("boxes", 4, tmp_path / "a")
+    values = saved_once("boxes", 4, tmp_path / "a")
     monkeypatch.setattr("saver.tensors.sources.ROWS", 40)
     saver.export(tmp_path / "a", tmp_path / "a.pt")
     assert same(torch.load(tmp_path / "a.pt"), values)

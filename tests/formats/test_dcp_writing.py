@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dcp_folders import network, same, saved
+from dcp_folders import network, same, saved, saved_once
 
 import saver
 from formats.test_dcp_reading import VALUES, by_pytorch
@@ -88,10 +88,11 @@ def test_a_single_part_is_written_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("dcp")
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_other_numbers_of_processes_load_what_two_saved(ranks: int, tmp_path: Path) -> None:
     """FSDP2 cuts the parameters and the optimizer's state anew."""
-    values = saved("fsdp", 2, tmp_path / "a")
+    values = saved_once("fsdp", 2, tmp_path / "a")
     store = saver.Saver(tmp_path / "store")
     store.import_(tmp_path / "a", "net")
     assert store.export("net", tmp_path / "b", format="dcp").losses == ()
@@ -99,8 +100,9 @@ def test_other_numbers_of_processes_load_what_two_saved(ranks: int, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("dcp")
 def test_a_tensor_keeps_the_boxes_that_it_is_stored_in(tmp_path: Path) -> None:
-    values = saved("boxes", 4, tmp_path / "a")
+    values = saved_once("boxes", 4, tmp_path / "a")
     saver.export(tmp_path / "a", tmp_path / "a.saver")
     assert saver.export(tmp_path / "a.saver", tmp_path / "b", format="dcp").losses == ()
     assert same(by_pytorch(tmp_path / "b"), values)

@@ -14,8 +14,8 @@ from exporting import ARRAYS, all_same
 import saver
 from saver import format as contract
 from saver.errors import CannotWriteError, IncompatibleError, NotFoundError
-from saver.file import open_file
 from saver.format import Reads, Writes
+from saver.opening import open_file
 from saver.storages.memory import MemoryStorage
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -48,6 +48,7 @@ def test_a_pipeline_becomes_arrays_by_name_and_what_is_lost_is_listed(tmp_path: 
     assert "lost" in repr(found)
 
 
+@pytest.mark.shows("safetensors", "save")
 def test_a_module_becomes_its_state_dict(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file

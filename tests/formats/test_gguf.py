@@ -85,6 +85,7 @@ def test_numbers_of_16_bits_that_only_pytorch_has_stay(tmp_path: Path) -> None:
     assert torch.equal(found["w"], tensors["w"])
 
 
+@pytest.mark.shows("GGUF", "save")
 def test_the_package_reads_it(tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf")
     saver.dump({"metadata": METADATA, "tensors": TENSORS}, tmp_path / "a.saver")
@@ -97,6 +98,7 @@ def test_the_package_reads_it(tmp_path: Path) -> None:
             assert np.array_equal(judged.fields[key].contents(), value), key
 
 
+@pytest.mark.shows("GGUF", "load")
 def test_what_the_package_wrote_is_read(tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(tmp_path / "a.gguf", "llama")

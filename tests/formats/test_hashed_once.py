@@ -12,8 +12,8 @@ import pytest
 
 import saver
 from saver.errors import DamagedError
-from saver.file import open_file
 from saver.formats import _hashing
+from saver.opening import open_file
 
 
 def packed(value: Any) -> bytes:

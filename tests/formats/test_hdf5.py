@@ -30,6 +30,7 @@ def test_it_goes_there_and_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"chunks": True}, {"compression": "gzip", "shuffle": True},
                                      {"compression": "lzf", "fletcher32": True}], ids=range(4))  # fmt: skip
+@pytest.mark.shows("HDF5", "load")
 def test_what_h5py_wrote_is_read(options: dict[str, Any], tmp_path: Path) -> None:
     arrays = {"deep/in/groups": np.arange(300_000.0).reshape(-1, 3), "x": np.arange(7, dtype="f2")}
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -142,6 +143,7 @@ def test_a_file_that_is_cut_off_or_has_a_block_of_the_user_is_refused(tmp_path: 
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras itself
+@pytest.mark.shows("HDF5", "save")
 def test_keras_loads_the_weights_and_trains_on(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
 
@@ -156,6 +158,14 @@ def test_keras_loads_the_weights_and_trains_on(tmp_path: Path) -> None:
     model.fit(x, x[:, :2], verbose=0), other.fit(x, x[:, :2] + 1, verbose=0)
     saver.dump({"model": model}, tmp_path / "a.saver")
     saver.export(tmp_path / "a.saver", tmp_path / "a.weights.h5")
+    assert not any(
+        "load_weights" in loss.what
+        for loss in saver.export(tmp_path / "a.saver", tmp_path / "b.weights.h5").losses
+    )
+    said = [loss.what for loss in saver.export(tmp_path / "a.saver", tmp_path / "b.h5").losses]
+    assert [each for each in said if "load_weights" in each and ".weights.h5" in each], (
+        "Keras goes by the name"
+    )
     other.load_weights(tmp_path / "a.weights.h5")
     assert all(np.array_equal(*pair) for pair in zip(other.get_weights(), model.get_weights(), strict=True))
     kept = zip(other.optimizer.variables, model.optimizer.variables, strict=True)

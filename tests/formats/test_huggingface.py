@@ -43,6 +43,7 @@ def test_a_folder_is_its_configuration_and_its_tensors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2000, 1 << 40])
+@pytest.mark.shows("Hugging Face folders", "load")
 def test_it_goes_there_and_back_in_any_number_of_files(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_an_index_that_is_wrong_is_refused(index: str, tmp_path: Path) -> None:
         saver.load(tmp_path / "hf")
 
 
+@pytest.mark.shows("Hugging Face folders", "save")
 def test_transformers_loads_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
     monkeypatch.setattr(huggingface, "SHARD", 20_000)

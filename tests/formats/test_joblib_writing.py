@@ -50,6 +50,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.shows("joblib", "save")
 def test_an_estimator_predicts_the_same(name: str, tmp_path: Path) -> None:
     model = MODELS[name]().fit(X, Y)
     saver.dump(model, tmp_path / "a.saver")

@@ -37,6 +37,7 @@ def there_and_back(value: Any, folder: Path) -> Any:
     [ARRAYS, OTHERS, NANS, [1, 2.5, None, "ü\n", {"$odd": np.nan}, 2**70, -0.0], {"a": (1,)}, np.ones(())],
     ids=range(6),
 )  # fmt: skip
+@pytest.mark.shows("JSON", "save", "load")
 def test_it_goes_there_and_back(value: Any, tmp_path: Path) -> None:
     assert_same(there_and_back(value, tmp_path), value)
 

@@ -161,7 +161,13 @@ def test_keras_loads_what_is_written(name: str, tmp_path: Path) -> None:
     assert answers(by_keras(tmp_path / "b.keras")) == answers(model)
 
 
-@pytest.mark.parametrize("name", ["sequential", "functional", "subclassed", "mixed", "nested"])
+TRAINED = (
+    pytest.param("functional", marks=pytest.mark.shows("Files of Keras", "save", "load")),
+    "sequential", "subclassed", "mixed", "nested",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_goes_on_from_each_file_as_from_that_of_keras(name: str, tmp_path: Path) -> None:
     model = MODELS[name]()
     model.save(tmp_path / "a.keras")

@@ -6,7 +6,7 @@ import os
 import pickle
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -319,6 +319,58 @@ def test_modules_and_boosters_predict_in_mlflow(tmp_path: Path) -> None:
     assert np.array_equal(exported(booster, tmp_path / "b").predict(x), booster.predict(xgboost.DMatrix(x)))
 
 
+def signed(data: Any, model: Any, folder: Path) -> Any:
+    """What MLflow says goes into a model whose version recorded this data."""
+    store = saver.Saver(folder / "store")
+    store.save("m", model, data=data)
+    store.export("m", folder / "m", format="mlflow")
+    return pytest.importorskip("mlflow.pyfunc").load_model(str(folder / "m"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_signature_is_that_of_the_recorded_data(tmp_path: Path) -> None:
+    linear, torch = pytest.importorskip("sklearn.linear_model"), pytest.importorskip("torch")
+    pandas = pytest.importorskip("pandas")
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    fitted = linear.LogisticRegression().fit(x, x[:, 0] > 0)
+    loaded = signed(x, fitted, tmp_path / "a")
+    spec = loaded.metadata.get_input_schema().inputs[0]
+    assert (spec.type, spec.shape) == (np.dtype("float64"), (-1, 3))
+    assert np.array_equal(loaded.predict(x), fitted.predict(x))
+    with_target = np.column_stack((x, x[:, 0] > 0))
+    loaded = signed(with_target, fitted, tmp_path / "b")
+    assert loaded.metadata.signature is None, "the data is not what goes into the model"
+    assert np.array_equal(loaded.predict(x), fitted.predict(x))
+    pictures = np.zeros((5, 2, 3), "float32")
+    loaded = signed(pictures, torch.nn.Linear(3, 1), tmp_path / "c")
+    assert loaded.metadata.get_input_schema().inputs[0].shape == (-1, 2, 3)
+    assert loaded.predict(pictures).shape == (5, 2, 1)
+    frame = pandas.DataFrame(x, columns=["a", "b", "c"])
+    fitted = linear.LogisticRegression().fit(x, x[:, 0] > 0)
+    assert signed(frame, fitted, tmp_path / "d").metadata.get_input_schema().input_names() == ["a", "b", "c"]
+
+
+SAID = (
+    1, {}, {"shape": 3}, {"shape": [3]}, {"shape": [3, "x"], "kind": "array", "dtype": "int8"},
+    {"shape": [3, 2], "kind": "array", "dtype": "x\ny"}, {"shape": [3, 2], "kind": "array"},
+    {"shape": [3, 2], "kind": "frame"}, {"shape": [3, 2], "kind": "frame", "columns": [1]},
+    {"shape": [3, 2], "kind": "frame", "columns": [{"name": "a\nb: c"}, {}]},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID, ids=range(len(SAID)))
+def test_what_a_file_says_of_its_data_stays_within_a_line(said: Any, tmp_path: Path) -> None:
+    from saver.formats.mlflow.writing import files
+    from saver.opening import open_file
+
+    saver.dump({"a": 1}, tmp_path / "m.saver")
+    opened = open_file(tmp_path / "m.saver")
+    cast(dict[str, Any], opened.manifest.data)["data"] = said
+    found = parse(files(opened, "a")["MLmodel"])
+    assert found.keys() <= {"flavors", "signature"}
+
+
 def test_several_parts_and_what_does_not_predict_are_refused(tmp_path: Path) -> None:
     saver.dump({"a": [1], "b": 2}, tmp_path / "m.saver")
     with pytest.raises(IncompatibleError, match="2 parts"):
@@ -332,8 +384,8 @@ def test_several_parts_and_what_does_not_predict_are_refused(tmp_path: Path) -> 
 
 
 def test_what_a_file_says_of_its_packages_cannot_add_lines(tmp_path: Path) -> None:
-    from saver.file import open_file
     from saver.formats.mlflow.writing import files
+    from saver.opening import open_file
 
     saver.dump({"a": 1}, tmp_path / "m.saver")
     opened = open_file(tmp_path / "m.saver")

@@ -29,6 +29,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.shows("NumPy files", "load")
 def test_every_array_without_objects_is_read(save: Callable[..., None], tmp_path: Path) -> None:
     save(tmp_path / "a.npz", **EVERY)
     found = saver.load(tmp_path / "a.npz")
@@ -45,6 +46,7 @@ def test_every_single_array_is_read(name: str, tmp_path: Path) -> None:
         assert same(saver.load(tmp_path / "a.npy"), EVERY[name])
 
 
+@pytest.mark.shows("NumPy files", "save")
 def test_it_goes_there_and_back(tmp_path: Path) -> None:
     saver.dump({**ARRAYS, **OTHERS}, tmp_path / "a.saver")
     assert not saver.export(tmp_path / "a.saver", tmp_path / "a.npz").losses

@@ -20,6 +20,8 @@ from families.test_onnx import branching, model  # noqa: E402
 from saver.errors import IncompatibleError, SaverError  # noqa: E402
 from saver.formats import _onnx  # noqa: E402
 from saver.formats import onnx as format_  # noqa: E402
+from saver.protobuf import encoded as varint  # noqa: E402
+from saver.protobuf import spans  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("onnx")
 
@@ -79,15 +81,15 @@ def test_weights_of_a_file_are_tensors_that_versions_share(tmp_path: Path) -> No
 
 
 def encoded(number: int, data: bytes) -> bytes:
-    return _onnx.written(number << 3 | 2) + _onnx.written(len(data)) + data
+    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def spread(data: bytes) -> bytes:
     """The same message, whose outermost lengths are written with a byte more than they need."""
     found, view = b"", memoryview(data)
-    for field in _onnx.spans(view, 0, len(view)):
+    for field in spans(view, 0, len(view)):
         if field.number == 7:
-            length = bytearray(_onnx.written(field.end - field.start))
+            length = bytearray(varint(field.end - field.start))
             length[-1] |= 0x80
             found += b"\x3a" + bytes(length) + b"\0" + data[field.start : field.end]
         else:

@@ -112,7 +112,7 @@ def test_arrays_of_joblib_stay_where_they_are_in_the_file(tmp_path: Path) -> Non
 
 
 def test_what_changes_after_it_was_opened_is_damage(tmp_path: Path) -> None:
-    from saver.file import open_file
+    from saver.opening import open_file
 
     path = tmp_path / "array.joblib"
     joblib.dump([np.arange(1_000_000.0)], path)

@@ -193,6 +193,7 @@ JOBLIB = sorted(
 
 
 @pytest.mark.parametrize("name", JOBLIB)
+@pytest.mark.shows("joblib", "load")
 def test_every_layout_of_joblib_is_read(name: str) -> None:
     found = saver.load(HERE / "joblib" / name)
     assert list(map(_plain, found[:3])) == [[*range(5)], [*range(5)], [1, "abc", {"a": 1, "b": 2}]]

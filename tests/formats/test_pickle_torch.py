@@ -83,6 +83,7 @@ def test_tensors_that_shared_a_storage_share_one(zipped: bool, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.shows("Files of PyTorch", "load")
 def test_a_module_that_was_saved_whole_computes_what_it_did(zipped: bool, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.BatchNorm1d(4)).eval()

@@ -43,6 +43,7 @@ def same(found: Any) -> bool:
     )
 
 
+@pytest.mark.shows("safetensors", "load")
 def test_it_is_a_dict_of_arrays(path: Path) -> None:
     assert same(saver.load(path))
     assert same(saver.loads(path.read_bytes()))

@@ -16,7 +16,7 @@ import pytest
 
 import saver
 from saver.errors import DamagedError, IncompatibleError, LimitExceededError, SaverError, UntrustedError
-from saver.file import open_file
+from saver.opening import open_file
 from saver.storages.memory import MemoryStorage
 
 MUTANTS = 300

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import saver
 from saver.formats.tensorflow.crc import crc32c
 from saver.formats.tensorflow.table import MAGIC, _unsnappy, entries
-from saver.formats.tensorflow.wire import Malformed, varint, varints
+from saver.protobuf import Malformed, varint, varints
 from saver.storages.memory import MemoryStorage
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "of_tensorflow"

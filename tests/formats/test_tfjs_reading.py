@@ -12,7 +12,7 @@ import pytest
 
 import saver
 from saver.errors import IncompatibleError, SaverError
-from saver.file import open_file
+from saver.opening import open_file
 
 KERNEL = np.arange(8, dtype="f4").reshape(4, 2)
 BIAS = np.array([1, -1], "f4")

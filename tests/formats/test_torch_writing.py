@@ -111,6 +111,7 @@ def test_a_loop_stays_one(tmp_path: Path) -> None:
     assert found[1]["again"] is found
 
 
+@pytest.mark.shows("Files of PyTorch", "save")
 def test_a_module_and_its_optimizer_are_written_as_their_state_dicts(tmp_path: Path) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     optimizer = torch.optim.Adam(

@@ -12,9 +12,9 @@ import pytest
 
 import saver
 from saver.errors import DamagedError
-from saver.file import open_file
 from saver.formats import _writing
 from saver.formats._writing import SMALL, Later, Streamed
+from saver.opening import open_file
 from saver.storage import ALIGNMENT, Sink
 from saver.tensors import BLOCK, Bytes, MemoryTensors, TensorData
 

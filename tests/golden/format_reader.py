@@ -1,4 +1,4 @@
-"""A reader of Saver files, written from docs/format.md alone. It does not know Saver."""
+"""A reader of Saver files, written from docs/format/ alone. It does not know Saver."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import saver
 sys.path.append(str(Path(__file__).parents[1]))
 
 import golden_grid
+import golden_signed
 import golden_store
 from golden_values import GOLDEN
 
@@ -32,6 +33,8 @@ def main() -> None:
     golden_store.make(folder / "store.1")
     shutil.rmtree(folder / "grid.1", ignore_errors=True)
     golden_grid.make(folder / "grid.1")
+    shutil.rmtree(folder / "signing", ignore_errors=True)
+    golden_signed.make(folder / "signing")
 
 
 if __name__ == "__main__":

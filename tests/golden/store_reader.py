@@ -1,4 +1,4 @@
-"""A reader of stores, written from docs/format.md, section 4, alone. Knows nothing of Saver."""
+"""A reader of stores, written from docs/format/, section 4, alone. Knows nothing of Saver."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class StoreReader:
     """The log, replayed; `versions` are commits by ref, with their present labels and notes, `tags` refs by
     tag ref, `models` labels and notes by model."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: tuple[str, ...] = ()) -> None:
         self.folder = folder
         form = document(folder / "store.json")
-        require(form["format"] == 1 and not form.get("read"), "format")
+        require(form["format"] == 1 and {*form.get("read", ())} <= {*known}, "format")
         self.versions: dict[str, dict[str, Any]] = {}
         self.tags: dict[str, str] = {}
         self.models: dict[str, dict[str, Any]] = {}
@@ -44,9 +44,14 @@ class StoreReader:
             require(record["format"] == 1 and record["number"] == number, "record")
             require(record["previous"] == previous, "chain")
             previous = record["hash"]
-            self.take(record["event"])
+            if self.counts(record):
+                self.take(record["event"])
             number += 1
         require(len(list((folder / "log").glob("[0-9]*"))) == number - 1, "gap")
+
+    def counts(self, record: dict[str, Any]) -> bool:
+        """Whether a record is not void. Without roles, none is; `signature_reader.py` knows them."""
+        return True
 
     def take(self, event: dict[str, Any]) -> None:
         self.kinds.add(event["kind"])
@@ -81,7 +86,7 @@ class StoreReader:
                 for pack, moves in event["moves"].items():
                     own = {move[0]: move for move in [*self.moves.get(pack, ()), *moves]}
                     self.moves[pack] = [own[offset] for offset in sorted(own)]
-            case "condemn" | "harm":
+            case "condemn" | "harm" | "sign":
                 pass
             case kind:
                 require(False, f"the kind {kind}")

@@ -57,32 +57,32 @@ MUTANTS = [
     ),
     Mutant(
         "needed", "repo/gc/condemning.py",
-        "if not gone and self._is_needed(key):\n", "if False:\n",
+        "if not gone and is_needed(self._repo, key):\n", "if False:\n",
         "looking whether a version needs what is condemned", (_GC,),
     ),
     Mutant(
         "lost-manifests", "repo/gc/condemning.py",
-        "IncompatibleError, NotFoundError):\n                return True\n        ",
-        "IncompatibleError, NotFoundError):\n                continue\n        ",
+        "IncompatibleError, NotFoundError):\n            return True\n",
+        "IncompatibleError, NotFoundError):\n            continue\n",
         "keeping all that a version may need whose manifest is lost", (_LOST,),
     ),
     Mutant(
         "exact-needs", "repo/gc/condemning.py",
-        "            if pack in packs_of(known.values()):\n"
-        "                return True\n"
-        "        return False\n",
-        "            if pack in packs_of(known.values()):\n"
-        "                return True\n"
-        "        return True\n",
+        "        if pack in packs_of(known.values()):\n"
+        "            return True\n"
+        "    return False\n",
+        "        if pack in packs_of(known.values()):\n"
+        "            return True\n"
+        "    return True\n",
         "freeing packs all of whose living bytes were moved",
         ("repo/test_check.py::test_a_healed_pack_that_nobody_needs_is_freed",),
     ),
     Mutant(
         "needs-in-moved-packs", "repo/gc/condemning.py",
-        "            if pack in packs_of(known.values()):\n"
-        "                return True\n"
-        "        return False\n",
-        "        return False\n",
+        "        if pack in packs_of(known.values()):\n"
+        "            return True\n"
+        "    return False\n",
+        "    return False\n",
         "keeping packs to which bytes were moved", (_AGAIN, _GC),
     ),
     Mutant(

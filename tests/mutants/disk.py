@@ -7,6 +7,7 @@ from .mutant import Mutant
 _SYNCED = "disk/test_durable.py::test_data_is_synced_before_the_name_and_the_name_before_the_return"
 _CRASHES = "testing/test_faults.py::test_an_object_survives_every_crash_once_it_is_acknowledged"
 _LATE = "disk/test_durable.py::test_an_error_that_came_too_late_is_seen_through"
+_SHARED = "test_shared_stores.py"
 _NAMES = "storages/test_local.py::test_names_are_synced_before_anything_is_acknowledged"
 _LINKED = "storages/test_outside.py::test_no_link_in_place_of_a_folder_is_followed"
 _NO_FILE = "storages/test_outside.py::test_what_is_not_a_file_is_not_an_object"
@@ -132,7 +133,7 @@ MUTANTS = [
     ),
     Mutant(
         "sync-above-found-folder", "storages/_folders.py",
-        'if not self._has_objects(Inside(folder, ".")):', "if False:",
+        'if not is_new and not self._has_objects(Inside(folder, ".")):', "if False:",
         "the sync of the folder above one that another process is just making",
         ("storages/test_local.py::test_a_folder_that_another_process_has_just_made_is_synced",),
     ),
@@ -210,7 +211,44 @@ MUTANTS = [
     ),
     Mutant(
         "files-only-when-asked", "storages/local.py",
-        "        self._demand_file(key, found)\n        return Stat", "        return Stat",
+        "            return self._demand_file(key, self._folders.at(key, self._files.stat))\n",
+        "            return Stat(self._folders.at(key, self._files.stat).st_size, 0)\n",
         "refusing to list what is not a file", (_NO_FILE,),
+    ),
+    Mutant(
+        "files-only-of-neighbours", "storages/local.py",
+        "            return self._demand_file(key, self._files.stat(Inside(folder, ",
+        "            return Stat(0, 0) or (key, (Inside(folder, ",
+        "refusing what is not a file among objects of one folder", (_NO_FILE,),
+    ),
+    Mutant(
+        "mode-of-shared-files", "disk/durable.py",
+        "        if self._mode is not None:", "        if False:",
+        "opening each new file of a shared store to its group",
+        (f"{_SHARED}::test_members_work_after_each_other_and_everything_stays_shared",),
+    ),
+    Mutant(
+        "mode-of-shared-folders", "storages/_folders.py",
+        "            if self._shared and (", "            if False and (",
+        "opening each folder of a shared store to its group, also one that a killed member left closed",
+        (f"{_SHARED}::test_two_members_save_at_the_same_time",),
+    ),
+    Mutant(
+        "folders-that-others-create", "storages/_folders.py",
+        "            _shared.settled(self._files, folder)\n", "            pass\n",
+        "waiting, before writing, for a folder that another member is just creating",
+        (f"{_SHARED}::test_two_members_save_at_the_same_time",),
+    ),
+    Mutant(
+        "others-in-shared-stores", "storages/_shared.py",
+        "own & root & 0o007", "root & 0o007",
+        "leaving to the umask what others may do in a shared store",
+        (f"{_SHARED}::test_the_mode_of_what_is_created_is_never_more_than_the_folder_allows",),
+    ),
+    Mutant(
+        "waiting-for-shared-folders", "storages/_folders.py",
+        "            if not self.settled(path):", "            if True:",
+        "waiting for a folder that another member is just creating",
+        (f"{_SHARED}::test_a_folder_that_is_being_created_is_waited_for",),
     ),
 ]  # fmt: skip

@@ -54,7 +54,7 @@ MUTANTS = [
     ),
     Mutant(
         "commits-before-a-void", "repo/settling.py",
-        "            if record.transaction == transaction and isinstance(event, Commit):\n",
+        "            if counts and isinstance(event, Commit) and found is None:\n",
         "            if False:\n",
         "looking for a commit before giving it up",
         ("repo/test_interleavings.py::"
@@ -87,13 +87,13 @@ MUTANTS = [
         (f"{_LOG}::test_a_number_is_given_once",),
     ),
     Mutant(
-        "tags-of-nothing", "repo/state/view.py",
-        "if event.number is not None and view.version(event.model, event.number) is None:",
+        "tags-of-nothing", "repo/state/effects.py",
+        "if event.number is not None and facts.version(event.model, event.number) is None:",
         "if False:",
         "refusing a tag of a version that is not there", (_CANNOT_BE,),
     ),
     Mutant(
-        "labels-of-nothing", "repo/state/view.py",
+        "labels-of-nothing", "repo/state/effects.py",
         "        if model is None or not model.count:\n", "        if model is None:\n",
         "refusing labels and notes of a model of which nothing is left", (_ANNOTATIONS,),
     ),
@@ -108,6 +108,13 @@ MUTANTS = [
         "refusing more labels than one may have", (_ANNOTATIONS,),
     ),
     Mutant(
+        "appending-what-can-be-read", "repo/appending.py",
+        "            changes_of(record, state, f\"record {record.number:,}\")\n",
+        "            pass\n",
+        "appending no record that readers would refuse",
+        ("repo/test_log.py::test_what_readers_would_refuse_is_never_appended",),
+    ),
+    Mutant(
         "sizes-in-records", "repo/state/values.py",
         "    if min(sizes) < 0 or max(sizes) > EXACT_INTEGER:\n",
         "    if False:\n",
@@ -115,27 +122,27 @@ MUTANTS = [
     ),
     Mutant(
         "added-of-models", "repo/state/values.py",
-        "bytes_added=model.bytes_added - sum(lost)\n", "bytes_added=model.bytes_added\n",
+        "max(model.bytes_added - sum(lost), 0)", "model.bytes_added",
         "knowing what the versions that are left added to the store", (_ANNOTATIONS,),
     ),
     Mutant(
-        "names-in-records", "repo/state/view.py",
+        "names-in-records", "repo/state/effects.py",
         "        check_model(model)\n        for tag in tags:\n            check_tag(tag)\n",
         "        pass\n",
         "refusing names of models and tags that nobody could give", (_CANNOT_BE,),
     ),
     Mutant(
         "apply-before-computing", "repo/state/view.py",
-        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
-        "        self._known = known.after(record, digest, {}, record.number + 1)\n"
-        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
+        "        reason = refusal(record, known.roles, self.tags)\n",
+        "        self._known = known.after(record, digest, {}, record.number + 1, known.roles)\n"
+        "        reason = refusal(record, known.roles, self.tags)\n",
         "the order: what a record changes is known before it counts as taken in",
         ("repo/test_shortcuts.py::test_a_record_that_cannot_be_applied_changes_nothing_that_a_view_says",),
     ),
     Mutant(
         "due-before-settled", "repo/state/view.py",
-        "        self._known = known.after(record, digest, _changes(record, self, where), interval)\n",
-        "        now = known.after(record, digest, _changes(record, self, where), interval)\n"
+        "        self._known = known.after(record, digest, changes, interval, roles)\n",
+        "        now = known.after(record, digest, changes, interval, roles)\n"
         "        old = {'settled': known.settled, 'settled_keys': known.settled_keys}\n"
         "        self._known = msgspec.structs.replace(now, **old)\n"
         "        self._known = now\n",
@@ -153,17 +160,17 @@ MUTANTS = [
         "learning the keys of the newest records", (_LOG,),
     ),
     Mutant(
-        "condemned-for-ever", "repo/state/view.py",
+        "condemned-for-ever", "repo/state/effects.py",
         "        changes[gone_key(key)] = number\n", "",
         "remembering what was condemned", ("repo/test_gc.py",),
     ),
     Mutant(
-        "freed", "repo/state/view.py",
+        "freed", "repo/state/effects.py",
         "                changes[freed_key(key)] = record\n", "                pass\n",
         "remembering what a deletion may have freed", ("repo/test_gc.py",),
     ),
     Mutant(
-        "tags-of-deleted", "repo/state/view.py",
+        "tags-of-deleted", "repo/state/effects.py",
         "        if number in gone:\n            changes[tag_key(event.model, tag)] = None\n",
         "        pass\n",
         "taking tags away with their versions", (_LOG,),

@@ -100,13 +100,13 @@ MUTANTS = [
         "refusing tensors of a model that do not say where they come from", (_SETTINGS,),
     ),
     Mutant(
-        "paths-of-tfjs", "file.py",
+        "paths-of-tfjs", "opening.py",
         'name != os.path.basename(name) or "\\\\" in name or name in ("", ".", "..") or "\\0" in name:',
         "False:",
         "refusing files of weights outside of the folder", (_OUTSIDE,),
     ),
     Mutant(
-        "folders-of-tfjs", "file.py",
+        "folders-of-tfjs", "opening.py",
         'name != os.path.basename(name) or "\\\\" in name', '"\\\\" in name',
         "refusing names with folders", (_OUTSIDE,),
     ),

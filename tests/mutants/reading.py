@@ -277,7 +277,7 @@ MUTANTS = [
     ),
     Mutant(
         "bytes-of-tensors", "codec/tensors.py",
-        "        self.budget.charge(found.nbytes)\n        return found\n", "        return found\n",
+        "        self.budget.charge(found.nbytes)\n        if found.size", "        if found.size",
         "the limit on tensors that are used many times",
         (_BUDGET,),
     ),

@@ -38,7 +38,7 @@ MUTANTS = [
         (f"{_RUN}::test_where_there_is_no_room_what_was_dropped_makes_some",),
     ),
     Mutant(
-        "one-moment", "staging.py",
+        "one-moment", "torn.py",
         "        return Torn(*changed) if changed else None\n", "        return None\n",
         "noticing that weights changed while they were copied",
         ("checkpoints/test_staging.py::test_a_change_during_the_copy_is_never_kept",),

@@ -120,7 +120,7 @@ MUTANTS = [
     ),
     Mutant(
         "healed-packs-with-manifests", "repo/gc/condemning.py",
-        "        if users.is_manifest(key):\n", "        if False:\n",
+        "    if users.is_manifest(key):\n", "    if False:\n",
         "keeping packs that hold the manifest of a live version, and none of its bytes any more",
         ("repo/test_one_file.py::test_a_file_stays_though_all_its_bytes_were_healed_elsewhere",),
     ),

@@ -7,7 +7,6 @@ from .mutant import Mutant
 _NEITHER = (
     "repo/test_shortcuts.py::test_a_log_that_cannot_be_read_either_is_reported_and_nothing_is_forgotten"
 )
-_FAILS_ONCE = "repo/test_shortcuts.py::test_a_read_of_a_shortcut_that_fails_once_changes_nothing"
 _OTHER_LOG = "repo/test_shortcuts.py::test_a_checkpoint_of_another_log_is_not_believed"
 _LOG = "repo/test_log.py"
 _LEFT = "repo/test_keeping.py::test_no_page_is_left_over_or_missing"
@@ -21,8 +20,8 @@ _ENDS = f"{_HOSTILE}::test_the_newest_records_cannot_be_removed_while_a_checkpoi
 MUTANTS = [
     Mutant(
         "half-made-view", "repo/state/state.py",
-        "            view = self._checkpointed(self.log.head(head), self._view.base)\n",
-        "            view = self._checkpointed(self.log.head(head), self._view.base)\n"
+        "            view = None if self.alone else self._checkpointed(self.log.head(head), base)\n",
+        "            view = None if self.alone else self._checkpointed(self.log.head(head), base)\n"
         "            self._view = view or self._view\n",
         "the order: a view of the log is whole before anybody decides by it", (_NEITHER,),
     ),
@@ -166,7 +165,8 @@ MUTANTS = [
         "            value = self._pages.get(known.root, key)\n"
         "        except SaverError:\n"
         "            raise\n",
-        "going on by the log when a page cannot be read", (_FAILS_ONCE,),
+        "going on by the log when a page cannot be read",
+        (f"{_SHORTCUTS}::test_a_page_that_cannot_be_read_changes_no_answer",),
     ),
     Mutant(
         "broken-scans", "repo/state/view.py",
@@ -175,7 +175,8 @@ MUTANTS = [
         "    except SaverError as error:\n"
         "        raise Broken(str(error)) from error\n",
         "    except Broken:\n        raise\n",
-        "going on by the log when a page cannot be read in the midst of a listing", (_FAILS_ONCE,),
+        "going on by the log when a page cannot be read in the midst of a listing",
+        (f"{_SHORTCUTS}::test_a_page_that_cannot_be_read_changes_no_answer",),
     ),
     Mutant(
         "read-twice", "repo/state/shortcuts.py",

@@ -14,6 +14,7 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from saver import threads
 from saver.disk.files import Files
 from saver.disk.mapped import MappedFile, open_file
 from saver.errors import CannotReadError, DamagedError, NotFoundError
@@ -213,8 +214,9 @@ def test_a_file_that_is_cut_or_broken_is_damaged_where_it_is(
     monkeypatch.setattr(MappedFile, "near", lambda self, start, end: False)
     path = tmp_path / "a"
     path.write_bytes(content(8000))
-    blob = open_file(str(path), files=files)
-    assert damaged([(blob, [range_of(blob, at, at + 1000, str(at)) for at in range(0, 8000, 1000)])]) == lost
+    whole = open_file(str(path))
+    ranges = [range_of(whole, at, at + 1000, str(at)) for at in range(0, 8000, 1000)]
+    assert damaged([(open_file(str(path), files=files), ranges)]) == lost
 
 
 def test_what_is_in_the_page_cache_is_not_read_again(tmp_path: Path) -> None:
@@ -267,3 +269,27 @@ def test_what_was_hashed_where_it_lies_is_not_read_again_but_counts() -> None:
     assert sure.fetched == []
     assert other.fetched == [(0, 500)]
     assert seen == [(300, 800), (800, 800)]
+
+
+@pytest.mark.parametrize("decrypts", [False, True])
+def test_where_threads_decrypt_one_more_keeps_the_disk_busy(
+    decrypts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, begun = content(4 * verify.JOB), list[int]()
+
+    class Counted(threads.Threads):
+        def __init__(self, count: int) -> None:
+            begun.append(count)
+            super().__init__(count)
+
+    monkeypatch.setattr(threads, "Threads", Counted)
+    monkeypatch.setattr(threads, "processors", lambda: 2)
+    blob = Remote(data)
+    blob.decrypts = decrypts
+    step = verify.JOB
+    ranges = [
+        Range(str(at), at, at + step, blake3(data[at : at + step]).hexdigest())
+        for at in range(0, len(data), step)
+    ]
+    assert damaged([(blob, ranges)]) == set()
+    assert begun == [2 + decrypts]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from drafts import Save, draft
 
+from compressing import PlainPacks
 from in_grids import form, parametrize_forms
 from saver.repo import stage
 from saver.repo.gc import moving
@@ -16,6 +17,8 @@ from saver.repo.save import save_version
 from saver.repo.version import Version
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage
+from saver.storages.sealed import SealedStorage
+from sealing import OneHolder
 
 __all__ = ["form"]
 
@@ -24,14 +27,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parametrize_forms(metafunc)
 
 
-@pytest.fixture
-def store() -> MemoryStorage:
-    return MemoryStorage()
+def _form(request: pytest.FixtureRequest) -> object:
+    return getattr(getattr(request.node, "callspec", None), "params", {}).get("form")
 
 
 @pytest.fixture
-def repo(store: Storage) -> Repository:
-    return Repository(store, lambda: "ada")
+def store(request: pytest.FixtureRequest) -> Storage:
+    if _form(request) == "compressed":
+        return PlainPacks()
+    return SealedStorage(MemoryStorage(), OneHolder()) if _form(request) == "sealed" else MemoryStorage()
+
+
+@pytest.fixture
+def repo(store: Storage, request: pytest.FixtureRequest) -> Repository:
+    return Repository(store, lambda: "ada", compress=_form(request) == "compressed")
 
 
 @pytest.fixture

@@ -565,7 +565,7 @@ def test_a_collection_after_one_deletion_reads_what_that_freed_and_not_all_manif
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False))
 def test_collections_without_listing_free_what_one_with_listing_would(random: Random) -> None:
     """A process that collects now and then, others that save, delete and collect beside it, and new ones."""

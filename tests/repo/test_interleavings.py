@@ -55,6 +55,10 @@ from saver.storages.memory import MemoryStorage
 from saver.tensors import hashing
 
 FAR = pytest.mark.parametrize("remote", [False, True], ids=["near", "far"])
+NEAR_BY_DEFAULT = pytest.mark.parametrize(
+    "remote", [False, pytest.param(True, marks=pytest.mark.long)], ids=["near", "far"]
+)
+"""For some of the larger cases: those of the other mark try both ways to ask, in every run of the tests."""
 
 
 @pytest.mark.slow
@@ -72,7 +76,7 @@ def test_two_savers_a_collector_and_a_reader() -> None:
 
 
 @pytest.mark.slow
-@FAR
+@NEAR_BY_DEFAULT
 def test_a_saver_that_shares_with_a_version_that_is_deleted_and_collected(remote: bool) -> None:
     judge = Judge(TWO)
     actors = {"saver": saves("a", "acd"), "collector": collects("c", "m@2")}
@@ -154,7 +158,7 @@ def _records(content: Held) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@FAR
+@NEAR_BY_DEFAULT
 def test_a_stager_that_shares_what_is_deleted_and_collected_is_asked_again(remote: bool) -> None:
     judge = Judge(TWO)
     actors = {
@@ -182,7 +186,7 @@ def test_a_committer_that_asks_nobody_says_what_was_condemned_and_leaves_nothing
     assert found.moments > 100_000, found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.of_files
 def test_savers_of_one_file_and_of_several_a_collector_and_a_reader() -> None:
     judge = Judge(FILES)
@@ -336,7 +340,7 @@ def test_two_collectors_that_move_the_same_bytes(eager: None) -> None:
 
 
 @pytest.mark.slow
-@FAR
+@NEAR_BY_DEFAULT
 def test_a_check_while_versions_go_and_bytes_move_finds_no_damage(eager: None, remote: bool) -> None:
     judge = Judge(LARGE)
     explore(LARGE, {"collector": collects("c", "m@1")}, judge, {"checker": checks}, remote=remote)

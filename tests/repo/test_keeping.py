@@ -143,7 +143,7 @@ def test_records_that_come_while_a_checkpoint_is_written_are_not_forgotten() -> 
 def test_where_calls_are_slow_checkpoints_are_written_at_the_same_time_as_the_rest() -> None:
     storage = MemoryStorage()
     slow = LatencyStorage(storage, 0.0)
-    for number, repo in zip(range(100), ever_new_processes(slow), strict=False):
+    for number, repo in zip(range(60), ever_new_processes(slow), strict=False):
         act(repo, number)
         fresh = State(storage)
         fresh.refresh()

@@ -6,8 +6,10 @@ import itertools
 from typing import Any
 
 import pytest
+from drafts import draft
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import saver
 from saver.repo import document
@@ -15,6 +17,9 @@ from saver.repo.events import Commit, Condemn, Delete, Event, Tag
 from saver.repo.log import ZERO, Log, Record, log_key
 from saver.repo.numbered import PartVersion
 from saver.repo.objects import checkpoint_key, page_key
+from saver.repo.repository import Repository
+from saver.repo.save import save_version
+from saver.repo.settling import settle
 from saver.repo.state import Checkpoint, State, state
 from saver.repo.state.facts import step_key
 from saver.repo.state.pages import Pages
@@ -116,7 +121,7 @@ def test_a_number_is_given_once(number: int) -> None:
         State(store).refresh()
 
 
-@pytest.mark.parametrize(
+CANNOT_BE = pytest.mark.parametrize(
     ("event", "message"),
     [
         (Tag("m", "best", 7), "tags m@7, which does not exist"),
@@ -128,11 +133,60 @@ def test_a_number_is_given_once(number: int) -> None:
     ],
     ids=str,
 )
+
+
+@CANNOT_BE
 def test_a_record_of_what_cannot_be_is_refused(event: Event, message: str) -> None:
     store = MemoryStorage()
     write(store, [commit(1), event])
     with pytest.raises(saver.IncompatibleError, match=f"record 2.*{message}"):
         State(store).refresh()
+
+
+@CANNOT_BE
+def test_what_readers_would_refuse_is_never_appended(event: Event, message: str) -> None:
+    repo = Repository(MemoryStorage())
+    save_version(repo, draft("m", {"a/t": [1.0]}))
+    with pytest.raises(saver.CannotWriteError, match=f"nothing was appended.*{message}"):
+        repo.append(lambda: event)
+    assert save_version(Repository(repo.storage), draft("m", {"a/t": [2.0]})).number == 2
+
+
+def test_a_part_whose_number_cannot_grow_stops_saves_and_not_readers() -> None:
+    """Somebody else has written the highest number that there is."""
+    store = MemoryStorage()
+    save_version(Repository(store), draft("m", {"p/t": [1.0]}))
+    forged = Commit("m", 2, "ab" * 32, {"p": PartVersion(2**53, "cd" * 32, 8)})
+    write(store, [forged], 2, Log(store).read(1)[1])
+    before = set(store.keys(""))
+    with pytest.raises(saver.CannotWriteError, match="nobody could read it"):
+        save_version(Repository(store), draft("m", {"p/t": [2.0]}))
+    assert set(store.keys("")) == before
+    assert save_version(Repository(store), draft("m", {"q/t": [2.0]})).number == 3
+
+
+def test_a_sum_stops_where_numbers_end() -> None:
+    store = MemoryStorage()
+    for number in range(1, 4):
+        previous = Log(store).read(number - 1)[1] if number > 1 else ZERO
+        write(store, [commit(number, bytes_added=2**53 - 1)], number, previous)
+    found = State(store)
+    found.refresh()
+    assert found.get("model m").bytes_added == 2**53
+    write(store, [Delete("m", (1, 3))], 4, Log(store).read(3)[1])
+    found.refresh()
+    assert found.get("model m").bytes_added == 0
+
+
+def test_a_commit_that_is_copied_is_not_taken_for_the_first() -> None:
+    store = MemoryStorage()
+    save_version(Repository(store), draft("m", {"p/t": [1.0]}))
+    first, digest = Log(store).read(1)
+    copied = replace(first, number=2, previous=digest, event=replace(first.event, number=2, parent=1))
+    assert Log(store).append(copied)
+    found = settle(Repository(store), first.transaction, 0)
+    assert found is not None
+    assert found.number == 1
 
 
 def everything(found: State) -> dict[str, Any]:
@@ -164,7 +218,7 @@ class Model:
             self.last[model] += 1
             self.versions[model][self.last[model]] = value
             return commit(self.last[model], model, step=value)
-        if kind == "delete":
+        if kind == "delete" and 0 < value <= self.last[model]:
             self.versions[model].pop(value, None)
             self.tags = {key: n for key, n in self.tags.items() if key[0] != model or n != value}
             return Delete(model, (value,))

@@ -13,7 +13,7 @@ from judge import Judge
 
 from saver.errors import CannotWriteError, CommitUnknownError
 from saver.pack import PackedTensors
-from saver.repo import document
+from saver.repo import appending, document
 from saver.repo.commit import _Commit
 from saver.repo.gc import collection, moving
 from saver.repo.log import Log, log_key
@@ -142,6 +142,9 @@ def test_unless_numbers_are_decided_with_the_record_they_are_double(monkeypatch:
         return type(event)(**{**_fields(event), "number": self.number})
 
     monkeypatch.setattr(_Commit, "_event", stubborn)
+    told = lost(TWO, ada=saves("a", "acd"), bob=saves("b", "ce"))
+    assert "nobody could read it" in str(told.value)
+    monkeypatch.setattr(appending, "changes_of", lambda *given: {})
     told = lost(TWO, ada=saves("a", "acd"), bob=saves("b", "ce"))
     assert "double" in str(told.value)
 

@@ -14,7 +14,7 @@ import pytest
 
 import saver
 from equality import assert_same
-from saver.file import open_file
+from saver.opening import open_file
 from saver.pack import Pack
 from saver.pack.verify import damaged
 from saver.repo import manifest as manifests

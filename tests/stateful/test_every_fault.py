@@ -57,7 +57,7 @@ from saver.testing import (
     overtaken,
 )
 
-SAMPLE = 40
+SAMPLE = 24
 """Faults that are tried of each act by default."""
 
 LONG = 6_000
@@ -258,7 +258,7 @@ def _checked(store: Storage) -> MemoryStorage:
 
 
 def test_a_damaged_shortcut_is_as_if_it_were_not_there(large: Large, tally: Tally) -> None:
-    damaged(large, tally, 20)
+    damaged(large, tally, 12)
 
 
 @pytest.mark.long
@@ -308,7 +308,7 @@ def loaded(store: Saver, truth: Moment) -> set[str]:
 
 @pytest.mark.parametrize("prefix", ["log/", "manifests/", "packs/", "store.json"])
 def test_a_damaged_object_takes_nothing_else_with_it(prefix: str, large: Large, tally: Tally) -> None:
-    spoilt(large, tally, prefix, 12)
+    spoilt(large, tally, prefix, 8)
 
 
 @pytest.mark.long
@@ -402,7 +402,7 @@ def put_back(place: Path, first: Path) -> None:
 def test_a_file_system_may_fail_to_read_at_any_moment(
     name: str, large: Large, tally: Tally, tmp_path: Path
 ) -> None:
-    from_files(large, tally, tmp_path, name, 16)
+    from_files(large, tally, tmp_path, name, 10)
 
 
 @pytest.mark.long

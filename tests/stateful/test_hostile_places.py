@@ -31,6 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
+CLOSED = dict.fromkeys(("SAVER_CACHE", "SAVER_CONFIG", "SAVER_HEADS"), "/proc/nothing")
+"""The folders of pytest are closed to others."""
+
+
 def whole(folder: Path) -> bool:
     store = saver.Saver(folder)
     found = [store.load(str(version)) for version in store.versions("m")]
@@ -77,7 +81,7 @@ def as_somebody_else(folder: Path, act: str) -> str:
     """What happens when a user without rights does something."""
     done = subprocess.run(
         [sys.executable, "-c", AS_SOMEBODY_ELSE, str(folder), act],
-        capture_output=True, text=True, check=False, env={**os.environ, "SAVER_CACHE": "/nonexistent"},
+        capture_output=True, text=True, check=False, env=os.environ | CLOSED,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

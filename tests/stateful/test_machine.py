@@ -519,7 +519,7 @@ BUDGET = {"database": None, "suppress_health_check": list(HealthCheck)}
 class TestProcesses(Processes.TestCase):  # type: ignore[misc,name-defined]
     """The same examples in each run, for about half a minute."""
 
-    settings = settings(derandomize=True, max_examples=200, stateful_step_count=40, **BUDGET)
+    settings = settings(derandomize=True, max_examples=100, stateful_step_count=40, **BUDGET)
 
 
 @pytest.mark.long

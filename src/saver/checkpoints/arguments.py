@@ -10,7 +10,7 @@ from typing import Any
 
 from saver import arguments
 from saver.checkpoints.events import Event
-from saver.errors import quoted
+from saver.errors import kind_of, quoted
 from saver.policy import Policy, Retention
 
 
@@ -23,9 +23,7 @@ def check(every: Any, keep: Any, objects: Any, busy: Any, grace: Any, total: Any
             f"keep={keep!r} is not a policy; write keep=Keep(last=3), or leave it out to keep all"
         )
     if not isinstance(objects, Mapping):
-        raise TypeError(
-            f"objects: a {type(objects).__name__} has no names; write {{'model': net, 'optimizer': opt}}"
-        )
+        raise TypeError(f"objects: {kind_of(objects)} has no names; write {{'model': net, 'optimizer': opt}}")
     if not objects:
         raise ValueError("objects: there are none; write {'model': net, 'optimizer': opt}")
     for name in objects:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import time
 
 from saver import policy
 from saver.callers import warn
+from saver.errors import CannotWriteError
+from saver.logger import logger
 from saver.policy import Checkpoint, Retention
 from saver.pruning import checkpoint_of
 from saver.repo.changing import deletion
@@ -52,8 +55,18 @@ class History:
             return
         self._drop(version.number)
         if time.monotonic() >= self._collected + COLLECTING:
-            collect(self._repo, GRACE, listing=False)
+            self._collect()
             self._collected = time.monotonic()
+
+    def _collect(self) -> None:
+        """Free what only dropped versions needed. Where this is for others to do, as behind a server, nothing
+        is lost: their collection frees it."""
+        try:
+            collect(self._repo, GRACE, listing=False)
+        except CannotWriteError as error:
+            if error.errno != errno.EACCES:
+                raise
+            logger.info("%s: left to be collected by others: %s", self._repo.storage, error)
 
     def _doomed(self, verified: int) -> list[int]:
         return policy.doomed(self.saved, self._keep, verified) if self._keep is not None else []

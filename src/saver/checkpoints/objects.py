@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from saver import framework
 from saver.callers import warn
 from saver.checkpoints import own_parts
+from saver.checkpoints.answers import Answers
 from saver.checkpoints.losses import warn_of_losses
 from saver.checkpoints.own_parts import Own
 from saver.checkpoints.position import Position
@@ -61,6 +62,7 @@ class Objects:
         rank, size = (None, 1) if ranks is None else (ranks.rank, ranks.size)
         self._own = Own(rank, size, (RANDOM, *per_rank))
         self._together = ranks is not None
+        self._answers = Answers()
         self.restless: set[str] = set()
         """Tensors that changed unexpectedly during a copy: from then on they are copied at once."""
 
@@ -122,7 +124,15 @@ class Objects:
         own: dict[str, Any] = {RANDOM: random_states()}
         if self._own.leads:
             own |= {LOG: log, RUN: place.as_part()}
-        return encode(self._own.named(self.state() | own), self._together)
+        return self._answers.beside(encode(self._own.named(self.state() | own), self._together), self.live)
+
+    def predict_with(self, example: Any, pipeline: Any) -> None:
+        """Let each version record what the objects answer to an example. Raises CannotSaveError."""
+        if self._together and example is not None:
+            raise ValueError("example: the ranks of a cluster record no predictions; leave one of them out")
+        answers = Answers(example, pipeline)
+        answers.demand(self.live, self._by_state)
+        self._answers = answers
 
     def unchanged(self, encoded: Encoded) -> tuple[framework.Steps | None, set[str]]:
         """A hook into optimizers' steps, and the tensors that should stay the same until the next step."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from saver.callers import warn
 from saver.checkpoints.position import Position
 from saver.distributed.naming import OWN, own_parts
-from saver.errors import IncompatibleError, SaverError
+from saver.errors import IncompatibleError, SaverError, kind_of
 from saver.opened import Opened
 from saver.random_states import continued
 from saver.repo.version import Version
@@ -118,7 +118,7 @@ def _understood(opened: Opened, part: str, read: Callable[[], T]) -> T:
 
 def _log_until(step: int, log: Any) -> TrainingLog:
     if type(log) is not TrainingLog:
-        raise ValueError(f"it is a {type(log).__name__}, not a TrainingLog")
+        raise ValueError(f"it is {kind_of(log)}, not a TrainingLog")
     if log.last.get("step", -1) > step:
         raise ValueError(f"its last step is {log.last['step']}, and the version was saved at {step}")
     return log

@@ -17,7 +17,7 @@ from typing import Any
 
 from saver.checkpoints.changes import Change, source_of
 from saver.codec import own_dict, special
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind
 
 _PLAIN = (str, bytes, int, float, complex, type(None), ModuleType, BuiltinFunctionType)
 _MUTABLE = (MutableSequence, MutableMapping, MutableSet, bytearray)
@@ -141,7 +141,7 @@ def _of_held(item: Any, what: str, walk: _Walk, seen: set[int]) -> Iterator[str]
     if _is_code(item):
         yield from _of_code(item, walk, None, seen)
     elif id(item) not in walk.known and not isinstance(item, (*_PLAIN, type)) and _has_state(item):
-        yield f"{what} a {kind(item)}"
+        yield f"{what} {a_kind(item)}"
 
 
 def _has_state(item: Any) -> bool:
@@ -166,7 +166,7 @@ def _of_cells(function: FunctionType, walk: _Walk, owner: Any, seen: set[int]) -
         elif name in changed and not library:
             yield f"its closure changes {name!r}"
         elif not isinstance(item, (*_PLAIN, type)) and name in source.called and _has_state(item):
-            yield f"its closure holds {name!r}: a {kind(item)}"
+            yield f"its closure holds {name!r}: {a_kind(item)}"
 
 
 def _of_changes(function: FunctionType, walk: _Walk, owner: Any, seen: set[int]) -> Iterator[str]:

@@ -29,8 +29,9 @@ from saver.repo.draft import Draft, Encoded
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.version import Version
-from saver.staging import Snapshot, Staging, Torn
+from saver.staging import Snapshot, Staging
 from saver.tensors import TensorData
+from saver.torn import Torn
 from saver.training_log import TrainingLog
 
 Ranges = Mapping[str, tuple[float, float]]

@@ -12,8 +12,9 @@ from saver.distributed.describing import assigned
 from saver.distributed.planning import Task
 from saver.errors import CannotSaveError
 from saver.repo.draft import Encoded
-from saver.staging import Snapshot, Torn
+from saver.staging import Snapshot
 from saver.tensors import length_of
+from saver.torn import Torn
 
 
 class Share:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from saver.callers import warn
+from saver.demanding import demand_opened
 from saver.distributed.broadcast import Broadcast
 from saver.distributed.restoring import same_version
 from saver.distributed.session import Session
@@ -63,6 +64,7 @@ class Trials:
         """The version, opened."""
         assert self._version is not None
         found = open_version(self._repo, self._version)
+        demand_opened(self._repo, found)
         self._broadcast.begin(found.tensors)
         return found
 

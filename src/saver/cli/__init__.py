@@ -14,6 +14,7 @@ import warnings
 from gc import freeze, set_threshold  # `gc` is a command here
 from importlib import import_module
 from io import TextIOWrapper
+from types import ModuleType
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ from saver.cli._screen import clean
 from saver.cli._switches import STORE, store_of_the_program, switches
 from saver.errors import DamagedError, NotFoundError, SaverError, TaggedError
 from saver.repo.refs import BadNameError
+from saver.signing.keys import BadKeyError
 
 INTERRUPTED = 130
 """The exit code that shells report for a program ended by Ctrl-C."""
@@ -37,6 +39,32 @@ GARBAGE = 100_000
 
 
 SWITCHES = switches()
+
+
+def add_switches(command: click.Command) -> None:
+    """Give a command the options of every command, but for those of which it has its own."""
+    taken = {option for each in command.params for option in each.opts}
+    command.params += [each for each in SWITCHES if taken.isdisjoint(each.opts)]
+
+
+LOOKING = frozenset(("log", "ls", "show"))
+"""Commands that calculate nothing, so that NumPy need not start threads to multiply matrices: they were a
+third of the work of `saver show`."""
+
+THREADS = "OPENBLAS_NUM_THREADS"
+
+
+def _imported(name: str) -> ModuleType:
+    """The module of a command."""
+    alone = name in LOOKING and "numpy" not in sys.modules and THREADS not in os.environ
+    if alone:
+        os.environ[THREADS] = "1"
+    try:
+        module = import_module(f"saver.cli.{_module(name)}")
+    finally:
+        if alone:  # what a command starts has threads
+            del os.environ[THREADS]
+    return module
 
 
 class Failure(click.ClickException):
@@ -78,10 +106,9 @@ class Commands(click.Group):
         """Import the command; None if no command has this name."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = import_module(f"saver.cli.{_module(cmd_name)}")
+        module = _imported(cmd_name)
         command: click.Command = module.command
-        if not any(each.name == SWITCHES[0].name for each in command.params):
-            command.params += SWITCHES
+        add_switches(command)
         return command
 
     def resolve_command(
@@ -113,13 +140,13 @@ class Commands(click.Group):
         try:
             super().invoke(ctx)
         except DamagedError as error:
-            raise Finding(str(error)) from error
+            raise Finding(_with_rule(error)) from error
         except NotFoundError as error:
             raise Missing(str(error)) from error
-        except (BadNameError, TaggedError) as error:
+        except (BadKeyError, BadNameError, TaggedError) as error:
             raise Misuse(str(error)) from error
         except SaverError as error:
-            raise Failure(str(error)) from error
+            raise Failure(_with_rule(error)) from error
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -128,6 +155,11 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _with_rule(error: SaverError) -> str:
+    """What an error says, and which rule of the format is broken, if that is known."""
+    return f"{error} (rule {error.rule} of the format)" if error.rule else str(error)
 
 
 def _module(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -47,9 +47,9 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
 
 
-def existing(address: str) -> Saver:
+def existing(address: str, key: Any = None) -> Saver:
     """The store at an address, in which something was saved. Raises Missing if there is no such store."""
-    store = saver.Saver(address)
+    store = saver.Saver(address, key=key)
     if not store.exists():
         raise Missing(
             f"{address}: there is no store here; save something first, or name another one with --store DIR "

@@ -14,9 +14,9 @@ from saver.cli._screen import size
 from saver.cli._store import existing
 from saver.description import Description
 from saver.errors import NotFoundError, SaverError
-from saver.file import names_file
 from saver.repo.refs import BadNameError
 from saver.storage import Progress
+from saver.streams import names_file
 from saver.times import moment
 
 if TYPE_CHECKING:  # a command that needs no store imports none

@@ -1,13 +1,15 @@
-"""Options of every command, before its name or after it: `-q`, `-v`, and `--store` of those that use one."""
+"""Options of every command, before its name or after it: `-q`, `-v`, `--key`; and `--store` of some."""
 
 from __future__ import annotations
 
 import logging
+import os
 
 import click
 
 from saver.errors import printable
 from saver.logger import logger
+from saver.sealing import VARIABLE
 
 _QUIET, _VERBOSE = "saver.quiet", "saver.verbose"
 
@@ -64,6 +66,21 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
+def _use_key(context: click.Context, _: click.Parameter, source: str | None) -> None:
+    """Have everything that is sealed opened with this key, also in processes that the command starts."""
+    if source is None:
+        return
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = source
+
+    def restore() -> None:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
+
+    context.find_root().call_on_close(restore)
+
+
 def switches() -> list[click.Parameter]:
     """The options, for one command."""
     return [
@@ -74,5 +91,9 @@ def switches() -> list[click.Parameter]:
         click.Option(
             ["-v", "--verbose"], is_flag=True, expose_value=False, callback=_listen,
             help="Print the log on standard error: what changed, and what mended itself.",
+        ),
+        click.Option(
+            ["--key", "opens"], metavar="SOURCE", expose_value=False, callback=_use_key,
+            help="Opens what is sealed: a key file, prompt, env:NAME, command:PROGRAM, … ($SAVER_KEY).",
         ),
     ]  # fmt: skip

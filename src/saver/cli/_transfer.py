@@ -9,7 +9,23 @@ import click
 
 from saver import documents
 from saver.cli._screen import print_json, screen
+from saver.errors import SaverError
 from saver.pushing import Pushed
+
+
+def place(context: click.Context, parameter: click.Parameter, address: str) -> str:
+    """The address of a store or hub; a wrong one is said before anything is done."""
+    from saver.addresses import open_storage
+    from saver.hub import hub_at
+
+    try:
+        if "://" in address and hub_at(address) is None:
+            open_storage(address)
+    except ValueError as error:
+        if isinstance(error, SaverError):
+            raise
+        raise click.BadParameter(str(error).partition(": ")[2] or str(error)) from None
+    return address
 
 
 def transfer_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -11,6 +11,7 @@ import click
 from saver.cli import Failure
 from saver.cli._screen import Screen, screen, size
 from saver.cli._store import counted
+from saver.errors import SaverError
 from saver.exporting import Exported, losses_page, replaced_by
 from saver.format import Format, Reads, Writes, named
 from saver.page import Table
@@ -68,6 +69,47 @@ example_option = click.option(
     help="What the object is called with, if the format needs it: 1x3x224x224, 1x16:int64 or a file, such as "
     "x.npy. Repeat it for several arguments.",
 )  # fmt: skip
+
+
+def _recipients(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
+    """Those whom a file is sealed for; None for nobody."""
+    from saver.keys.files import recipient_in
+
+    for each in given:
+        try:
+            recipient_in(each)
+        except ValueError as error:
+            if isinstance(error, SaverError):
+                raise
+            raise click.BadParameter(str(error)) from None
+    return given or None
+
+
+def _passphrase(context: click.Context, parameter: click.Parameter, on: bool) -> Any:
+    """What returns the new passphrase of a file; None if it has none."""
+    from saver.keys.asking import ask_new
+
+    return (lambda: ask_new("A passphrase for the file").reveal()) if on else None
+
+
+def recipients(to: Any, passphrase: Any) -> Any:
+    """What `to` of `export` is. Raises UsageError for both."""
+    if to is not None and passphrase is not None:
+        raise click.UsageError("a file is sealed for recipients, or with a passphrase; leave one out")
+    return to if passphrase is None else passphrase
+
+
+to_option = click.option(
+    "--to", metavar="RECIPIENT", multiple=True, callback=_recipients,
+    help="Seal what is written for this public key: age1…, or a file NAME.pub; can be repeated.",
+)  # fmt: skip
+compress_option = click.option("--compress", is_flag=True, help="Compress the file; see docs/compression.md.")
+passphrase_option = click.option(
+    "--passphrase",
+    is_flag=True,
+    callback=_passphrase,
+    help="Seal what is written with a passphrase; asks for it.",
+)
 
 
 C = TypeVar("C", bound=Callable[..., Any])

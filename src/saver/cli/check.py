@@ -8,7 +8,9 @@ from typing import TypeVar
 import click
 
 from saver import DamagedError, Saver, documents
-from saver.cli import Finding
+from saver.cli import Finding, Misuse
+from saver.cli._completing import refs_or_files
+from saver.cli._predictions import check_predictions, trusting_option
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import existing, json_option, store_option
 from saver.page import Row
@@ -22,14 +24,28 @@ ROWS_SHOWN = 50
 
 
 @click.command()
+@click.argument("refs", metavar="[REF_OR_FILE]...", nargs=-1, shell_complete=refs_or_files)
+@click.option("--predict", is_flag=True, help="Let saved models answer their golden predictions again.")
+@trusting_option
 @store_option
 @json_option
-def command(address: str, as_json: bool) -> None:
+def command(
+    refs: tuple[str, ...], predict: bool, trust: tuple[str, ...], address: str, as_json: bool
+) -> None:
     """Read every byte and report what is damaged.
 
     Exit code 1 if something is damaged: the version, part and tensor are named. Everything else
     is sound.
+
+    With --predict, load models instead, and let them answer what they were asked when they were saved with an
+    example: those named, or else the newest version of each model. Exit code 1 if answers differ by more than
+    the version allows.
     """
+    if predict:
+        check_predictions(refs, address, trust, as_json)
+        return
+    if refs or trust:
+        raise Misuse("a check of bytes is one of the whole store; add --predict to check predictions")
     store = existing(address)
     if as_json:
         found = _check_json(store)
@@ -58,7 +74,7 @@ def _of_a_damaged_log(place: str, what: str) -> documents.Checked:
     damage = documents.Damage(key="log", what=what, model="", number=0, part="", tensor="")
     return documents.Checked(
         store=place, sound=False, versions=None, bytes=None, damage=(damage,),
-        garbage=(), garbage_bytes=None, recorded=False, foreign=(),
+        garbage=(), garbage_bytes=None, recorded=False, foreign=(), refused=(),
     )  # fmt: skip
 
 
@@ -74,6 +90,9 @@ def _show(found: Checked, place: str, on: Screen) -> None:
     if folders:
         on.heading("Folders that could not be read")
         on.code(_first(folders, on))
+    if found.refused:
+        on.heading("Void records, which change nothing: their signers have no right to them")
+        on.code(_first(list(found.refused), on))
     harmless = [f"{each.key}: {each.what}" for each in without if is_own(each.key)]
     if harmless:
         on.heading("Damage that affects no version")

@@ -9,7 +9,9 @@ from importlib.util import find_spec
 import click
 
 from saver import documents, registry
+from saver.access import Access
 from saver.allowing import allowing
+from saver.cli._access import is_store, permissions
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
@@ -25,26 +27,31 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note", "ok")
 
 
 @click.command()
-@click.argument("what", metavar="[REF_OR_FILE]", required=False, shell_complete=refs_or_files)
+@click.argument("what", metavar="[REF_OR_FILE_OR_STORE]", required=False, shell_complete=refs_or_files)
 @store_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, what: str | None, address: str, as_json: bool) -> None:
     """Show what differs between this environment and the one in which a version was made.
 
-    Also what that may mean for its results. Without an argument, show the state of this machine and of
+    Also what that may mean for its results. Of a folder with a store, show who may read, write and collect
+    in it, and what contradicts that. Without an argument, show the state of this machine and of
     the store. No saved object is built. Exit code 1 if there is a problem or a warning.
     """
-    if what is None:
+    who: Access | None = None
+    if what is not None and is_store(what):
+        path, (who, findings) = what, permissions(what)
+    elif what is None:
         from saver.cli._machine import inspect
 
-        path, findings = None, inspect(address)
+        path = None
+        findings = inspect(address)
     else:
         found = subject(what, address).description
         path, findings = found.path, _compare(found)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     if as_json:
-        print_json(documents.document(documents.Diagnosis, path=path, findings=findings))
+        print_json(documents.document(documents.Diagnosis, path=path, findings=findings, access=who))
     else:
         _show(path or "This machine", findings, screen())
     if {"problem", "warning"} & {finding.severity for finding in findings}:

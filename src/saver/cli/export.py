@@ -11,13 +11,24 @@ from saver import documents
 from saver.cli._completing import models_and_refs
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
-from saver.cli._writing import told, writing_options, written
+from saver.cli._writing import (
+    compress_option,
+    passphrase_option,
+    recipients,
+    to_option,
+    told,
+    writing_options,
+    written,
+)
 
 
 @click.command()
 @click.argument("ref", metavar="REF", shell_complete=models_and_refs)
 @click.argument("file", metavar="OUT", type=click.Path())
 @writing_options
+@to_option
+@passphrase_option
+@compress_option
 @store_option
 @json_option
 def command(
@@ -28,6 +39,9 @@ def command(
     trust: tuple[str, ...],
     example: Any,
     force: bool,
+    to: Any,
+    passphrase: Any,
+    compress: bool,
     address: str,
     as_json: bool,
 ) -> None:
@@ -36,13 +50,16 @@ def command(
     A Saver file (.saver) holds everything that the version does; `saver.load` and `saver import` read it.
     Other formats are for other tools: docs/formats.md lists them. What they cannot hold is listed.
     Formats that are written from an object load it, so its classes must be trusted.
+    With --to or --passphrase, a Saver file is sealed, to be sent to somebody: its bytes tell nothing.
+    With --compress, a Saver file is smaller where that pays; it is read as ever.
     The file is written durably, or not at all.
     """
     store = existing(address)
     version = store.version(ref)
     write = partial(
-        store.export, str(version), file, format=format, parts=parts or None, trust=trust, example=example
-    )
+        store.export, str(version), file, format=format, parts=parts or None, trust=trust, example=example,
+        to=recipients(to, passphrase), compress=compress,
+    )  # fmt: skip
     found = written(write, file, format, force, as_json)
     if as_json:
         print_json(documents.document(documents.Exported, found, ref=str(version)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from saver import Saver, documents
 from saver.cli._completing import models
 from saver.cli._screen import print_json, screen, size
+from saver.cli._sealed import asked_for
 from saver.cli._store import counted, json_option, store_option
 from saver.cli._writing import reading_option
 
@@ -25,18 +28,15 @@ def command(
 
     It becomes the next version of MODEL, with everything that the file records of how it was made. FILE is
     a Saver file, or one of another tool: docs/formats.md lists the formats. No object is built and nothing
-    is run, so no class needs to be trusted. The first version creates the store.
+    is run, so no class needs to be trusted. If the file is sealed, and no --key opens it, the terminal asks
+    for the key or the passphrase. The first version creates the store.
     """
-    store = Saver(address)
+    save = partial(Saver(address).import_, file, model, format=format, tags=tags, key=asked_for(file))
     if as_json:
-        print_json(
-            documents.version(documents.Imported, store.import_(file, model, format=format, tags=tags))
-        )
+        print_json(documents.version(documents.Imported, save()))
         return
     on = screen()
     with on.progress("Importing") as progress:
-        version = store.import_(file, model, format=format, tags=tags, progress=progress)
+        version = save(progress=progress)
     parts = counted(len(version.parts), "part")
-    on.done(
-        f"{version} is in {store.storage}: {parts}, {size(version.bytes)}, {size(version.bytes_added)} added"
-    )
+    on.done(f"{version} is in {address}: {parts}, {size(version.bytes)}, {size(version.bytes_added)} added")

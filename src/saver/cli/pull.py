@@ -8,31 +8,36 @@ import click
 
 from saver import Saver
 from saver.cli import Missing
+from saver.cli._sealed import asked_for_store, asking
 from saver.cli._store import json_option, store_option
-from saver.cli._transfer import transfer_options, transferred
+from saver.cli._transfer import place, transfer_options, transferred
+from saver.hub import hub_at
 
 
 @click.command()
 @click.argument("ref", metavar="REF")
-@click.argument("source")
+@click.argument("source", callback=place)
 @transfer_options
 @store_option
 @json_option
 def command(
     ref: str, source: str, model: str | None, alone: bool, no_tags: bool, address: str, as_json: bool
 ) -> None:
-    """Pull a version, and those before it, from another store.
+    """Pull a version, and those before it, from another store or from a hub.
 
     \b
       saver pull iris@production s3://bucket/models
+      saver pull iris oci://ghcr.io/team/iris:v3
+      saver pull iris hf://org/iris
 
-    This is `saver push` the other way around: SOURCE is the store that has the versions. The first pull
-    creates the store here.
+    This is `saver push` the other way around: SOURCE is the store or hub that has the versions. The first
+    pull creates the store here. Every byte is verified before anything appears, and nothing is run. If what
+    is there is sealed, and no --key opens it, the terminal asks for the key or the passphrase.
     """
     if not source:
         raise click.UsageError("the name of the other store is empty")
-    of = Saver(source)
-    if not of.exists():
+    key = None if hub_at(source) is not None else asked_for_store(source)
+    if hub_at(source) is None and not Saver(source, key=key).exists():
         raise Missing(f"{source}: there is no store here; name the one that has the versions after {ref}")
-    send = partial(Saver(address).pull, ref, of, model=model)
+    send = partial(asking(Saver(address).pull), ref, source, model=model, key=key)
     transferred(send, "Pulling", source, address, alone, no_tags, as_json)

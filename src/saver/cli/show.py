@@ -52,6 +52,8 @@ def command(what: str, tensors: int, verify: bool, address: str, as_json: bool) 
     _show_notes(shown, on)
     on.show(parts_page(found.parts, shown.version is not None))
     _show_tensors(found.parts, tensors, on)
+    if found.predictions is not None:
+        on.show(found.predictions._page())
     _show_data(found.data, on)
     _show_environment(found.environment, on)
     _show_trust(shown, on)
@@ -74,24 +76,9 @@ def _show_json(shown: Subject, verify: bool) -> None:
 def _document(
     shown: Subject, verified: bool | None = None, damage: str | None = None
 ) -> documents.Description:
-    from saver import documents
+    from saver.documents.contents import described
 
-    found, version = shown.description, shown.version
-    return documents.document(
-        documents.Description,
-        found,
-        time_utc=documents.utc(found.time),
-        parts=[documents.document(documents.Part, part, tensors=_tensors(part)) for part in found.parts],
-        version=None if version is None else documents.version(documents.Version, version),
-        verified=verified,
-        damage=damage,
-    )
-
-
-def _tensors(part: PartInfo) -> list[documents.Tensor]:
-    from saver import documents
-
-    return [documents.document(documents.Tensor, entry, bytes=entry.length) for entry in part.tensors]
+    return described(shown.description, shown.version, verified, damage)
 
 
 def _show_notes(shown: Subject, on: Screen) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from saver import registry
 from saver.cluster import Cluster
+from saver.errors import kind_of
 
 
 def cluster_of(given: Any) -> Cluster:
@@ -16,7 +17,7 @@ def cluster_of(given: Any) -> Cluster:
     known = {name: module.open_cluster for name, module in modules.items() if hasattr(module, "open_cluster")}
     listed = f"{', '.join(map(repr, known))}, or a saver.cluster.Cluster"
     if not isinstance(given, str):
-        raise TypeError(f"cluster: a {type(given).__name__} is not a cluster; pass {listed}")
+        raise TypeError(f"cluster: {kind_of(given)} is not a cluster; pass {listed}")
     if given not in known:
         raise ValueError(f"cluster: {given[:80]!r} is not known; pass {listed}")
     found: Cluster = known[given]()

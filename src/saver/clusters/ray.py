@@ -9,7 +9,7 @@ from typing import Any
 
 from saver import arguments
 from saver.cluster import Cluster
-from saver.errors import LostRankError
+from saver.errors import LostRankError, kind_of
 
 _NAMESPACE = "saver"
 
@@ -36,7 +36,7 @@ class RayCluster(Cluster):
         arrive_within: float = 600.0,
     ) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"name: a {type(name).__name__} is not a name; pass a text")
+            raise TypeError(f"name: {kind_of(name)} is not a name; pass a text")
         size = arguments.whole_number("size", size, 1, 1_000_000)
         super().__init__(arguments.whole_number("rank", rank, 0, size - 1), size)
         self.lost_after = arguments.seconds("lost_after", lost_after)

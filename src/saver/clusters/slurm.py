@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from saver.clusters.storage import StorageCluster
 
@@ -18,14 +19,16 @@ class SlurmCluster(StorageCluster):
     """
 
     def __init__(
-        self, place: str | os.PathLike[str], *, lost_after: float = 30.0, arrive_within: float = 600.0
-    ) -> None:
+        self, place: str | os.PathLike[str], *, lost_after: float = 30.0, arrive_within: float = 600.0,
+        key: Any = None,
+    ) -> None:  # fmt: skip
         rank, size, job, step = (
             _number(name) for name in ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID")
         )
         requeued = _number("SLURM_RESTART_COUNT", 0)
         own = f"{os.fspath(place)}/{job}-{requeued}-{step}"
-        super().__init__(own, rank=rank, size=size, lost_after=lost_after, arrive_within=arrive_within)
+        within = {"lost_after": lost_after, "arrive_within": arrive_within}
+        super().__init__(own, rank=rank, size=size, key=key, **within)
 
 
 def _number(name: str, otherwise: int | None = None) -> int:

@@ -21,6 +21,7 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec, is_array, show
 from saver.codec.decoder import Decoder
 from saver.codec.device import Device
 from saver.codec.encoder import Encoder
+from saver.codec.forms import bits, keyed, listed, nothing, octets
 from saver.codec.lookup import (
     anew_of,
     check,
@@ -44,6 +45,7 @@ __all__ = [
     "added",
     "anew_of",
     "attributes_of",
+    "bits",
     "bytes_of",
     "check",
     "codec_for",
@@ -53,8 +55,12 @@ __all__ = [
     "door",
     "forget_codecs",
     "is_array",
+    "keyed",
+    "listed",
     "native_base",
     "native_bases",
+    "nothing",
+    "octets",
     "own_dict",
     "private",
     "registers",

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from saver import registry
+from saver.errors import kind_of
 from saver.tree import encodable, reserved
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -173,7 +174,7 @@ def _kind(value: Any) -> str:
         return "a property"
     if isinstance(value, type):
         return "a class"
-    return f"a {type(value).__name__}"
+    return kind_of(value)
 
 
 def attributes_of(

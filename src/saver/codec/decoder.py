@@ -12,17 +12,23 @@ from saver import trust, uses
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
+from saver.codec.delayed import Delayed
 from saver.codec.device import Device
 from saver.codec.needed import Needed
 from saver.codec.tensors import TensorReader
-from saver.errors import IncompatibleError, SaverError
+from saver.errors import IncompatibleError, SaverError, kind_of, with_article
 from saver.registry import codec_root
+from saver.rules import Broken, rule_of
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import TensorSource
 from saver.tree import MAX_OBJECT_DEPTH, SCALARS, Node, Reference, Tensor, Value
 
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may point deep into a part that has not been decoded."""
+
+
+_OF_LAYER_3 = frozenset(("builtins", "stdlib", "numpy", "saver"))
+"""The roots of the codecs in layer 3 of the format; profiles of layer 4 describe the others."""
 
 
 class _Pending:
@@ -61,7 +67,7 @@ class Decoder(TensorReader):
         self._standing: dict[int, Any] = {}
         self._depth = 0
         self._open: set[int | str] = set()
-        self._waiting: dict[int | str, list[tuple[Any, Any]]] = {}
+        self.delayed = Delayed()
         self._batches = batches
         self._built_batches: dict[str, Sequence[Any]] = {}
         found = Needed(where, versions)
@@ -84,10 +90,14 @@ class Decoder(TensorReader):
         if kind is Reference:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
             if type(found) is _Pending:
-                raise IncompatibleError(f"{self._where}: node {found.id} contains itself where it cannot")
+                raise IncompatibleError(
+                    f"{self._where}: node {found.id} contains itself where it cannot", rule="2.22"
+                )
             return found
         if kind is list or kind is dict or kind is Tensor:
-            raise IncompatibleError(f"{self._where}: there is a {kind.__name__} where an object belongs")
+            raise IncompatibleError(
+                f"{self._where}: there is {with_article(kind.__name__)} where an object belongs", rule="2.21"
+            )
         return value
 
     def attempt(self, value: Value) -> Any:
@@ -96,10 +106,9 @@ class Decoder(TensorReader):
         try:
             return self(value)
         except BaseException:
-            for ident in list(self._built)[known:]:
-                del self._built[ident]
+            self._built = dict(list(self._built.items())[:known])
             self._open.clear()
-            self._waiting.clear()
+            self.delayed.clear()
             self._unchecked.clear()
             self._depth = 0
             raise
@@ -110,9 +119,15 @@ class Decoder(TensorReader):
             return self(value)
         found = self._again(value.id)
         if type(found) is _Pending:
-            self._waiting.setdefault(found.id, []).append((container, key))
+            self.delayed.put(found.id, container, key)
             return None
         return found
+
+    def copied(self, copy: Callable[[], object], since: int) -> None:
+        """Call `copy`, which takes over what was decoded into something temporary; and again whenever a cycle
+        stores an object there later. `since` is what `delayed.count` was before that was decoded."""
+        copy()
+        self.delayed.copied(copy, since)
 
     def fill_attributes(self, obj: Any, state: Any, data: frozenset[str] = NONE) -> None:
         """Decode what `Encoder.attributes` encoded into the attributes of `obj`. The only way to set them.
@@ -176,7 +191,7 @@ class Decoder(TensorReader):
     def cls(self, node: Node) -> Any:
         """The class or function that `node` asks for, audited and resolved."""
         if node.cls is None:
-            raise ValueError(f"a node of {node.codec!r} needs a class")
+            raise Broken("2.20", f"a node of {node.codec!r} needs a class")
         return self._classes[node.codec, node.cls]
 
     def _again(self, ident: int | str) -> Any:
@@ -184,7 +199,7 @@ class Decoder(TensorReader):
             return self._built[ident]
         node = self._targets.get(ident)
         if node is None:
-            raise IncompatibleError(f"{self._where} refers to node {ident}, which is missing")
+            raise IncompatibleError(f"{self._where} refers to node {ident}, which is missing", rule="2.12")
         if ident in self._open:
             return _Pending(ident)
         return self._build(node)
@@ -224,15 +239,14 @@ class Decoder(TensorReader):
     def _begin(self, ident: int | str) -> None:
         """The object of a node that others refer to is being built."""
         if ident in self._open:
-            raise IncompatibleError(f"{self._where}: node {ident} contains itself")
+            raise IncompatibleError(f"{self._where}: node {ident} contains itself", rule="2.22")
         self._open.add(ident)
 
     def _is_there(self, ident: int | str, obj: Any) -> None:
         """The object of a node that others refer to is complete."""
         self._open.discard(ident)
         self._built[ident] = obj
-        for container, key in self._waiting.pop(ident, ()):
-            container[key] = obj
+        self.delayed.are_there(ident, obj)
 
     def _not_understood(self, node: Node, error: Exception) -> IncompatibleError:
         """The bytes match their hash, so another version of a library wrote them, or another program."""
@@ -243,10 +257,12 @@ class Decoder(TensorReader):
             )
         package = node.cls.partition(":")[0].partition(".")[0] if node.cls else codec_root(node.codec)
         why = str(error).partition("\n")[0]  # PyTorch adds the stack of its own code
+        kind = "ValueError" if isinstance(error, Broken) else type(error).__name__
         return IncompatibleError(
             f"{self._where}: the state of a {node.codec!r}"
             + (f" ({trust.dotted(node.cls)})" if node.cls else "")
-            + f" is not understood here: {type(error).__name__}: {why}{self._versions([package])}"
+            + f" is not understood here: {kind}: {why}{self._versions([package])}",
+            rule=rule_of(error, "3.01" if codec_root(node.codec) in _OF_LAYER_3 else "4.01"),
         )
 
     def _check(self) -> None:
@@ -267,7 +283,7 @@ class Decoder(TensorReader):
         that checks its elements once and relies on them."""
         found = self(value)
         if isinstance(found, np.ndarray) and not is_array(found):
-            raise ValueError(f"there is a {type(found).__name__} where a plain NumPy array belongs")
+            raise ValueError(f"there is {kind_of(found)} where a plain NumPy array belongs")
         if isinstance(found, np.ndarray) and not (type(value) is Node and value.id is None):
             self.budget.charge(found.nbytes)
             return found.copy(order="K")

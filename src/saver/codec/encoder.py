@@ -18,7 +18,7 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.codec.names import Names, TensorNames
 from saver.codec.written import written
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, kind_of
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import TENSOR_DTYPE, ShardedData, TensorData
 from saver.tree import EXACT_INTEGER, MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value, encodable
@@ -157,7 +157,7 @@ class Encoder:
         if codec is not None and not codec.early and not fillable:
             self._path.extend(steps)
             self.refuse(
-                f"a cycle leads through a {type(obj).__name__}, which cannot be built before its content; "
+                f"a cycle leads through {kind_of(obj)}, which cannot be built before its content; "
                 "break the cycle, or put a list or dict in between"
             )
         home = self._homes[id(obj)]

@@ -98,7 +98,7 @@ def codec_named(name: str) -> Codec:
         codec = _by_name.get(name)
     if codec is None:
         raise IncompatibleError(
-            f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file"
+            f"this Saver has no codec {name[:80]!r}; install a newer Saver to open the file", rule="2.17"
         )
     return codec
 
@@ -121,10 +121,14 @@ def check(found: Collection[Node | Tensor | Reference], names: Iterable[str], wh
         if not registry.known(codec_root(codec)):
             raise IncompatibleError(
                 f"{where} needs the codec {codec[:80]!r}, which is not installed; install the package "
-                "that provides it, or a newer Saver"
+                "that provides it, or a newer Saver",
+                rule="2.17",
             )
     for name in sorted(tensors.difference(names)):
-        raise IncompatibleError(f"{where} refers to the tensor {name[:80]!r}, which is not in the pack")
-    for ident in sorted(map(str, refs.difference([node.id for node in nodes] if refs else ()))):
-        raise IncompatibleError(f"{where} refers to node {ident}, which is missing")
+        raise IncompatibleError(
+            f"{where} refers to the tensor {name[:80]!r}, which is not in the pack", rule="2.11"
+        )
+    if refs:
+        for ident in sorted(map(str, refs.difference([node.id for node in nodes]))):
+            raise IncompatibleError(f"{where} refers to node {ident}, which is missing", rule="2.12")
     return nodes

@@ -35,7 +35,7 @@ class Needed:
             asked[node.codec, node.cls, node.version] = None
             if node.id is not None:
                 if node.id in self.targets:
-                    raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}")
+                    raise IncompatibleError(f"{self._where}: two nodes have the id {node.id}", rule="2.09")
                 self.targets[node.id] = node
         try:
             for codec, cls, version in asked:
@@ -50,13 +50,14 @@ class Needed:
         if not 1 <= version <= codec.version:
             raise IncompatibleError(
                 f"{self._where}: version {version} of {name!r} is newer than this Saver, which reads up to "
-                f"{codec.version}; install a newer Saver{self._versions(['saver'])}"
+                f"{codec.version}; install a newer Saver{self._versions(['saver'])}",
+                rule="2.18",
             )
         if cls is None:
             return
         if type(codec).class_of is Codec.class_of:
             raise IncompatibleError(
-                f"{self._where}: a {name!r} asks for {trust.dotted(cls)}, but needs no class"
+                f"{self._where}: a {name!r} asks for {trust.dotted(cls)}, but needs no class", rule="2.20"
             )
         if (name, cls) not in self.classes:
             found = self.classes[name, cls] = allowed.find(name, cls)

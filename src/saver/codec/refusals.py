@@ -10,8 +10,8 @@ from saver import trust
 from saver.codec.attributes import attributes_of, native_base
 from saver.codec.contract import Codec
 from saver.codec.lookup import registers
-from saver.codec.ways import article, way_out
-from saver.errors import CannotSaveError
+from saver.codec.ways import way_out
+from saver.errors import CannotSaveError, kind_of, with_article
 from saver.tree import MAX_OBJECT_DEPTH, encodable
 
 LIMIT = 20
@@ -93,7 +93,7 @@ def unsaved(obj: Any, codec: Codec) -> str | None:
     for name in codec.unsaved(obj):
         way = way_out(obj)
         return (
-            f"the attribute {name!r} was set on a {type(obj).__name__}, whose data form has no place for it; "
+            f"the attribute {name!r} was set on {kind_of(obj)}, whose data form has no place for it; "
             "keep it beside the object, as in a dict of both, and delete it there"
             + (f"; or {way}" if way is not None else "")
         )
@@ -132,14 +132,13 @@ def no_data_form(obj: Any) -> str:
     way = way_out(obj)
     if way is not None:
         what = kind.__name__ if kind.__module__ == "builtins" else name
-        return f"{article(what)} {what} has no data form; {way}"
+        return f"{with_article(what)} has no data form; {way}"
     if native_base(kind) is not None and issubclass(kind, Iterator):
         what = name.removeprefix("builtins.")
-        return f"{article(what)} {what} has no data form; save what it is made from, or a list of its items"
+        return f"{with_article(what)} has no data form; save what it is made from, or a list of its items"
     if kind.__module__ == "builtins":
         return (
-            f"{article(kind.__name__)} {kind.__name__} has no data form; write a codec (docs/codecs.md), or "
-            "leave it out"
+            f"{with_article(kind.__name__)} has no data form; write a codec (docs/codecs.md), or leave it out"
         )
     if kind.__name__ == "_memoryviewslice":
         return (

@@ -15,8 +15,3 @@ def way_out(obj: Any) -> str | None:
             if way is not None:
                 return way
     return None
-
-
-def article(name: str) -> str:
-    """`a` or `an`."""
-    return "an" if name[:1].lower() in "aeiou" else "a"

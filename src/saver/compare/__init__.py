@@ -20,6 +20,7 @@ from saver.compare.difference import (
     PartChange,
     Status,
 )
+from saver.compare.examples import examples
 from saver.compare.measure import measure
 from saver.compare.sections import sections
 from saver.compare.walk import Walk, stored
@@ -71,7 +72,7 @@ def compare(a: Opened, b: Opened, *, progress: Progress | None = None) -> Differ
         fields=tuple(field for _, field in walk.fields),
         arrays=arrays,
         unchanged=len(equal - differing),
-        facts=circumstances.facts(a.manifest, b.manifest),
+        facts=(*circumstances.facts(a.manifest, b.manifest), *examples(a, b)),
         metrics=circumstances.metrics(a.manifest, b.manifest),
         data=circumstances.data(a.manifest, b.manifest),
         environment=circumstances.environment(a.manifest, b.manifest),

@@ -26,6 +26,11 @@ def facts(old: Manifest, new: Manifest) -> tuple[Field, ...]:
     return tuple(_fields(*sides))
 
 
+def fields_that_differ(old: Mapping[str, str | None], new: Mapping[str, str | None]) -> tuple[Field, ...]:
+    """Texts by name, of which one version may lack some."""
+    return tuple(_fields(old, new))
+
+
 def environment(old: Manifest, new: Manifest) -> tuple[Field, ...]:
     """Packages, Python, platform, git, seeds.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, NamedTuple
 
 from saver.errors import printable
@@ -84,12 +83,12 @@ class Side:
         else:
             return None
         found: dict[str, Any] = {}
-        times: Counter[str] = Counter()
+        times: dict[str, int] = {}
         for name, child in children:
             unique = name
             while unique in found:
-                times[name] += 1
-                unique = f"{name}#{times[name] + 1}"
+                times[name] = times.get(name, 1) + 1
+                unique = f"{name}#{times[name]}"
             found[unique] = child
         ordered = list(found) if order is True else [name for name in found if order and name in order]
         return Inside(found, ordered)

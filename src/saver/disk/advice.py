@@ -5,9 +5,24 @@ from __future__ import annotations
 import errno
 from typing import Final
 
+from saver.errors import CannotWriteError
+
 _IN_USE = (5, 32, 33)
 """Errors of Windows (ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION) for a file that a
 program has open; the first also means that it is not permitted."""
+
+
+class NoHardLinks(CannotWriteError):
+    """The file system cannot give a file a name only if that name is free."""
+
+
+def no_hard_links(shown: str, error: OSError) -> NoHardLinks:
+    """The error for a file that is called `shown` in messages."""
+    return NoHardLinks(
+        f"{shown}: the file system has no hard links ({error.strerror}), which a store needs to give out a "
+        "number only once; nothing was changed there; choose a folder on another file system, not FAT or "
+        "exFAT"
+    )
 
 
 def advice(error: OSError, size: int, folder: str) -> str:

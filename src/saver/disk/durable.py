@@ -10,9 +10,10 @@ from contextlib import suppress
 from functools import partial
 from threading import Lock
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from saver.disk.advice import advice
+from saver.disk.advice import NoHardLinks as NoHardLinks
+from saver.disk.advice import advice, no_hard_links
 from saver.disk.files import FILES, UNSUPPORTED, Files, Inside, Path
 from saver.disk.replaced import REPLACED, NotAFile, check_file, is_worth_holding
 from saver.errors import CannotWriteError, CommitUnknownError, SaverError
@@ -20,14 +21,12 @@ from saver.storage import Sink
 
 T = TypeVar("T")
 
+Mode: TypeAlias = Callable[[int], int]
+
 _NO_UNNAMED = UNSUPPORTED | {errno.EISDIR, errno.ENOENT}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNCERTAIN = (errno.EIO, errno.ETIMEDOUT)
 _NO_LINKS = UNSUPPORTED | {errno.EPERM}
-
-
-class NoHardLinks(CannotWriteError):
-    """The file system cannot give a file a name only if that name is free."""
 
 
 class NewFile(Sink):
@@ -38,16 +37,20 @@ class NewFile(Sink):
     the path is `Inside` a folder, and a file that is replaced passes on its mode. Only files are replaced:
     not devices, named pipes or sockets. A failure raises CannotWriteError, and what was there before is
     untouched; only if it is unknown whether the new file is in place for good, it raises
-    CommitUnknownError. Messages call the file `shown`, or else by its path.
+    CommitUnknownError. Messages call the file `shown`, or else by its path. `mode` makes the file's mode of
+    that which it has by the umask.
     """
 
-    def __init__(self, path: Path, size: int, files: Files = FILES, shown: str = "") -> None:
+    def __init__(
+        self, path: Path, size: int, files: Files = FILES, shown: str = "", mode: Mode | None = None
+    ) -> None:
         self._given = path
         self._path: Path = os.path.realpath(path) if isinstance(path, str) else path
         self._folder = self._beside(".")
         self._shown = shown or _name_of(path)
         self._size = size
         self._files = files
+        self._mode = mode
         self._name: Path | None = None
         self._file = -1
         self._direct: int | None = None
@@ -80,6 +83,8 @@ class NewFile(Sink):
             self._name = self._hidden()
             self._file = self._files.create(self._name)
         self._open.append(self._file)
+        if self._mode is not None:
+            self._files.set_mode(self._file, self._mode(self._files.stat(self._file).st_mode))
 
     def _with_room(self, act: Callable[[], T]) -> T:
         """What `act` returns. If the disk is full, once more after the space of replaced files is free."""
@@ -101,8 +106,7 @@ class NewFile(Sink):
         return found
 
     def _hidden(self) -> Path:
-        base = os.path.basename(_name_of(self._path))[:100]
-        return self._beside(f".{base}.{os.urandom(6).hex()}.part")
+        return self._beside(f".{os.path.basename(_name_of(self._path))[:100]}.{os.urandom(6).hex()}.part")
 
     def _beside(self, name: str) -> Path:
         """Another name in the folder of the file; `.` is the folder itself."""
@@ -112,10 +116,9 @@ class NewFile(Sink):
         return folder if name == "." else os.path.join(folder, name)
 
     def _reserve(self) -> None:
-        if self._size == 0:
-            return
         try:
-            self._files.reserve(self._file, self._size)
+            if self._size:
+                self._files.reserve(self._file, self._size)
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
@@ -145,10 +148,7 @@ class NewFile(Sink):
             self.write(data[written:], offset + written)
 
     def _open_direct(self) -> int:
-        """The descriptor for direct writes; -1 if the system has none.
-
-        It is separate from the other descriptor, so that threads may write both ways at the same time.
-        """
+        """A descriptor of its own for direct writes, beside those of other threads; -1 if there is none."""
         with self._lock:
             if self._direct is None:
                 try:
@@ -157,6 +157,10 @@ class NewFile(Sink):
                 except OSError:
                     self._direct = -1
             return self._direct
+
+    def shrink(self, size: int) -> None:
+        """Be a file of this size, which is at most that which was announced."""
+        self._size = min(size, self._size)
 
     def commit(self, replace: bool = True) -> bool:
         """Make the bytes durable, then the name. Returns True once the file is in place.
@@ -225,11 +229,7 @@ class NewFile(Sink):
                 return False
             if error.errno not in _NO_LINKS:
                 raise
-            raise NoHardLinks(
-                f"{self._shown}: the file system has no hard links ({error.strerror}), which a store "
-                "needs to give out a number only once; nothing was changed there; choose a folder on another "
-                "file system, not FAT or exFAT"
-            ) from error
+            raise no_hard_links(self._shown, error) from error
         return True
 
     def _is_in_place(self, error: OSError) -> bool:

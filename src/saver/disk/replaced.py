@@ -12,6 +12,7 @@ import stat
 from threading import Lock, Thread
 
 from saver.disk.files import Files
+from saver.errors import with_article
 from saver.forks import begin_anew
 
 LARGE = 4 << 20
@@ -26,7 +27,7 @@ def check_file(found: os.stat_result) -> None:
     """Raise NotAFile for anything but a file."""
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "special file")
-        raise NotAFile(errno.EINVAL, f"it is a {kind}")
+        raise NotAFile(errno.EINVAL, f"it is {with_article(kind)}")
 
 
 _KINDS = {

@@ -9,7 +9,7 @@ from saver.cluster import Cluster, Network
 from saver.distributed.exchange import Exchange, started, wait_for
 from saver.distributed.passing import Needs, Range, Shared, in_pages, pieces, shared
 from saver.distributed.session import Session
-from saver.errors import LostRankError, NotFoundError
+from saver.errors import LostRankError, NotFoundError, kind_of
 from saver.logger import logger
 from saver.storage import Blob
 from saver.tensors import Box
@@ -30,7 +30,7 @@ def demand_network(cluster: Cluster, how: str | None) -> None:
     """Raise ValueError if bytes are to be passed on by ranks that cannot."""
     if how == BROADCAST and cluster.network is None:
         raise ValueError(
-            f"shared: the ranks of a {type(cluster).__name__} can pass on nothing but notes; pass "
+            f"shared: the ranks of {kind_of(cluster)} can pass on nothing but notes; pass "
             "shared='read', or a cluster that has a network"
         )
 

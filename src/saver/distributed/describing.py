@@ -41,7 +41,7 @@ def assigned(encoded: Encoded, task: Task) -> Encoded:
         else:
             sharded[name] = ShardedData(data.dtype, data.shape, pieces)
     parts: dict[str, EncodedPart] = {name: encoded.parts[name] for name in task.parts}
-    return Encoded(parts, tensors, encoded.whole, encoded.seeds, sharded)
+    return Encoded(parts, tensors, encoded.whole, encoded.seeds, sharded, compress=encoded.compress)
 
 
 def _piece(held: Mapping[tuple[int, ...], TensorData], box: Box) -> TensorData:

@@ -17,9 +17,11 @@ import msgspec
 from blake3 import blake3
 
 from saver import environment
+from saver.callers import warn
 from saver.cluster import Cluster
 from saver.distributed.notes import Board, Member, Problem, Pulse, Waiting, led_by, problem_of
 from saver.errors import IncompatibleError, LostRankError, SaverError
+from saver.repo.repository import Repository
 
 SIGNS = 5
 """How many signs of life a rank gives within `lost_after`."""
@@ -57,12 +59,10 @@ class Members:
         self._watch = Watch(self)
         atexit.register(self.close)
 
-    def begin(self, note: Callable[[Problem], None]) -> int:
-        """Begin the next session; `note` is called with a problem of a rank that this one watches. Returns
-        the number of the session."""
-        self.sessions += 1
-        self._watch.session(self.sessions, note)
-        return self.sessions
+    def begin(self, number: int, note: Callable[[Problem], None]) -> None:
+        """Begin a session; `note` is called with a problem of a rank that this one watches."""
+        self.sessions = number
+        self._watch.session(number, note)
 
     def doing(self, stage: str, done: int = 0, total: int = 0) -> None:
         """Say what this rank does."""
@@ -98,6 +98,15 @@ def members_of(cluster: Cluster) -> Members:
         found = Members(cluster)
         _members[cluster] = os.getpid(), found
     return found
+
+
+def warn_of_notes(repo: Repository, cluster: Cluster) -> None:
+    """Warn if a store is sealed, and what its ranks say of it is not."""
+    if cluster.in_clear and repo.exists() and repo.storage.mask is not None:
+        warn(
+            f"{repo.storage} is sealed, and the notes of its ranks are not: they have names of models and "
+            "tensors; pass key= to the cluster, in every rank", UserWarning,
+        )  # fmt: skip
 
 
 def leave(cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from saver.cluster import Cluster
 from saver.distributed.members import Members
-from saver.distributed.notes import Waiting, led_by
+from saver.distributed.notes import Pulse, Waiting, led_by
 from saver.errors import LostRankError, SaverError
 
 LOOKS = 40
@@ -33,7 +33,9 @@ class Corner(Cluster):
         self.lost_after, self.arrive_within = cluster.lost_after, cluster.arrive_within
         self.network = cluster.network
         self._cluster = cluster
-        self._name = f"run-{blake3(model.encode()).hexdigest(8)}"
+        secret = cluster.secret
+        hashed = blake3(model.encode()) if secret is None else blake3(model.encode(), key=secret)
+        self._name = f"run-{hashed.hexdigest(8)}"
 
     def put(self, key: str, data: bytes) -> None:
         self._cluster.put(f"{self._name}/{key}", data)
@@ -205,9 +207,9 @@ class Announcements:
         """What rank 0 has said, once that is there. In rank 0 itself, it is."""
         word, waiting, who = self._word, Waiting(), self._members.all[0]
         began = seen = time.monotonic()
-        beat = -1
+        beat, pulse = -1, Pulse()
         while not self._leads and not is_there(word):
-            ended, now, pulse = word.ended, time.monotonic(), self._members.pulse(0)
+            ended, now = word.ended, time.monotonic()
             if pulse.beat != beat:
                 beat, seen = pulse.beat, now
             if ended:
@@ -224,6 +226,7 @@ class Announcements:
                     0,
                 )
             waiting.wait()
+            pulse = self._members.pulse(0)  # before its word: the last one says how it ended
             self._hear()
             word = self._word
         return word

@@ -47,7 +47,8 @@ class Session:
         """In rank 0: whether it is unknown if what it decided took place."""
 
     def __enter__(self) -> Session:
-        self._number = self._members.begin(self._note)
+        self._number = self._members.sessions + 1
+        self._members.begin(self._number, self._note)
         self._began = time.monotonic()
         try:
             self._meet()
@@ -190,9 +191,13 @@ class Session:
             self._look_again()
 
     def _look_again(self) -> None:
-        found = self._members.board.get(self._name(0, "verdict"), Problem)
+        found = self._read_verdict()
         if found is not None:
             self._problem, self._verdict = found, True
+
+    def _read_verdict(self) -> Problem | None:
+        found: Problem | None = self._members.board.get(self._name(0, "verdict"), Problem)
+        return found
 
     def _note(self, problem: Problem) -> None:
         """A problem of a rank that this one watches, or of the board: called by another thread."""
@@ -202,9 +207,10 @@ class Session:
             if self.leads:
                 self._problem = problem
             elif problem.rank == 0 and problem.code == LostRankError.code:
-                self._problem = problem  # nobody else can tell this rank
+                verdict = None  # before anybody hears that rank 0 ended: it may have, after its verdict
                 with suppress(SaverError):
-                    self._look_again()  # it may have ended after its verdict
+                    verdict = self._read_verdict()
+                self._problem, self._verdict = verdict or problem, verdict is not None
                 return
         if self.leads:
             self._members.board.put(self._name(0, "verdict"), problem)

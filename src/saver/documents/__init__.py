@@ -22,6 +22,21 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from saver.documents.audit import Annotated, Entry, Log, entry
+from saver.documents.charts import (
+    ComparedLayer,
+    ComparedMetric,
+    ComparedText,
+    Comparison,
+    Curve,
+    CurvePanel,
+    CurveRun,
+    Curves,
+    Heat,
+    HeatMap,
+    Point,
+    WeightChange,
+    Weights,
+)
 from saver.documents.contents import Description, Part, Tensor
 from saver.documents.differences import (
     Amount,
@@ -34,8 +49,36 @@ from saver.documents.differences import (
     Status,
     Value,
 )
+from saver.documents.keys import Holder, Holders, MadeKey, holders
 from saver.documents.migrations import Came, Left, Migrated, migrated
+from saver.documents.pages import (
+    Done,
+    FoundEntries,
+    FoundModel,
+    FoundModels,
+    FoundVersions,
+    Health,
+    Lineage,
+    Showing,
+    ShownVersion,
+    ToDelete,
+    Trend,
+    Trouble,
+    Work,
+)
 from saver.documents.piece import Number, Piece, Whole, document, utc
+from saver.documents.predictions import (
+    CheckedPredictions,
+    Differs,
+    Field,
+    Predicted,
+    Predictions,
+    Schema,
+    Scored,
+    Seen,
+    Tolerance,
+    predicted,
+)
 from saver.documents.runs import (
     Differing,
     Ended,
@@ -48,8 +91,30 @@ from saver.documents.runs import (
     Run,
     Runs,
 )
-from saver.documents.upkeep import Checked, Collected, Copied, Damage, Diagnosis, Finding, Severity
+from saver.documents.serving import ListedToken, MadeToken, ServedModel, ServedVersion, Serving, Tokens
+from saver.documents.signing import (
+    Granted,
+    Signed,
+    SignedFiles,
+    Verdict,
+    Verified,
+    VerifiedFiles,
+    verified,
+)
+from saver.documents.upkeep import (
+    Access,
+    Checked,
+    Collected,
+    Copied,
+    Created,
+    Damage,
+    Diagnosis,
+    Finding,
+    May,
+    Severity,
+)
 from saver.documents.versions import (
+    Card,
     Converted,
     Deleted,
     Exported,
@@ -72,15 +137,27 @@ from saver.documents.versions import (
 )
 
 __all__ = [
+    "Access",
     "Amount",
     "Annotated",
     "Array",
     "ArrayChange",
     "Came",
+    "Card",
     "Checked",
+    "CheckedPredictions",
     "Collected",
+    "ComparedLayer",
+    "ComparedMetric",
+    "ComparedText",
+    "Comparison",
     "Converted",
     "Copied",
+    "Created",
+    "Curve",
+    "CurvePanel",
+    "CurveRun",
+    "Curves",
     "Damage",
     "DataChange",
     "Deleted",
@@ -88,18 +165,36 @@ __all__ = [
     "Diagnosis",
     "Difference",
     "Differing",
+    "Differs",
     "Document",
+    "Done",
     "Ended",
     "Entry",
     "Event",
     "Exported",
+    "Field",
     "Finding",
+    "FoundEntries",
+    "FoundModel",
+    "FoundModels",
+    "FoundVersions",
+    "Granted",
+    "Health",
+    "Heat",
+    "HeatMap",
+    "Holder",
+    "Holders",
     "Imported",
     "LastSave",
     "Left",
+    "Lineage",
+    "ListedToken",
     "ListedVersion",
     "Log",
     "Loss",
+    "MadeKey",
+    "MadeToken",
+    "May",
     "MetricChange",
     "Migrated",
     "Model",
@@ -110,6 +205,9 @@ __all__ = [
     "PartChange",
     "PartVersion",
     "Piece",
+    "Point",
+    "Predicted",
+    "Predictions",
     "Proof",
     "Proven",
     "Pruned",
@@ -118,27 +216,54 @@ __all__ = [
     "Resumed",
     "Run",
     "Runs",
+    "Schema",
+    "Scored",
+    "Seen",
+    "ServedModel",
+    "ServedVersion",
+    "Serving",
     "Severity",
+    "Showing",
+    "ShownVersion",
+    "Signed",
+    "SignedFiles",
     "Status",
     "Tag",
     "TagMoved",
     "Tags",
     "Tensor",
+    "ToDelete",
+    "Tokens",
+    "Tolerance",
+    "Trend",
+    "Trouble",
     "Value",
+    "Verdict",
+    "Verified",
+    "VerifiedFiles",
     "Version",
     "Versions",
+    "WeightChange",
+    "Weights",
     "Whole",
+    "Work",
     "converted",
     "document",
     "entry",
+    "holders",
     "migrated",
+    "predicted",
     "utc",
+    "verified",
     "version",
 ]
 
 Document: TypeAlias = (
     Models | Versions | Imported | Exported | Converted | Deleted | Tags | TagMoved | Description | Difference
     | Pushed | Collected | Checked | Copied | Diagnosis | Runs | Rehearsal | Proven | Log | Annotated | Pruned
-    | Migrated
+    | Migrated | MadeKey | Holders | Created | Card | Signed | Verified | Granted
+    | SignedFiles | VerifiedFiles | CheckedPredictions | Scored | Serving | MadeToken | Tokens
+    | Showing | Done | Trouble | FoundModels | FoundVersions | FoundEntries | ShownVersion | ToDelete | Health
+    | Comparison | Curves
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from saver.documents.piece import Piece, Whole
-from saver.documents.versions import Version
+from saver.description import Description as Described
+from saver.documents.piece import Piece, Whole, document, utc
+from saver.documents.predictions import Predictions
+from saver.documents.versions import Version, version
+from saver.repo.version import Version as SavedVersion
 
 
 class Tensor(Piece, frozen=True):
@@ -39,7 +42,7 @@ class Description(Whole, frozen=True, tag="saver.description.1"):
     """`saver show`. `path` is that of the file, or the ref of the version; `version` is null for a file.
 
     `untrusted` names the classes that loading asks trust for. `verified` is null unless --verify was given;
-    if it is false, `damage` says what is damaged.
+    if it is false, `damage` says what is damaged. `predictions` is null if it was saved without an example.
     """
 
     path: str
@@ -54,3 +57,19 @@ class Description(Whole, frozen=True, tag="saver.description.1"):
     version: Version | None
     verified: bool | None
     damage: str | None
+    predictions: Predictions | None
+
+
+def described(
+    found: Described, of: SavedVersion | None, verified: bool | None = None, damage: str | None = None
+) -> Description:
+    """What a file or a version contains, as a document."""
+    parts = [
+        document(Part, part, tensors=[document(Tensor, each, bytes=each.length) for each in part.tensors])
+        for part in found.parts
+    ]
+    saved = None if of is None else version(Version, of)
+    return document(
+        Description, found, time_utc=utc(found.time), parts=parts, version=saved, verified=verified,
+        damage=damage,
+    )  # fmt: skip

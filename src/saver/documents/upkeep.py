@@ -1,4 +1,5 @@
-"""What was freed, checked, copied or diagnosed, as `gc`, `check`, `backup` and `doctor` print it."""
+"""What was made, freed, checked, copied or diagnosed, as `init`, `gc`, `check`, `backup` and `doctor` print
+it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,14 @@ from typing import Literal, TypeAlias
 from saver.documents.piece import Piece, Whole
 
 Severity: TypeAlias = Literal["ok", "note", "warning", "problem"]
+
+
+class Created(Whole, frozen=True, tag="saver.created.1"):
+    """`saver init`: whether a store was `created`, or there was one; the `group` of --shared, or null."""
+
+    store: str
+    created: bool
+    group: str | None
 
 
 class Collected(Whole, frozen=True, tag="saver.collected.1"):
@@ -40,7 +49,7 @@ class Checked(Whole, frozen=True, tag="saver.checked.1"):
     """`saver check`. If the log itself is damaged, nothing else is known: the counts are null.
 
     `recorded`: the damage is recorded in the log, so that saving the same tensors again repairs it.
-    `foreign` files are not Saver's.
+    `foreign` files are not Saver's. `refused` records are void: their signers have no right to them.
     """
 
     store: str
@@ -52,6 +61,7 @@ class Checked(Whole, frozen=True, tag="saver.checked.1"):
     garbage_bytes: int | None
     recorded: bool
     foreign: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 class Copied(Whole, frozen=True, tag="saver.copied.1"):
@@ -82,8 +92,30 @@ class Finding(Piece, frozen=True):
     meaning: str
 
 
+class May(Piece, frozen=True):
+    """What somebody may do in a store, by the modes of its files; `name` is "" for all others."""
+
+    name: str
+    read: bool
+    write: bool
+    collect: bool
+
+
+class Access(Piece, frozen=True):
+    """Who may do what in a store; `you` are the process that was run. `shared`: its group may do everything,
+    and what its members create follows that."""
+
+    shared: bool
+    owner: May
+    group: May
+    others: May
+    you: May
+
+
 class Diagnosis(Whole, frozen=True, tag="saver.diagnosis.1"):
-    """`saver doctor`, the worst first. `path` is the path of the file, or the ref; null for this machine."""
+    """`saver doctor`, the worst first. `path` is the path of the file, the store, or the ref; null for this
+    machine. `access` is null for anything but a store in a folder."""
 
     path: str | None
     findings: tuple[Finding, ...]
+    access: Access | None

@@ -19,7 +19,8 @@ class PartVersion(Piece, frozen=True):
 
 class Version(Piece, frozen=True):
     """A version. `ref` names it; `time_utc` is null for a time outside the calendar. `bytes` is its size,
-    `bytes_added` is how much the store grew. `manifest` and `packs` name the objects that hold it."""
+    `bytes_added` is how much the store grew. `manifest` and `packs` name the objects that hold it.
+    `unverified` is what the trust file demands and it lacks; then nobody vouches for the `author`."""
 
     ref: str
     model: str
@@ -38,6 +39,7 @@ class Version(Piece, frozen=True):
     parent: int | None
     manifest: str
     packs: tuple[str, ...]
+    unverified: str
 
 
 class Moved(Piece, frozen=True):
@@ -101,6 +103,16 @@ class Pushed(Whole, frozen=True, tag="saver.pushed.1"):
     tags: dict[str, int]
     left_out: tuple[int, ...]
     bytes: int
+
+
+class Card(Whole, frozen=True, tag="saver.card.1"):
+    """`saver card`: the Markdown of the card of the version `ref`; `output` is the file that it was written
+    to."""
+
+    store: str
+    ref: str
+    markdown: str
+    output: str | None
 
 
 class Loss(Piece, frozen=True):

@@ -16,6 +16,7 @@ import numpy as np
 from saver.compare.contents import Side
 from saver.errors import IncompatibleError, printable
 from saver.format import Chosen, Loss
+from saver.garbage import uncollected
 from saver.opened import Opened
 from saver.reading.arrays import Array, in_c_order
 from saver.reading.dispatch import said
@@ -81,7 +82,7 @@ class Arrays(NamedTuple):
 
 def arrays_of(chosen: Chosen) -> Arrays:
     """The arrays of the chosen parts, in the order of the trees, and all that is not one."""
-    found: Arrays = anywhere(_walked, chosen)
+    found: Arrays = anywhere(uncollected, _walked, chosen)
     return found
 
 

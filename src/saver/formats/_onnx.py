@@ -12,7 +12,7 @@ from typing import NamedTuple
 from saver.errors import quoted
 from saver.format import Beside
 from saver.formats._opening import AXES
-from saver.formats.tensorflow.wire import Field, Malformed, fields, integer, spans, text, varint
+from saver.protobuf import Field, Malformed, encoded, fields, integer, spans, text, varint
 from saver.storage import Blob
 from saver.tensors import ITEM_SIZE
 
@@ -169,7 +169,7 @@ def _is_cut(data: memoryview, graph: Field, place: Field, tensor: _Tensor) -> bo
         all(field.number < _RAW for field in tensor.fields[:at])
         and all(field.number > _RAW for field in tensor.fields[at + 1 :])
         and all(
-            bytes(data[each.begin : each.start]) == tag + written(each.end - each.start)
+            bytes(data[each.begin : each.start]) == tag + encoded(each.end - each.start)
             for tag, each in ((b"\x4a", raw[0]), (_INITIALIZER, place), (_GRAPH, graph))
         )
     )
@@ -184,10 +184,10 @@ def _rebuilt(data: memoryview, graph: Field, places: list[Field], changed: Mappi
     body, at = bytearray(), graph.start
     for number, tensor in sorted(changed.items()):
         body += data[at : places[number].begin]
-        body += _INITIALIZER + written(len(tensor)) + tensor
+        body += _INITIALIZER + encoded(len(tensor)) + tensor
         at = places[number].end
     body += data[at : graph.end]
-    return b"".join((data[: graph.begin], _GRAPH, written(len(body)), body, data[graph.end :]))
+    return b"".join((data[: graph.begin], _GRAPH, encoded(len(body)), body, data[graph.end :]))
 
 
 class _Files:
@@ -248,14 +248,14 @@ def joined(whole: bytes, lengths: Mapping[int, int], data: str = "") -> list[byt
         else:
             middle = next((each.begin for each in tensor.fields if each.number > _RAW), place.end)
             before, after = bytes(view[place.start : middle]), bytes(view[middle : place.end])
-            inner = [before + b"\x4a" + written(length), number, after]
+            inner = [before + b"\x4a" + encoded(length), number, after]
         total = sum(length if isinstance(each, int) else len(each) for each in inner)
-        head = bytes(view[at : place.begin]) + _INITIALIZER + written(total)
+        head = bytes(view[at : place.begin]) + _INITIALIZER + encoded(total)
         pieces += [head, *inner]
         size += len(head) + total
         at = place.end
     end = bytes(view[at : graph.end])
-    start = bytes(view[: graph.begin]) + _GRAPH + written(size + len(end))
+    start = bytes(view[: graph.begin]) + _GRAPH + encoded(size + len(end))
     return [start, *pieces, end + bytes(view[graph.end :])]
 
 
@@ -264,21 +264,11 @@ def _elsewhere(name: str, offset: int, length: int) -> bytes:
     found = b""
     for key, value in (("location", name), ("offset", str(offset)), ("length", str(length))):
         pair = b"".join(
-            tag + written(len(part)) + part
+            tag + encoded(len(part)) + part
             for tag, part in ((b"\x0a", key.encode()), (b"\x12", value.encode()))
         )
-        found += b"\x6a" + written(len(pair)) + pair
+        found += b"\x6a" + encoded(len(pair)) + pair
     return found + b"\x70\x01"
-
-
-def written(number: int) -> bytes:
-    """A number of protocol buffers in its shortest form."""
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
 
 
 def is_model(data: memoryview) -> bool:

@@ -122,6 +122,7 @@ def opened_parts(
         return {name: blobs[name] for name in names}
 
     source = PackedTensors(infos, opened, where, _ADVICE, size=size)
+    source.foreign = True
     return Opened(manifest, source, where, size, digest)
 
 

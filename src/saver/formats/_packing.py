@@ -170,5 +170,6 @@ def opened_parts(
         return {name: places.blobs[name] if name in places.blobs else more.open(name) for name in names}
 
     source = PackedTensors(infos, opened, blob.name, _ADVICE, size=size)
+    source.foreign = True
     digest = blake3(msgspec.json.encode([(name, part.hash) for name, part in parts.items()]))
     return Opened(document, source, blob.name, size, digest.hexdigest())

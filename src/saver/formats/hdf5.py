@@ -20,13 +20,16 @@ from saver.reading.arrays import Array
 from saver.storage import Blob, Progress
 from saver.tree import Node
 
+_OF_KERAS = ".weights.h5"
+"""How a file must end that `load_weights` of Keras is to read as it is written here."""
+
 
 class Hdf5(Reads, Writes):
     """HDF5 files of arrays."""
 
     name = "hdf5"
     title = "an HDF5 file"
-    endings = (".h5", ".hdf5", ".weights.h5")
+    endings = (".h5", ".hdf5", _OF_KERAS)
 
     def recognizes(self, blob: Blob) -> bool:
         """Whether it begins as such files do; those with a block of the user in front are not read."""
@@ -60,7 +63,7 @@ class Hdf5(Reads, Writes):
                 _write(file, paths[each.name], chosen.opened, each)
                 release(chosen.opened, each.array)
                 report(each.array.length)
-        return [*arrays.losses, *lost, *widenings(kept)]
+        return [*arrays.losses, *lost, *widenings(kept), *_misnamed(chosen, out.stem)]
 
 
 FORMAT = Hdf5()
@@ -88,8 +91,7 @@ def _write(file: Any, path: str, opened: Opened, each: Named) -> None:
 
 def _paths(chosen: Chosen, found: Sequence[Named]) -> tuple[dict[str, str], list[Loss]]:
     """The path of each array by its name, and those that can have none."""
-    root: Any = chosen.opened.tree(chosen.parts[0]).root
-    of_keras = len(chosen.parts) == 1 and type(root) is Node and root.codec == "keras.layer"
+    of_keras = _is_keras(chosen)
     paths, lost, groups = dict[str, str](), list[Loss](), set[str]()
     for each in found:
         path = _keras_path(each.steps) if of_keras else each.name
@@ -101,6 +103,19 @@ def _paths(chosen: Chosen, found: Sequence[Named]) -> tuple[dict[str, str], list
         groups |= above
         paths[each.name] = path
     return paths, lost
+
+
+def _is_keras(chosen: Chosen) -> bool:
+    root: Any = chosen.opened.tree(chosen.parts[0]).root
+    return len(chosen.parts) == 1 and type(root) is Node and root.codec == "keras.layer"
+
+
+def _misnamed(chosen: Chosen, name: str) -> list[Loss]:
+    """What becomes of weights of Keras, which reads `.h5` as the files of its version 2."""
+    if not _is_keras(chosen) or not name or name.endswith(_OF_KERAS):
+        return []
+    told = f"load_weights of Keras reads these weights only from a file whose name ends in {_OF_KERAS}"
+    return [Loss(f"$.{chosen.parts[0]}", told)]
 
 
 def _keras_path(steps: tuple[str, ...]) -> str:

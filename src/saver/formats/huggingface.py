@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from blake3 import blake3
@@ -211,3 +212,19 @@ def _model_type(cls: str) -> str:
     kinds = [kind for kind, each in CONFIG_MAPPING_NAMES.items() if each == name]
     own = [kind for kind in kinds if kind.replace("-", "_") in module.split(".")]  # some share a class
     return str((own or kinds or [""])[0])
+
+
+def suited(opened: Opened) -> tuple[str, str] | None:
+    """The format and the part in which the libraries of Hugging Face read a version: such a folder for a
+    model of transformers, safetensors for another module of PyTorch. None if they read nothing of it."""
+    parts = sorted((part for part in opened.trees if part != "config"), key=lambda part: part != "model")
+    for part in parts:
+        with suppress(IncompatibleError):
+            _config(opened, part)
+            return FORMAT.name, part
+    modules = [part for part in parts if _is_module(opened.tree(part).root)]
+    return ("safetensors", modules[0]) if modules and (len(modules) == 1 or "model" in modules) else None
+
+
+def _is_module(root: Any) -> bool:
+    return type(root) is Node and root.codec == "torch.Module"

@@ -1,7 +1,7 @@
 """Everything that a version holds as readable JSON: trees as they are, and numbers that read back the same.
 
 A document is `{"saver.json": 1, "whole": …, "parts": …, "tensors": …}`. Parts are trees and batches, as in
-docs/format.md. A tensor is `{"dtype", "shape", "data"}`: its numbers in nested lists, the last axis on one
+docs/format/. A tensor is `{"dtype", "shape", "data"}`: its numbers in nested lists, the last axis on one
 line; those that JSON lacks are the strings "nan", "inf", "-inf", and a nan with other bits than usual is
 "nan:" and its bits in hexadecimal. Floats of 8 bits are their bits, as integers. The bytes of small arrays,
 which trees hold themselves, are written as `{"$numbers": "1.0 2.5"}`.

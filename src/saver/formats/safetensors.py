@@ -17,6 +17,7 @@ from saver.formats._arrays import Named, arrays_of
 from saver.formats._later import later_in_turn
 from saver.formats._opening import Placed, all_hashed, opened_dict
 from saver.formats._writing import Streamed
+from saver.garbage import uncollected
 from saver.opened import Opened
 from saver.pack.layout import is_foreign, text_of
 from saver.pack.read import read_header
@@ -61,7 +62,7 @@ class SafeTensors(Reads, Writes):
         """Write all arrays whose dtype safetensors has; `format` in the metadata is `pt` if PyTorch made
         them."""
         arrays = arrays_of(chosen).of(fits).some(chosen.opened.where, self.title)
-        out.add("", content(chosen.opened, arrays.found, progress))
+        out.add("", uncollected(content, chosen.opened, arrays.found, progress))
         return arrays.losses
 
 

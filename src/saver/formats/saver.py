@@ -8,9 +8,10 @@ import msgspec
 
 from saver.encoding import encode_opened
 from saver.errors import SaverError
-from saver.file import content_of, open_own
+from saver.file import content_of
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.opened import Opened
+from saver.opening import open_own
 from saver.pack.layout import is_foreign
 from saver.pack.read import read_header
 from saver.storage import Blob, Progress
@@ -39,7 +40,9 @@ class SaverFile(Reads, Writes):
         opened = chosen.opened.only(chosen.parts)
         encoded = encode_opened(opened, progress)
         document = msgspec.structs.replace(opened.manifest, tensors={}, packs=(), transaction="")
-        out.add("", content_of(document, encoded, progress))
+        whole = len(chosen.opened.trees) == len(opened.trees)
+        signatures = chosen.opened.signatures if whole else ()
+        out.add("", content_of(document, encoded, progress, signatures=signatures))
         return []
 
 

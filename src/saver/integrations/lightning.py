@@ -14,7 +14,7 @@ import saver
 from saver import Saver
 from saver.callers import warn
 from saver.checkpoints import Checkpoints
-from saver.errors import CannotSaveError, NotFoundError
+from saver.errors import CannotSaveError, NotFoundError, kind_of
 from saver.policy import Policy, Retention
 
 __all__ = ["SaverCallback", "SaverCheckpointIO"]
@@ -129,7 +129,7 @@ class SaverCallback(Callback):  # type: ignore[misc]
         for loader in trainer.fit_loop._combined_loader.flattened:
             if hasattr(loader, "state_dict"):
                 warn(
-                    f"{self._model}: a {type(loader).__name__} shuffles otherwise in a process that resumes, "
+                    f"{self._model}: {kind_of(loader)} shuffles otherwise in a process that resumes, "
                     "so a resumed training will not equal the uninterrupted one; use a "
                     "torch.utils.data.DataLoader"
                 )

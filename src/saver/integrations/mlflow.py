@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saver import load
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, kind_of
 
 __all__ = ["Predictor"]
 
@@ -49,4 +49,4 @@ def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Predi
     torch = sys.modules.get("torch")
     if hasattr(found, "predict") or (torch is not None and isinstance(found, torch.nn.Module)):
         return Predictor(found)
-    raise IncompatibleError(f"{path}: a {type(found).__name__} does not predict; export the model alone")
+    raise IncompatibleError(f"{path}: {kind_of(found)} does not predict; export the model alone")

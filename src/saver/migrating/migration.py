@@ -14,13 +14,14 @@ from saver import arguments, encoding, trust
 from saver.details import details_of, notes_of
 from saver.disk import mapped
 from saver.errors import NotFoundError, SaverError, UntrustedError, printable
-from saver.file import beside_of
 from saver.format import Loss, Recorded
 from saver.human import in_utc
 from saver.migrating.naming import Naming, ending_of, in_order, settled
 from saver.migrating.report import Came, Left, Migrated
 from saver.migrating.walking import Found, Walk
 from saver.opened import Opened
+from saver.opening import beside_of
+from saver.repo.bounds import METRICS_LIMIT, TAGS_LIMIT
 from saver.repo.labels import VALUE_LIMIT, labelled
 from saver.repo.naming import tag_of
 from saver.repo.save import save_version
@@ -272,7 +273,11 @@ def _details(plan: Plan, opened: Opened, digest: str) -> tuple[dict[str, Any], t
     for name, number in [*metrics.items()]:
         if not fits(name, str(number), partial(arguments.metrics, {name: number})):
             del metrics[name]
+    while len(metrics) > METRICS_LIMIT:
+        losses.append(Loss(*map(str, metrics.popitem())))
     tags = [tag for tag in record.tags if fits("tags", tag, partial(tag_of, "tag", tag))]
+    losses += [Loss("tags", tag) for tag in tags[TAGS_LIMIT:]]
+    del tags[TAGS_LIMIT:]
     notes = "\n\n".join(filter(None, (own.notes, record.notes)))
     if not fits("notes", notes, partial(notes_of, notes)):
         notes = ""

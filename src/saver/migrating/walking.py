@@ -9,10 +9,10 @@ from typing import NamedTuple
 from saver import format as formats
 from saver.disk import mapped
 from saver.errors import IncompatibleError, LimitExceededError, SaverError
-from saver.file import open_file
 from saver.format import Reads, Recorded
 from saver.migrating.naming import Naming
 from saver.migrating.report import Left
+from saver.opening import open_file
 
 ENTRIES = 10_000_000
 LISTED = 10_000

@@ -1,6 +1,6 @@
 """The pack: a safetensors file that vouches for itself.
 
-Layout (docs/format.md is the specification):
+Layout (docs/format/ is the specification):
 
     8 bytes    length N of the header, little-endian
     N bytes    JSON header, padded with spaces so that the data begins on a multiple of 4096

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from saver import registry
 from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.pack.slots import Slot, check_end, check_slots
+from saver.rules import Broken, rule_of
 from saver.storage import ALIGNMENT
 from saver.strict import decodable, strict_json
 from saver.tensors import (
@@ -121,37 +121,6 @@ def digest_of(header: bytes) -> str:
     return blake3(b"".join((header[:at], ZERO.encode(), header[at + 64 :]))).hexdigest()
 
 
-_MAGIC = (
-    (b"\x80\x02", "a pickle"), (b"\x80\x03", "a pickle"), (b"\x80\x04", "a pickle"),
-    (b"\x80\x05", "a pickle"), (b"PK\x03\x04", "a zip archive"),
-    (b"\x89HDF", "an HDF5 file"), (b"\x93NUMPY", "a NumPy .npy file"), (b"\x1f\x8b", "gzip-compressed"),
-    (b"x\x9c", "zlib-compressed, as joblib.dump writes"), (b"x^", "zlib-compressed, as joblib.dump writes"),
-    (b"x\xda", "zlib-compressed"), (b"x\x01", "zlib-compressed"),
-    (b"BZh", "bzip2-compressed"), (b"\xfd7zXZ", "xz-compressed"), (b"ZF", "an old joblib file"),
-)  # fmt: skip
-_OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|\((lp|dp|[cid])|[]})]q\x00")
-"""The beginning of pickles of the protocols 0 and 1, which have no magic number."""
-
-
-def no_saver_file(first: bytes, path: str) -> Exception:
-    """The error for a file that begins with `first`. It says what the file is, if that can be recognized."""
-    if not first:
-        return DamagedError(f"{path}: there is nothing in it; copy it from its source again")
-    if not any(first):
-        return DamagedError(f"{path}: the header is missing, so writing was cut off; use an older copy")
-    kind = next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
-    if kind is None and _OLD_PICKLE.match(first):
-        kind = "a pickle"
-    if kind == "a zip archive":
-        kind += f", as {', '.join(name for family in registry.families() for name in family.zips)} write"
-    if kind is None:
-        return IncompatibleError(f"{path} is not a Saver file: it does not begin with a safetensors header")
-    return IncompatibleError(
-        f"{path} is {kind}, not a Saver file, whatever its name says; nothing in it was run. "
-        "If you trust it, open it with the library that wrote it, and save the object with saver.dump"
-    )
-
-
 class Header(msgspec.Struct, frozen=True):
     """The content of a header: the metadata, the pack's id, its shards by name, and the cuts of tensors that
     have several shards."""
@@ -173,10 +142,16 @@ def check_header(header: bytes, path: str) -> None:
     at = 8 + len(_PREFIX)
     if not header[8:].startswith(_PREFIX):
         if not is_foreign(header):
-            raise DamagedError(f"{path}: the header is damaged; copy the file from its source again")
-        raise IncompatibleError(f"{path} is a safetensors file that Saver did not write, not a pack")
+            raise _damaged(path, "the header is damaged", "1.04")
+        raise IncompatibleError(
+            f"{path} is a safetensors file that Saver did not write, not a pack", rule="1.04"
+        )
     if digest_of(header).encode() != header[at : at + 64]:
-        raise DamagedError(f"{path}: the header does not match its hash; copy the file from its source again")
+        raise _damaged(path, "the header does not match its hash", "1.05")
+
+
+def _damaged(path: str, what: str, rule: str) -> DamagedError:
+    return DamagedError(f"{path}: {what}; copy the file from its source again", rule=rule)
 
 
 def text_of(header: bytes) -> bytes:
@@ -190,14 +165,20 @@ def parse_header(header: bytes, size: int, path: str) -> Header:
     """The header of a pack of `size` bytes, once it matches its hash and tiles the file."""
     check_header(header, path)
     try:
+        if len(header) % ALIGNMENT:
+            raise Broken("1.03", f"its length {len(header) - 8:,} is not such that data begins at a block")
         metadata, slots = _divided(text_of(header), path)
-        own = _own_of(metadata.get("saver", "").encode(), path)
+        if "saver" not in metadata:
+            raise Broken("1.11", "`saver` is missing in its metadata")
+        own = _own_of(metadata["saver"].encode(), path)
         shards = _shards(slots, own, len(header), size, path)
         return Header(metadata, own.id, _in_boxes(shards, own.cuts), own.cuts)
     except SaverError:
         raise
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise IncompatibleError(f"{path}: this is not the header of a pack: {error}") from None
+        raise IncompatibleError(
+            f"{path}: this is not the header of a pack: {error}", rule=rule_of(error, "1.16")
+        ) from None
 
 
 def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, Slot]]:
@@ -210,10 +191,12 @@ def _divided(text: bytes, path: str) -> tuple[dict[str, str], dict[str, Slot]]:
             return metadata, slots
     except (msgspec.DecodeError, KeyError, UnicodeError, RecursionError):
         pass  # raised below
-    document = strict_json(text, path)
+    if text[-1:] != b"}":
+        raise Broken("1.09", "there is something else than spaces behind it")
+    document = strict_json(text, path, own=True)
     metadata = document.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
-        raise IncompatibleError(f"{path}: the metadata must be strings; no Saver wrote this")
+        raise Broken("1.10", "the metadata must be strings")
     return metadata, msgspec.convert(document, dict[str, Slot])
 
 
@@ -224,16 +207,21 @@ def _own_of(text: bytes, path: str) -> _Own:
             return found
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass  # raised below
-    document = strict_json(text, f"{path}: metadata 'saver'")
-    number = document["format"]
-    if number != 1:
+    document = strict_json(text, f"{path}: metadata 'saver'", own=True)
+    number = document.get("format") if isinstance(document, dict) else None
+    if type(number) is int and number != 1:
         raise IncompatibleError(
-            f"{path} has format {str(number)[:20]}; this Saver reads format 1: install a newer one"
+            f"{path} has format {str(number)[:20]}; this Saver reads format 1: install a newer one",
+            rule="1.12",
         )
-    return msgspec.convert(document, _Own)
+    try:
+        return msgspec.convert(document, _Own)
+    except msgspec.ValidationError as error:
+        raise Broken("1.11", str(error)) from None
 
 
 _HEXADECIMAL = re.compile("[0-9a-f]*")
+_IDENT = re.compile("[0-9a-f]{32}")
 
 
 def are_digests(texts: Sequence[str]) -> bool:
@@ -249,19 +237,23 @@ _slots = msgspec.json.Decoder(list[Slot])
 def _shards(slots: dict[str, Slot], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
     """The shards of a header. Raises an error unless they tile the pack from `at` to its `size`."""
     blocks = own.blocks
+    if _IDENT.fullmatch(own.id) is None:
+        raise Broken("1.13", f"the id {own.id[:80]!r} is not one")
     if len(own.hashes) != len(slots):
-        raise ValueError(f"{len(own.hashes)} hashes for {len(slots)} tensors")
+        raise Broken("1.14", f"{len(own.hashes)} hashes for {len(slots)} tensors")
     if not are_digests([*own.hashes, *(digest for found in blocks.values() for digest in found)]):
-        raise ValueError("a hash is not one")
+        raise Broken("1.15", "a hash is not one")
     end = check_slots(slots.items(), path, "install a newer one")
     shards: dict[str, Shard] = {}
     for (name, slot), digest in zip(slots.items(), own.hashes, strict=True):
         begin, stop = slot.data_offsets
         length, own_blocks = stop - begin, blocks.get(name, ())
         if len(own_blocks) != block_count(length):
-            raise ValueError(f"the tensor {name[:80]!r} has {len(own_blocks)} block hashes")
+            raise Broken("1.21", f"the tensor {name[:80]!r} has {len(own_blocks)} block hashes")
         extents = ((own.id, at + begin, length),) if length else ()
         shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, extents)
+    if blocks and not (all(blocks.values()) and blocks.keys() <= slots.keys()):
+        raise Broken("1.21", "it has blocks of what is not a large tensor")
     check_end(end, size - at, path)
     return shards
 
@@ -272,12 +264,17 @@ def _in_boxes(shards: dict[str, Shard], cuts: Mapping[str, Cut]) -> dict[str, Sh
         return shards
     owned = [name for cut in cuts.values() for name in cut.shards]
     if len(set(owned)) != len(owned):
-        raise ValueError("a shard belongs to two tensors")
+        raise Broken("1.24", "a shard belongs to two tensors")
     for tensor, cut in cuts.items():
         if tensor in shards or not cut.shards:
-            raise ValueError(f"{tensor[:80]!r} is also the name of a shard, or has no shards")
+            raise Broken("1.24", f"{tensor[:80]!r} is also the name of a shard, or has no shards")
+        if not cut.shards.keys() <= shards.keys():
+            raise Broken("1.24", f"a shard of {tensor[:80]!r} is not there")
         boxes = {name: cut.box(name, shards[name].shape) for name in cut.shards}
-        check_inside(cut.shape, list(boxes.values()))
+        try:
+            check_inside(cut.shape, list(boxes.values()))
+        except ValueError as error:
+            raise Broken("1.26", str(error)) from None
         for name, box in boxes.items():
             shards[name] = msgspec.structs.replace(shards[name], box=box)
     return shards

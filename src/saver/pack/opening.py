@@ -36,7 +36,9 @@ class OpenPacks:
         """These packs, opened for reading; they stay so until they were `opened`. Raises NotFoundError if one
         is missing."""
         listed = [*packs]
-        self._blobs |= self._open([pack for pack in listed if pack not in self._blobs])
+        missing = [pack for pack in listed if pack not in self._blobs]
+        if missing:
+            self._blobs |= self._open(missing)
         found = {pack: self._blobs[pack] for pack in listed}
         if self._own:
             for blob in found.values():

@@ -8,9 +8,11 @@ import msgspec
 
 from saver.errors import DamagedError, IncompatibleError
 from saver.garbage import uncollected
-from saver.pack.layout import HEADER_LIMIT, check_header, is_foreign, no_saver_file, parse_header
+from saver.pack.layout import HEADER_LIMIT, check_header, is_foreign, parse_header
 from saver.pack.source import PackedTensors
+from saver.pack.unknown import no_saver_file
 from saver.pack.verify import Range, damaged
+from saver.rules import rule_of
 from saver.storage import Blob, Progress
 from saver.tensors import Shard, TensorInfo, put_together
 
@@ -26,7 +28,10 @@ class Pack:
         self.blob = blob
         self.size = blob.size
         header = read_header(blob) if header is None else header
-        found = uncollected(parse_header, header, blob.size, blob.name)
+        if len(header) <= FIRST_READ:
+            found = parse_header(header, blob.size, blob.name)
+        else:
+            found = uncollected(parse_header, header, blob.size, blob.name)
         self.metadata, self.id, self.cuts = found.metadata, found.id, found.cuts
         self.shards: dict[str, Shard] = found.shards
         self.start = len(header)
@@ -39,7 +44,8 @@ class Pack:
             return put_together(self.shards, self.cuts)
         except ValueError as error:
             raise IncompatibleError(
-                f"{self.blob.name}: the header does not describe a whole file: {error}"
+                f"{self.blob.name}: the header does not describe a whole file: {error}",
+                rule=rule_of(error, "1.26"),
             ) from None
 
     def source(self) -> PackedTensors:
@@ -68,12 +74,15 @@ def header_size(first: bytes, size: int, name: str) -> int:
     64. `size` is the size of the whole pack. Raises DamagedError or IncompatibleError if it cannot be a pack.
     """
     length = int.from_bytes(first[:8], "little")
-    if len(first) < 16 or first[8:9] != b"{" or length > HEADER_LIMIT:
-        raise no_saver_file(first[:64], name)
+    if len(first) < 16 or first[8:9] != b"{":
+        raise no_saver_file(first[:64], name, "1.04")
+    if length > HEADER_LIMIT:
+        raise no_saver_file(first[:64], name, "1.02")
     if length + 8 > size:
         raise DamagedError(
             f"{name}: cut off: the header takes {length + 8:,} bytes, the file has {size:,}; "
-            "copy it from its source again"
+            "copy it from its source again",
+            rule="1.01",
         )
     return length + 8
 

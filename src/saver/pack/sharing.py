@@ -20,6 +20,8 @@ def sharing(tensors: Mapping[str, TensorInfo]) -> frozenset[str]:
         if len(shard.extents) == 1
         for extent in shard.extents
     ]
+    if len(extents) < 2:
+        return frozenset()
     for (pack, offset, length), name in sorted(extents):
         if offset < end.get(pack, 0):
             found.add(name)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from saver.errors import DamagedError, IncompatibleError
+from saver.rules import Broken
 from saver.strict import decodable
 from saver.tensors import ITEM_SIZE
 
@@ -36,13 +37,16 @@ def check_slots(slots: Iterable[tuple[str, Slot]], path: str, unknown: str) -> i
         if slot.dtype not in ITEM_SIZE:
             raise IncompatibleError(
                 f"{path}: the tensor {name[:80]!r} has the dtype {slot.dtype[:20]!r}, which Saver does not "
-                f"know; {unknown}"
+                f"know; {unknown}",
+                rule="1.17",
             )
         if len(slot.shape) > AXES_LIMIT or any(axis < 0 for axis in slot.shape):
-            raise ValueError(f"the tensor {name[:80]!r} has the shape {str(slot.shape)[:80]}")
+            raise Broken("1.18", f"the tensor {name[:80]!r} has the shape {str(slot.shape)[:80]}")
         length = math.prod(slot.shape) * ITEM_SIZE[slot.dtype]
         if begin != end or stop - begin != length:
-            raise ValueError(f"the tensor {name[:80]!r} is at {begin}:{stop}, expected {end}:{end + length}")
+            raise Broken(
+                "1.19", f"the tensor {name[:80]!r} is at {begin}:{stop}, expected {end}:{end + length}"
+            )
         end = stop
     return end
 
@@ -52,5 +56,6 @@ def check_end(end: int, size: int, path: str) -> None:
     if end != size:
         raise DamagedError(
             f"{path}: the tensors take {end:,} bytes, the file has {size:,} for them: it was cut off, or "
-            "something was appended; copy it from its source again"
+            "something was appended; copy it from its source again",
+            rule="1.20",
         )

@@ -31,6 +31,9 @@ class PackedTensors:
     tensors.
     """
 
+    foreign: bool = False
+    """Whether another tool wrote them, so that elements may be described in forms that Saver never writes."""
+
     def __init__(
         self,
         infos: Mapping[str, TensorInfo],
@@ -224,6 +227,8 @@ class PackedTensors:
         """Of these tensors and boxes what was not verified yet: tensors, and blocks of others, by shard."""
         wanted = [name for name in (self._tensors if names is None else names) if name not in self._whole]
         some: dict[str, dict[int, set[int]]] = {}
+        if not boxes:
+            return wanted, some
         for name in boxes.keys() - self._whole.keys() - {*wanted}:
             found = some[name] = dict[int, set[int]]()
             info = self._tensors[name]
@@ -257,14 +262,16 @@ class PackedTensors:
                 moved = {name: located[name] for name in wanted if located[name] != self._tensors[name]}
                 if not moved:
                     raise DamagedError(
-                        f"{self._where}: a pack is missing; restore it from a copy of the store"
+                        f"{self._where}: a pack is missing; restore it from a copy of the store",
+                        rule="5.16",
                     ) from None
                 self._tensors = {**self._tensors, **moved}
         if lost:
             self._packs.close()  # another attempt reads anew: the bytes on disk may be right
             shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise DamagedError(
-                f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}"
+                f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}",
+                rule="1.22",
             )
         return memory
 
@@ -282,6 +289,8 @@ class PackedTensors:
             blobs = self._packs.opened(some)
             report = None if progress is None else further(progress, done, total)
             lost |= damaged([(blobs[pack], ranges[pack]) for pack in some], report)
-            done += 0 if progress is None else sum(length_of(ranges[pack]) for pack in some)
-            memory.update((pack, blob.map()) for pack, blob in blobs.items())
+            if progress is not None:
+                done += sum(length_of(ranges[pack]) for pack in some)
+            for pack in some:
+                memory[pack] = blobs[pack].map()
         return memory, lost

@@ -75,15 +75,22 @@ def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress |
         within.append((blob, inside))
     if done and progress is not None:
         progress(done, total)
-    feed = _Feed(job for blob, inside in within for job in _jobs(blob, inside))
-    fetchers = max((blob.fetchers for blob, _ in within), default=0)
-    alone = total - done <= (READ if fetchers else SERIAL)
-    for size, names in feed.checked() if alone else _checked_by_threads(feed, fetchers):
+    for size, names in _checked([job for each in within for job in _jobs(*each)], total - done):
         lost.update(names)
         done += size
         if progress is not None:
             progress(done, total)
     return lost
+
+
+def _checked(jobs: Sequence[_Job], size: int) -> Iterable[tuple[int, list[str]]]:
+    """The results of `_Job.check` for all jobs, which have `size` bytes together."""
+    if len(jobs) == 1 and size <= READ and not jobs[0].pieces():
+        return [jobs[0].check()]
+    feed, fetchers = _Feed(jobs), max((job.blob.fetchers for job in jobs), default=0)
+    alone = size <= (READ if fetchers else SERIAL)
+    busy = any(job.blob.decrypts for job in jobs)
+    return feed.checked() if alone else _checked_by_threads(feed, fetchers, busy)
 
 
 class _Job:
@@ -201,7 +208,7 @@ def _fetch(batch: _Batch, scratch: memoryview) -> memoryview:
     return scratch
 
 
-def _checked_by_threads(feed: _Feed, fetchers: int) -> Iterator[tuple[int, list[str]]]:
+def _checked_by_threads(feed: _Feed, fetchers: int, busy: bool) -> Iterator[tuple[int, list[str]]]:
     """The results of `_Job.check` for all jobs, as they become ready.
 
     Every thread takes the next piece; the one that fetched the last missing piece of a job hashes it, while
@@ -221,7 +228,7 @@ def _checked_by_threads(feed: _Feed, fetchers: int) -> Iterator[tuple[int, list[
 
     from saver.threads import Threads, processors
 
-    with Threads(max(processors(), fetchers)) as pool:
+    with Threads(max(processors() + busy, fetchers)) as pool:
         workers = [pool.submit(work) for _ in range(pool.count)]
         try:
             for _ in workers:

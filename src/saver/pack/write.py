@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -16,6 +16,7 @@ from saver.pack.layout import Describe, header_bytes, header_hash, plan, slots_b
 from saver.pack.ring import write_through_ring
 from saver.storage import Content, Progress, Sink
 from saver.tensors import (
+    ITEM_SIZE,
     ZERO,
     Bytes,
     Cut,
@@ -73,7 +74,7 @@ class PackWriter(Content):
         self._lengths = [*map(length_of, self._data.values())]
         self._cuts = {**own_cuts, **_present(cuts or {}, data)}
         self._describe = describe
-        self._progress = progress
+        self.progress = progress
         self.id = ident or os.urandom(16).hex()
         self._held: memoryview | None = None
         self._hashes = hashed
@@ -101,16 +102,21 @@ class PackWriter(Content):
             at += length
         return found
 
+    def items(self) -> Iterator[tuple[int, int, int]]:
+        ends = accumulate(self._lengths, initial=self.start)
+        for (start, end), shard in zip(pairwise(ends), self._known.values(), strict=True):
+            yield start, end, ITEM_SIZE[shard.dtype]
+
     def write(self, sink: Sink) -> None:
         """Write everything. If this is called again, the tensors of a large pack are read again."""
         if self._held is not None:
             sink.write(self._held, self.start)
-            if self._progress is not None:
-                self._progress(self.size, self.size)
+            if self.progress is not None:
+                self.progress(self.size, self.size)
         else:
             hashing = _Hashing(self._lengths)
             source = (piece for data in self._data.values() for piece in pieces(data))
-            write_through_ring(sink, source, hashing.update, self.start, self.size, self._progress)
+            write_through_ring(sink, source, hashing.update, self.start, self.size, self.progress)
             self._finish(hashing.done())
         sink.write(self._header, 0)
 
@@ -130,8 +136,8 @@ class PackWriter(Content):
                         "save when nothing changes it"
                     )
             yield piece
-            if self._progress is not None:
-                self._progress(at, self.size)
+            if self.progress is not None:
+                self.progress(at, self.size)
 
     def _bytes(self) -> Iterator[memoryview]:
         """The bytes of the tensors, in order; small ones are joined."""

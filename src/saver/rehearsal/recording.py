@@ -11,7 +11,8 @@ from saver.checkpoints import Checkpoints
 from saver.checkpoints.events import Ended, Event, Resumed, SnapshotTaken, StepTaken
 from saver.checkpoints.objects import LOG
 from saver.encoding import encode
-from saver.file import open_file, write_file
+from saver.file import write_file
+from saver.opening import open_file
 from saver.rehearsal.proof import Number, Trained, comparable
 from saver.rehearsal.reporting import Reporter
 from saver.rehearsal.script import KILL

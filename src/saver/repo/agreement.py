@@ -28,7 +28,8 @@ def check_agreement(version: Version, described: Described) -> None:
             raise DamagedError(
                 f"{described.where}: the log and its manifest contradict each other about its {field}: "
                 f"{_shown(logged)} and {_shown(found)}; one of them was changed, or belongs to another "
-                "version; restore the folders log/ and manifests/ from a copy of the store"
+                "version; restore the folders log/ and manifests/ from a copy of the store",
+                rule="5.12",
             )
 
 

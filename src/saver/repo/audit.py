@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from msgspec.structs import replace
+
+from saver.errors import IncompatibleError
 from saver.repo.entry import Entry, Kind, entry_of
+from saver.repo.events import Commit, Sign
+from saver.repo.log import Record
 from saver.repo.refs import Range, parse_range, parse_ref
 from saver.repo.repository import Repository
 from saver.repo.version import Version
+from saver.repo.vouching import lacking, lacking_when_gone, verdicts
+from saver.signing.heads import Head, Heads
+from saver.signing.signatures import record_failure
 
 
 def wanted(repo: Repository, ref: str | Version) -> Range:
@@ -30,14 +39,58 @@ def entries(
     """The log as the state has it, the newest record first; or what concerns these versions of a model, back
     to where the first was saved. A range from 0 on also has what concerns the model itself. Only entries of
     these kinds, if there are any. Reads records as they are wanted."""
-    for record in repo.state.log.read_back(repo.state.head):
-        entry = entry_of(record)
+    return (entry for _, entry in looked_at(repo, about, kinds) if entry is not None)
+
+
+def looked_at(
+    repo: Repository, about: Range | None = None, kinds: frozenset[Kind] = frozenset(),
+    head: int | None = None,
+) -> Iterator[tuple[int, Entry | None]]:  # fmt: skip
+    """The same, from the record `head` back; also the numbers of the records between, which are not of these:
+    a reader with little time can stop there, and go on later."""
+    seen = Heads().seen(repo.format().id)
+    for record in repo.state.log.read_back(repo.state.head if head is None else min(head, repo.state.head)):
+        entry = _judged(repo, record, entry_of(record), seen)
         if about is not None and not _concerns(entry, about):
+            yield record.number, None
             continue
-        if not kinds or entry.kind in kinds:
-            yield entry
+        wanted = not kinds or entry.kind in kinds
+        yield record.number, _vouched(repo, record, entry) if wanted else None
         if about is not None and entry.kind == "save" and entry.numbers[0] <= max(about.first, 1):
             return
+
+
+def _judged(repo: Repository, record: Record, entry: Entry, seen: Head | None) -> Entry:
+    """An entry, with whether its signature holds and the record counts, and whether its head was seen."""
+    changes: dict[str, Any] = {}
+    if record.signed is not None:
+        try:
+            changes["signature"] = record_failure(record, record.signed) or "holds"
+        except (
+            IncompatibleError
+        ) as error:  # the library is not installed: who did what can be read all the same
+            changes["signature"] = f"not checked: {error}"
+    refused = repo.state.refused(record.number)
+    if refused is not None:
+        changes["refused"] = refused
+    if seen is not None and record.number == seen.number:
+        changes["seen"] = repo.state.log.read(record.number)[1] == seen.hash
+    return replace(entry, **changes) if changes else entry
+
+
+def _vouched(repo: Repository, record: Record, entry: Entry) -> Entry:
+    """An entry, with whether the signatures of the version that it is about hold, and whether the version has
+    those that a trust file demands. Reads the version's document if it is signed."""
+    event = record.event
+    if not isinstance(event, Commit | Sign) or entry.refused:
+        return entry
+    state = repo.state.version(event.model, event.number)
+    version = None if state is None else repo.version(f"{event.model}@{event.number}")
+    lack = ""
+    if isinstance(event, Commit):
+        lack = lacking_when_gone(repo, event.model) if version is None else lacking(repo, version)
+    found = verdicts(repo, version, event.signatures)
+    return replace(entry, verdicts=found, unverified=lack) if found or lack else entry
 
 
 def _concerns(entry: Entry, about: Range) -> bool:

@@ -3,7 +3,8 @@ view (docs/protocol.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
 from saver.errors import NotFoundError, TaggedError
@@ -16,6 +17,13 @@ from saver.repo.naming import model_of, ref_of
 from saver.repo.refs import BadNameError, parse_range
 from saver.repo.repository import Repository
 from saver.repo.version import Version, Versions
+
+
+def by(repo: Repository, author: str) -> Repository:
+    """The same repository, whose records are by another author."""
+    found = copy.copy(repo)
+    found._author = author
+    return found
 
 
 def find(repo: Repository, ref: str | Version, name: str = "ref") -> Version:
@@ -38,13 +46,14 @@ def _same(repo: Repository, ref: str | Version, version: Version) -> Version:
     return version
 
 
-def tag(repo: Repository, ref: str | Version, name: str) -> None:
-    """Let a tag name this version."""
+def tag(repo: Repository, ref: str | Version, name: str, demand: Callable[[Version], None]) -> None:
+    """Let a tag name this version, unless `demand` raises an error for it."""
 
     def decide() -> Event | None:
         version = found(repo, ref)
         if name in version.tags:
             return None
+        demand(version)
         return Tag(version.model, name, version.number, repo.state.tag(version.model, name))
 
     _expect(repo, ref)

@@ -10,6 +10,7 @@ from saver.errors import (
     IncompatibleError,
     NotFoundError,
     SaverError,
+    SignatureError,
 )
 from saver.logger import logger
 from saver.repo.checked import Checked as Checked
@@ -17,6 +18,7 @@ from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.events import Event, Harm
 from saver.repo.extents import Ranges
 from saver.repo.format import STORE_KEY
+from saver.repo.holding import missing_bundle
 from saver.repo.index import Row
 from saver.repo.log import ZERO, log_key
 from saver.repo.manifest import Manifest, Part, manifest_key, values
@@ -30,6 +32,7 @@ from saver.repo.objects import (
     stands_for_folder,
     tree_key,
 )
+from saver.repo.packing import open_stored
 from saver.repo.packs import Damage as Damage
 from saver.repo.packs import Packs, Use
 from saver.repo.replay import Replay
@@ -96,8 +99,9 @@ class _Check:
         size = self._garbage_bytes(garbage)
         foreign = tuple(key for key in self._foreign if key not in self._needed)
         recorded = self._record()
-        damage = (*self._damage, *self._packs.damage)
-        return Checked(len(versions), self._bytes, damage, tuple(garbage), size, recorded, foreign)
+        damage = (*self._damage, *self._packs.damage, *missing_bundle(repo))
+        refused = tuple(f"{log_key(number)}: {why}" for number, why in self._replay.refused.items())
+        return Checked(len(versions), self._bytes, damage, tuple(garbage), size, recorded, foreign, refused)
 
     def _own(self, prefix: str) -> list[str]:
         """Saver's objects below a prefix. Notes foreign ones, and folders that cannot be listed."""
@@ -141,10 +145,15 @@ class _Check:
         while True:
             head = repo.state.head
             self._log(head)
-            models = dict(repo.state.models())
+            models, rights = (
+                dict(repo.state.models()),
+                (dict(repo.state.roles), dict(repo.state.all_refused())),
+            )
             versions = [version for model, _ in repo.models() for version in repo.versions(model)]
             if head == repo.state.head:  # otherwise another thread has read on
                 break
+        if rights != (replay.roles, replay.refused):
+            self._damage.append(Damage("state", _CONTRADICTED))
         for model, number in replay.contradicted(models, versions):
             self._damage.append(Damage("state", _CONTRADICTED, model, number))
             versions = list(replay.versions().values())
@@ -233,7 +242,7 @@ class _Check:
         if known.length >= PROBED:
             try:
                 pack, offset, length = known.extents[0]
-                blob = self._repo.storage.open(pack_key(pack))
+                blob = open_stored(self._repo.storage, pack_key(pack))
                 probe = probe_of(blob.read(offset, offset + min(PROBE, length)))
             except (DamagedError, IncompatibleError, NotFoundError):  # reported below
                 return
@@ -269,11 +278,8 @@ class _Check:
 
         try:
             repo.append(decide)
-        except (
-            CannotWriteError,
-            DamagedError,
-            IncompatibleError,
-        ):  # a store that is only read, a full disk: `recorded` says so
+        except (CannotWriteError, DamagedError, IncompatibleError, SignatureError):
+            # A store that is only read or has roles, a full disk: `recorded` says so.
             return False
         return True
 

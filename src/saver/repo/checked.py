@@ -13,7 +13,8 @@ class Checked(Shown, msgspec.Struct, frozen=True):
     """What a check found: live versions, bytes read, all damage. `garbage` is needed by no version; it is
     not damage, and `gc` frees it. `recorded` says that the damage is recorded in the log, so that saving
     the same tensors again repairs it. `foreign` objects are in the folders of the store but not Saver's:
-    they were not examined, and Saver never deletes them.
+    they were not examined, and Saver never deletes them. `refused` are records of the log that are void,
+    because their signers have no right to them.
     """
 
     versions: int
@@ -23,6 +24,7 @@ class Checked(Shown, msgspec.Struct, frozen=True):
     garbage_bytes: int
     recorded: bool
     foreign: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -44,11 +46,13 @@ class Checked(Shown, msgspec.Struct, frozen=True):
             "not Saver's": f"{counted(len(self.foreign), 'file')}, which nothing here reads or deletes"
             if self.foreign
             else "",
+            "void": f"{counted(len(self.refused), 'record')} without the right" if self.refused else "",
         }
         rest = [(each.key, each.what) for each in self.damage if not each.model]
         tables = (
             Table("Damage", ("version", "part", "tensor", "what"), self.losses()),
             Table("Damage that affects no version", ("object", "what"), rest),
+            Table("Void records, which change nothing", ("record",), [(each,) for each in self.refused]),
         )
         return [Facts("", facts), *(table for table in tables if table.rows)]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from saver.direction import better
-from saver.errors import NotFoundError
+from saver.errors import NotFoundError, kind_of
 from saver.repo.conditions import NUMBERS, Condition, parse_condition
 from saver.repo.finding import NAMED, some
 from saver.repo.refs import BadNameError, parse_extreme, unclear_direction
@@ -97,9 +97,7 @@ def _parsed(name: str, text: str | None, parse: Callable[[str], P]) -> P | None:
     if text is None:
         return None
     if not isinstance(text, str):
-        raise TypeError(
-            f"{name}: a {type(text).__name__} is not a text; pass one such as 'auc > 0.8' or 'auc'"
-        )
+        raise TypeError(f"{name}: {kind_of(text)} is not a text; pass one such as 'auc > 0.8' or 'auc'")
     try:
         return parse(text)
     except BadNameError as error:

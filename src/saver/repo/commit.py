@@ -16,6 +16,7 @@ from saver.errors import CannotWriteError
 from saver.pack import PackWriter
 from saver.repo import grid, stage
 from saver.repo import manifest as manifests
+from saver.repo.appending import append
 from saver.repo.documents import Document, described, hash_part, said
 from saver.repo.draft import Details
 from saver.repo.events import Commit
@@ -28,9 +29,11 @@ from saver.repo.manifest import MANIFEST, Manifest
 from saver.repo.merging import merge
 from saver.repo.numbered import PartVersion, next_number
 from saver.repo.objects import pack_key, tree_key
+from saver.repo.packing import put_pack
 from saver.repo.paging import Placed, condemned_of, in_pages, table_of
 from saver.repo.refused import CondemnedError, VoidError
 from saver.repo.repository import Repository
+from saver.repo.signing import sign_version, with_signatures
 from saver.repo.stage import Staged
 from saver.repo.state.facts import ModelState
 from saver.repo.state.values import version_state
@@ -93,9 +96,10 @@ class _Commit:
         self._progress = progress
         self._is_announced = bool(transaction)
         self._transaction = transaction or repo.fresh()
-        self._added = merged.bytes_added
+        self._added, self._held_size = merged.bytes_added, 0
         self._documents: list[str] = []
         self._table = table_of(staged, merged.parts, placed) if placed else None
+        self._placed = bool(placed)
         self._parts = (
             {name: hash_part(part, tensors) for name, part in merged.parts.items()}
             if self._table is None
@@ -110,7 +114,7 @@ class _Commit:
             self._repo.remembered.take(version, shards_of(self._infos.values()), documents)
         new = {**merged.fresh, **{name: known[name] for name in merged.new}}
         heal(self._repo, version, merged.harmed, new)
-        return version
+        return sign_version(self._repo, version) if self._placed and self._repo.signer.key else version
 
     def _take_number(self) -> Version:
         """Commit, with all earlier records in view."""
@@ -129,6 +133,7 @@ class _Commit:
                 written, event = event, self._event(document)  # of another number, if a thread was faster
                 stated = (*said(written)[:-1], event.packs)
             record = record_after(head, event, self._transaction, repo.clock(), repo.author)
+            record = repo.signer.record(record, repo.state)
             if self._append(record):
                 self._written.remove(self._documents[:-1])
                 return from_state(event.model, event.number, version_state(record, event), event.tags)
@@ -154,8 +159,8 @@ class _Commit:
             writer = PackWriter(
                 self._tensors(held), {}, self._progress, self._repo.fresh(), self._merged.cuts
             )
-            self._put_pack(writer)
-            self._added += writer.size
+            condemned, self._held_size = self._held_size, self._put_pack(writer)
+            self._added += self._held_size - condemned
 
     def _put_pages(self) -> None:
         """Put the tensors of a version with very many shards into pages, unless that was done; do it again if
@@ -172,19 +177,17 @@ class _Commit:
 
     def _tensors(self, names: Iterable[str]) -> dict[str, TensorData]:
         """The tensors with these names that are held in memory, and those without bytes."""
-        found = {}
-        for name in names:
-            known = self._merged.tensors[name]
-            data = np.frombuffer(self._merged.held.get(name, b""), np.uint8)
-            found[name] = TensorData(known.dtype, known.shape, data)
-        return found
+        known, held = self._merged.tensors, self._merged.held
+        data = {name: np.frombuffer(held.get(name, b""), np.uint8) for name in names}
+        return {name: TensorData(known[name].dtype, known[name].shape, each) for name, each in data.items()}
 
-    def _put_pack(self, writer: PackWriter) -> None:
-        """Write a pack, and note where its tensors are stored."""
-        self._written.put(pack_key(writer.id), writer)
+    def _put_pack(self, writer: PackWriter) -> int:
+        """Write a pack, and note where its tensors are stored. Returns the bytes that it takes."""
+        size = put_pack(self._written.put, writer, self._repo.compresses(self._merged.compress))
         for name, shard in writer.shards.items():
             self._known[name] = msgspec.structs.replace(self._known[name], extents=shard.extents)
         self._infos = put_together(self._known, self._merged.cuts)
+        return size
 
     def _put_file(self, event: Commit) -> Document:
         """Write the whole version, for this number and parent: a pack that holds its manifest."""
@@ -195,8 +198,8 @@ class _Commit:
             self._tensors(self._known), metadata, self._progress, self._repo.fresh(), cuts, hashed
         )
         self._documents.append(pack_key(writer.id))
-        self._put_pack(writer)
-        return Document(writer.hash, len(text), writer.id, writer.size)
+        size = self._put_pack(writer)
+        return Document(writer.hash, len(text), writer.id, size)
 
     def _demand_not_void(self) -> None:
         """Raise VoidError if those who wait for this commit have given it up."""
@@ -228,7 +231,7 @@ class _Commit:
         state = self._repo.state
         self._written.keep()
         try:
-            digest = self._written.call(partial(state.log.append, record))
+            digest = self._written.call(partial(append, state, record))
         except CannotWriteError:
             self._written.release()
             raise
@@ -236,6 +239,7 @@ class _Commit:
             self._written.release()
             return False
         state.took(record, digest)
+        self._repo.signer.took(self._repo.format().id, record.number, digest)
         return True
 
     def _event(self, document: Document | None) -> Commit:
@@ -245,7 +249,7 @@ class _Commit:
         table = self._table
         pages = () if table is None else table.grid.pages
         packs = packs_of(self._known.values()) if table is None else table.packs
-        return Commit(
+        event = Commit(
             model=details.model,
             number=next_number(str(self._repo.storage), details.model, model.last, details.number),
             manifest=described.hash,
@@ -263,6 +267,8 @@ class _Commit:
             + sum(part.size for part in parts if part.document),
             bytes_added=self._added + described.added,
         )  # fmt: skip
+        whole = None if self._placed else self._merged
+        return with_signatures(self._repo, event, details, whole, self._infos)
 
     def _part_version(self, name: str, before: Sequence[Any] | None) -> PartVersion:
         digest, size = self._parts[name]

@@ -15,6 +15,7 @@ from saver.repo import manifest as manifests
 from saver.repo.forms import demand_whole
 from saver.repo.manifest import MANIFEST, Manifest, manifest_key
 from saver.repo.objects import pack_key
+from saver.repo.packing import open_stored
 from saver.repo.pages import Gridded, Pages, Read
 from saver.repo.version import Version
 from saver.storage import Blob, Storage
@@ -49,7 +50,7 @@ def described(manifest: Manifest, where: str) -> Described:
         try:
             info = form.info(name, packs)
         except ValueError as error:
-            raise IncompatibleError(f"{where}: {name[:80]!r}: {error}") from None
+            raise IncompatibleError(f"{where}: {name[:80]!r}: {error}", rule="1.26") from None
         demand_whole(info, where)
         tensors[name] = info
     return Described(where, msgspec.structs.replace(manifest, tensors={}), tensors)
@@ -69,12 +70,14 @@ def read_outline(
     """
     where = f"{storage}: {version}"
     if version.file:
-        return _in_file(storage.open(pack_key(version.file)) if blob is None else blob, version, where)
+        file = open_stored(storage, pack_key(version.file)) if blob is None else blob
+        return _in_file(file, version, where)
     key = manifest_key(version.manifest)
     data = storage.read(key)
     if blake3(data).hexdigest() != version.manifest:
         raise DamagedError(
-            f"{where}: its manifest {key} is damaged; restore that file from a copy of the store"
+            f"{where}: its manifest {key} is damaged; restore that file from a copy of the store",
+            rule="5.11",
         )
     found = manifests.outline(data, where)
     if found.grid is None:
@@ -96,23 +99,28 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
         raise _damage(blob, where)
     if MANIFEST not in pack.metadata:
         raise IncompatibleError(
-            f"{where}: {blob.name} contains no manifest, although the log says so; restore both from a copy"
+            f"{where}: {blob.name} contains no manifest, although the log says so; restore both from a copy",
+            rule="5.15",
         )
     if pack.id != version.file:
         raise IncompatibleError(
             f"{where}: {blob.name}, which contains its manifest, calls itself {pack.id[:40]!r}; no Saver "
-            "wrote this"
+            "wrote this",
+            rule="5.15",
         )
     found = manifests.outline(pack.metadata[MANIFEST].encode(), where)
     if found.grid is not None:
-        raise IncompatibleError(f"{where}: a file has its tensors in its header, and this one has a grid")
+        raise IncompatibleError(
+            f"{where}: a file has its tensors in its header, and this one has a grid", rule="2.07"
+        )
     return Described(where, msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
 
 
 def _damage(blob: Blob, where: str) -> DamagedError:
     return DamagedError(
         f"{where}: the header of {blob.name}, which contains its manifest, is damaged; restore that file "
-        "from a copy of the store"
+        "from a copy of the store",
+        rule="5.15",
     )
 
 

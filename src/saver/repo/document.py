@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from saver.canonical import canonical
 from saver.errors import DamagedError, IncompatibleError
+from saver.rules import Broken
 from saver.strict import strict_json
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -62,14 +63,31 @@ def _decode_closely(data: bytes, kind: type[T], where: str) -> tuple[T, str]:
     expected = digest(data)
     if data[:_AT] != _PREFIX or data[_AT : _AT + 64] != expected.encode():
         raise DamagedError(
-            f"{where}: the bytes are not those that were written; restore it from a copy of the store"
+            f"{where}: the bytes are not those that were written; restore it from a copy of the store",
+            rule="5.01",
         )
-    document: Any = strict_json(data, where)
+    document: Any = strict_json(data, where, own=True)
     del document["hash"]
     try:
-        return msgspec.convert(document, kind), expected
-    except msgspec.ValidationError as error:
+        found = msgspec.convert(document, kind)
+        _no_nulls(document, found)
+        return found, expected
+    except (msgspec.ValidationError, Broken) as error:
         raise IncompatibleError(
             f"{where}: not a document of this kind, though its hash is right: {error}; install a newer "
-            "Saver, or restore it from a copy of the store"
+            "Saver, or restore it from a copy of the store",
+            rule="5.02",
         ) from None
+
+
+def _no_nulls(document: dict[str, Any], found: msgspec.Struct) -> None:
+    """Raise ValueError if a field that may be missing is there, and null."""
+    if not found.__struct_config__.omit_defaults:
+        return
+    for field in msgspec.structs.fields(found):
+        value = document.get(field.encode_name, 0)
+        if value is None and field.default is None:
+            raise Broken("5.02", f"{field.encode_name} is null; where there is none, it is missing")
+        within = getattr(found, field.name)
+        if isinstance(within, msgspec.Struct) and isinstance(value, dict):
+            _no_nulls(value, within)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from saver.repo.manifest import Part
+from saver.signing.signatures import Signature
 from saver.tensors import Cut, Hashed, ShardedData, TensorData, in_shards
 
 
@@ -34,7 +35,8 @@ class Encoded(msgspec.Struct, frozen=True):
     """An object as data. `whole` says that the parts came from one mapping; `seeds` are those of
     estimators, by path. `sharded` are tensors to be saved as several shards, whose boxes must tile them.
     `hashed` are the hashes of all shards, if they are known and the bytes cannot change. `others` are the
-    names of further tensors of the object, which are staged apart.
+    names of further tensors of the object, which are staged apart. `compress` says whether what is written is
+    compressed (None: as the store says).
     """
 
     parts: Mapping[str, EncodedPart]
@@ -44,6 +46,7 @@ class Encoded(msgspec.Struct, frozen=True):
     sharded: Mapping[str, ShardedData] = {}
     hashed: Mapping[str, Hashed] = {}
     others: Collection[str] = ()
+    compress: bool | None = None
 
     @property
     def stored(self) -> dict[str, TensorData | ShardedData]:
@@ -64,7 +67,7 @@ class Encoded(msgspec.Struct, frozen=True):
 class Details(msgspec.Struct, kw_only=True, frozen=True):
     """The details of a version. `time` is in seconds since 1970, UTC; the other fields are those of a
     manifest. `number` is the one that it must get (None: the next), and `part_numbers` are those that its
-    parts get, unless their next one is larger.
+    parts get, unless their next one is larger. `signatures` are those that it has from another store.
     """
 
     model: str
@@ -80,6 +83,7 @@ class Details(msgspec.Struct, kw_only=True, frozen=True):
     notes: str = ""
     data: Mapping[str, Any] = {}
     unknown: Mapping[str, Any] = {}
+    signatures: tuple[Signature, ...] = ()
 
 
 class Draft(Details, kw_only=True, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -11,15 +11,34 @@ import msgspec
 from saver.errors import printable
 from saver.human import counted, size
 from saver.page import ROWS, Facts, Page, Row, Shown, Table
-from saver.repo.events import Commit, Condemn, Delete, Harm, Label, Note, Relocate, Tag, Void
+from saver.repo.events import (
+    Commit,
+    Condemn,
+    Delete,
+    Event,
+    Harm,
+    Holders,
+    Label,
+    Note,
+    Relocate,
+    Roles,
+    Sign,
+    Tag,
+    Void,
+)
 from saver.repo.log import Record
 from saver.repo.objects import pack_key
+from saver.signing.keys import brief
+from saver.signing.signatures import Signature
 from saver.times import local
 
 NAMED = 6
 """How many versions or labels a phrase names; the others are counted."""
 
-Kind: TypeAlias = Literal["save", "tag", "label", "note", "delete", "collect", "move", "damage", "void"]
+Kind: TypeAlias = Literal[
+    "save", "tag", "label", "note", "delete", "collect", "move", "damage", "void", "holders", "sign",
+    "grant",
+]  # fmt: skip
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """docs/reference.md says what each is."""
@@ -33,7 +52,17 @@ class Entry(Shown, msgspec.Struct, frozen=True, kw_only=True):
     of the model itself if there is none; a `delete` is of all of `numbers`, with `tags`. `before` has the
     number of the version that each of `tags` named until then, if it named one. A collection condemned
     `objects` (`collect`), or moved what was needed out of them (`move`); a check found damage in them
-    (`damage`). `void` says that a save, whose ranks gave up, must not take place. `model` is "" for these.
+    (`damage`). `void` says that a save, whose ranks gave up, must not take place. `holders` says who was
+    added to those who can open the store, with their public keys, or removed (None); if nobody was, there is
+    a new data key. `model` is "" for these. A `sign` says that `signers` signed the version; a `save` has
+    them too. `verdicts` says of each of them "holds", or why not, or why that could not be checked. A `grant`
+    gave keys the rights in `grants`.
+
+    `author` and `made_by` are names that the writer chose. `unverified` says of a `save` what the trust file
+    demands and the version lacks: then nobody vouches for them.
+
+    `signed_by` is the key that signed the record itself; `signature` is "holds", or why not. `refused` says
+    why a record is void: its signer had no right to it. `seen`: up to here, this machine has seen the log.
     """
 
     record: int
@@ -49,6 +78,15 @@ class Entry(Shown, msgspec.Struct, frozen=True, kw_only=True):
     made_by: str = ""
     bytes_added: int = 0
     objects: tuple[str, ...] = ()
+    holders: Mapping[str, str | None] = {}
+    signers: tuple[str, ...] = ()
+    verdicts: Mapping[str, str] = {}
+    unverified: str = ""
+    grants: Mapping[str, tuple[str, ...]] = {}
+    signed_by: str = ""
+    signature: str = ""
+    refused: str = ""
+    seen: bool = False
 
     def __str__(self) -> str:
         return printable(row(self))
@@ -81,36 +119,45 @@ class Entries(Shown, Iterator[Entry]):
     def _page(self) -> Page:
         found = list(islice(self._read(), ROWS))
         rows: list[Row] = [
-            (f"{each.record:,}", local(each.time, zone=False) or "", each.author, said(each))
+            (f"{each.record:,}", local(each.time, zone=False) or "", each.author, signer(each), said(each))
             for each in found[: ROWS - 1]
         ]
         if len(found) == ROWS:
-            rows.append(("", "", "", "and older records"))
-        columns = (">record", "time", "author", "what")
-        return [Table("" if rows else "no records", columns, rows, brief=("what",))]
+            rows.append(("", "", "", "", "and older records"))
+        columns = (">record", "time", "author", "signed by", "what")
+        table = Table("" if rows else "no records", columns, rows, brief=("what",))
+        return [table.filled() if rows else table]
 
 
 def row(entry: Entry, digits: int = 1) -> str:
     """A record in a line; the lines of several are aligned, given the `digits` of the longest number."""
     when = local(entry.time, zone=False) or "at no time"
-    return f"{entry.record:>{digits},}  {when:<16}  {entry.author or '?':<{AUTHOR_WIDTH}}  {said(entry)}"
+    by = f"; recorded by {signer(entry)}" if signer(entry) else ""
+    return f"{entry.record:>{digits},}  {when:<16}  {entry.author or '?':<{AUTHOR_WIDTH}}  {said(entry)}{by}"
 
 
 def entry_of(record: Record) -> Entry:
     """A record as people read it."""
-    fields: dict[str, Any]
-    match record.event:
+    model, signed_by = getattr(record.event, "model", ""), "" if record.signed is None else record.signed.key
+    return Entry(
+        record=record.number, time=record.time, author=record.author, model=model, signed_by=signed_by,
+        **_fields(record.event, record.author),
+    )  # fmt: skip
+
+
+def _fields(of: Event, author: str) -> dict[str, Any]:
+    """The fields of an entry that depend on the kind of its record."""
+    fields: dict[str, Any] = {}
+    match of:
         case Commit() as event:
             fields = {
                 "kind": "save", "numbers": (event.number,), "tags": event.tags, "before": event.moved,
-                "labels": event.labels, "notes": event.notes, "made_by": event.author or record.author,
-                "bytes_added": event.bytes_added,
+                "labels": event.labels, "notes": event.notes, "made_by": event.author or author,
+                "bytes_added": event.bytes_added, "signers": _signers(event.signatures),
             }  # fmt: skip
         case Tag() as event:
             before = {} if event.before is None else {event.tag: event.before}
-            fields = {
-                "kind": "tag", "numbers": _one(event.number), "tags": (event.tag,), "before": before,
-            }  # fmt: skip
+            fields = {"kind": "tag", "numbers": _one(event.number), "tags": (event.tag,), "before": before}
         case Label() as event:
             fields = {"kind": "label", "numbers": _one(event.number), "labels": event.labels}
         case Note() as event:
@@ -126,8 +173,19 @@ def entry_of(record: Record) -> Entry:
             fields = {"kind": "damage", "objects": tuple(map(pack_key, event.places))}
         case Void():
             fields = {"kind": "void"}
-    model = getattr(record.event, "model", "")
-    return Entry(record=record.number, time=record.time, author=record.author, model=model, **fields)
+    return fields or _of_keys(of)
+
+
+def _of_keys(event: Event) -> dict[str, Any]:
+    if isinstance(event, Sign):
+        return {"kind": "sign", "numbers": (event.number,), "signers": _signers(event.signatures)}
+    if isinstance(event, Holders):
+        return {"kind": "holders", "holders": event.changed}
+    return {"kind": "grant", "grants": event.grants} if isinstance(event, Roles) else {}
+
+
+def _signers(signatures: Iterable[Signature]) -> tuple[str, ...]:
+    return tuple(each.key for each in signatures)
 
 
 def _one(number: int | None) -> tuple[int, ...]:
@@ -136,13 +194,26 @@ def _one(number: int | None) -> tuple[int, ...]:
 
 def said(entry: Entry) -> str:
     """What a record says, as a phrase."""
+    phrase = _said(entry)
+    return f"void, as {entry.refused}: {phrase}" if entry.refused else phrase
+
+
+def signer(entry: Entry) -> str:
+    """Who signed a record, and whether that holds; and whether its head was seen here."""
+    by = brief(entry.signed_by) + _failing(entry.signature) if entry.signed_by else ""
+    return " ".join(filter(None, (by, "(seen here)" if entry.seen else "")))
+
+
+def _said(entry: Entry) -> str:
     subject = _subject(entry)
     match entry.kind:
         case "save":
             by = f", made by {entry.made_by}" if entry.made_by != entry.author else ""
             tags = f", tagged {', '.join(_tags(entry, ' (was @{})'))}" if entry.tags else ""
             labels = f", labelled {_labels(entry)}" if entry.labels else ""
-            return f"saved {subject}{by}{tags}{labels}; the store grew by {size(entry.bytes_added)}"
+            by += f" (unverified: {entry.unverified})" if entry.unverified else ""
+            signed = f", signed by {_signed(entry)}" if entry.signers else ""
+            return f"saved {subject}{by}{tags}{labels}{signed}; the store grew by {size(entry.bytes_added)}"
         case "tag" if entry.numbers:
             return f"tagged {subject} {', '.join(_tags(entry, ', which was @{}'))}"
         case "tag":
@@ -163,6 +234,29 @@ def said(entry: Entry) -> str:
             return f"found damage in {counted(len(entry.objects), 'pack')}"
         case "void":
             return "gave up a save of several processes, which can no longer take place"
+    return _about_keys(entry)
+
+
+def _about_keys(entry: Entry) -> str:
+    if entry.kind == "sign":
+        return f"signed {_subject(entry)} by {_signed(entry)}"
+    if entry.kind == "holders":
+        return _holders(entry)
+    held = (
+        f"{brief(key)}: {', '.join(rights) or 'nothing any more'}" for key, rights in entry.grants.items()
+    )
+    return f"granted {'; '.join(held)}"
+
+
+def _signed(entry: Entry) -> str:
+    """Who signed a version; of each whose signature does not hold, why."""
+    more = len(entry.signers) - NAMED
+    named = (brief(key) + _failing(entry.verdicts.get(key, "")) for key in entry.signers[:NAMED])
+    return ", ".join(named) + (f" and {counted(more, 'other')}" if more > 0 else "")
+
+
+def _failing(verdict: str) -> str:
+    return "" if verdict in ("", "holds") else f" ({verdict})"
 
 
 def _subject(entry: Entry) -> str:
@@ -181,6 +275,15 @@ def _with_tags(entry: Entry) -> str:
     if not entry.tags:
         return ""
     return f", with the tag{'s' * (len(entry.tags) > 1)} {', '.join(_tags(entry, ' (@{})'))}"
+
+
+def _holders(entry: Entry) -> str:
+    if not entry.holders:
+        return "began a new data key"
+    return ", ".join(
+        f"removed the holder {name}" if key is None else f"added the holder {name} ({key})"
+        for name, key in entry.holders.items()
+    )
 
 
 def _labels(entry: Entry) -> str:

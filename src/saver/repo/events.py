@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from saver.repo.numbered import PartVersion
+from saver.signing.signatures import Signature
 
 
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_field="kind"):
@@ -14,6 +15,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
     the pack `file` that contains that document. `packs` are all packs that it needs, `trees` the separate
     documents of large parts; metrics that are not finite are strings. `author` is who made it, if that is
     not who wrote the record. `moved` has what each of its tags named before, if it named a version.
+    `signatures` are of its statement.
     """
 
     model: str
@@ -33,6 +35,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True, tag="commit", tag_
     author: str = ""
     bytes: int = 0
     bytes_added: int = 0
+    signatures: tuple[Signature, ...] = ()
 
 
 class Tag(msgspec.Struct, frozen=True, omit_defaults=True, tag="tag", tag_field="kind"):
@@ -100,4 +103,30 @@ class Void(msgspec.Struct, frozen=True, tag="void", tag_field="kind"):
     commit: str
 
 
-Event: TypeAlias = Commit | Tag | Label | Note | Delete | Condemn | Relocate | Harm | Void
+class Holders(msgspec.Struct, frozen=True, tag="holders", tag_field="kind"):
+    """Who can open the store from now on, with the keys in the object `keys/<bundle>.age`: public keys by
+    name. `changed` has who was added, and None for who was removed; nobody if there is a new data key."""
+
+    bundle: str
+    holders: dict[str, str]
+    changed: dict[str, str | None]
+
+
+class Sign(msgspec.Struct, frozen=True, tag="sign", tag_field="kind"):
+    """A version's statement was signed. A signature takes the place of an earlier one by the same key."""
+
+    model: str
+    number: int
+    signatures: tuple[Signature, ...]
+
+
+class Roles(msgspec.Struct, frozen=True, tag="roles", tag_field="kind"):
+    """From here on these public keys have these rights and no others; those that are not named keep theirs.
+    Then records that are not signed by one with the right are void: `state/rights.py`."""
+
+    grants: dict[str, tuple[str, ...]]
+
+
+Event: TypeAlias = (
+    Commit | Tag | Label | Note | Delete | Condemn | Relocate | Harm | Void | Holders | Sign | Roles
+)

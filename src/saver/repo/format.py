@@ -15,7 +15,9 @@ from saver.strict import decodable
 FORMAT = 1
 STORE_KEY = "store.json"
 
-FEATURES: frozenset[str] = frozenset()
+SEALED = "sealed"
+
+FEATURES: frozenset[str] = frozenset({SEALED})
 """The features of a store that this Saver knows."""
 
 
@@ -38,6 +40,14 @@ class _Outline(msgspec.Struct):
     format: int
 
 
+def is_sealed(storage: Storage) -> bool | None:
+    """Whether the store in this storage is sealed, of which nothing else is read; None if there is none."""
+    data = _bytes_in(storage)
+    if data is None:
+        return None
+    return document.decode(data, Format, f"{storage}: {STORE_KEY}")[0].seal is not None
+
+
 def read_format(storage: Storage) -> Format | None:
     """The content of `store.json`; None if there is no store. Raises IncompatibleError for stores of newer
     Savers."""
@@ -52,13 +62,22 @@ def read_format(storage: Storage) -> Format | None:
         raise
     _demand_format(found.format, where)
     demand(storage, found.read, "read")
+    storage.admit(found.id, found.seal)
     return found
+
+
+def new_format(storage: Storage, ident: str) -> Format:
+    """What `store.json` says of a new store with this id."""
+    seal = storage.begin(ident)
+    needed = () if seal is None else (SEALED,)
+    return Format(FORMAT, ident, needed, needed, needed, seal)
 
 
 def _demand_format(number: int, where: str) -> None:
     if number != FORMAT:
         raise IncompatibleError(
-            f"{where} has format {number}; this Saver knows format {FORMAT}: install a newer one"
+            f"{where} has format {number}; this Saver knows format {FORMAT}: install a newer one",
+            rule="5.03",
         )
 
 
@@ -102,5 +121,6 @@ def demand(storage: Storage, features: Iterable[str], purpose: str) -> None:
         names = ", ".join(name[:40] for name in missing[:5])
         raise IncompatibleError(
             f"{storage}: to {purpose} this store, Saver needs {names}, which this one does not have; "
-            "nothing was changed; install a newer Saver"
+            "nothing was changed; install a newer Saver",
+            rule="5.04",
         )

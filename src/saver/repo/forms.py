@@ -71,7 +71,8 @@ def check_tensors(tensors: Mapping[str, TensorForm], packs: int, where: str) -> 
     for name, stored in tensors.items():
         if stored.dtype not in ITEM_SIZE:
             raise IncompatibleError(
-                f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver"
+                f"{where}: tensor {name[:80]!r} has the dtype {stored.dtype[:20]!r}: install a newer Saver",
+                rule="1.17",
             )
         for shard in stored.shards:
             digests.append(shard.hash)
@@ -79,10 +80,11 @@ def check_tensors(tensors: Mapping[str, TensorForm], packs: int, where: str) -> 
             for pack, _, _ in shard.extents:
                 if pack >= packs:
                     raise IncompatibleError(
-                        f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name"
+                        f"{where}: tensor {name[:80]!r} is stored in a pack that the manifest does not name",
+                        rule="5.13",
                     )
     if digests and not are_digests(digests):
-        raise IncompatibleError(f"{where}: a hash of a tensor is not one")
+        raise IncompatibleError(f"{where}: a hash of a tensor is not one", rule="1.15")
 
 
 def demand_whole(info: TensorInfo, where: str) -> None:
@@ -91,5 +93,6 @@ def demand_whole(info: TensorInfo, where: str) -> None:
         if not shard.is_whole():
             raise IncompatibleError(
                 f"{where}: the bytes of {info.name[:80]!r} are not stored in whole blocks; no Saver writes "
-                "that; restore the version from a copy of the store"
+                "that; restore the version from a copy of the store",
+                rule="5.13",
             )

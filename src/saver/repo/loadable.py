@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saver.errors import CannotSaveError
-from saver.repo.manifest import SOLE, content_hash, structure
+from saver.repo.manifest import EXAMPLE, SOLE, content_hash, structure
 from saver.repo.stage import Staged
 from saver.tensors import Shard, TensorData, hash_of
 
@@ -21,7 +21,7 @@ def demand_loadable(staged: Staged, where: str, check_bytes: bool) -> None:
 def _why_not(staged: Staged, check_bytes: bool) -> str | None:
     if not staged.parts and check_bytes:
         return "no part was staged"
-    if staged.parts and not staged.whole and set(staged.parts) != {SOLE}:
+    if staged.parts and not staged.whole and set(staged.parts) - {EXAMPLE} != {SOLE}:
         return f"one object by itself is the part {SOLE!r}, and {next(iter(staged.parts))!r} was staged"
     unknown = staged.held.keys() - staged.tensors.keys()
     if unknown:

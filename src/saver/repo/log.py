@@ -14,6 +14,7 @@ from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverEr
 from saver.logger import logger
 from saver.repo import document
 from saver.repo.events import Event
+from saver.signing.signatures import Signed
 from saver.storage import Stat, Storage
 from saver.strict import decodable
 
@@ -25,7 +26,8 @@ ZERO = "0" * 64
 
 @decodable
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time."""
+    """One record. `previous` is the hash of the one before; `transaction` is random; `time` is Unix time.
+    What is `signed` is the whole record, so through `previous` the log up to it."""
 
     format: int
     number: int
@@ -34,6 +36,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     time: float
     event: Event
     author: str = ""
+    signed: Signed | None = None
 
 
 def record_after(last: tuple[int, str], event: Event, transaction: str, time: float, author: str) -> Record:
@@ -82,10 +85,11 @@ class Log:
 
     def looks(self, head: int) -> list[Callable[[], None]]:
         """Calls that ask whether the two records after the head exist."""
-        return [partial(self._look, log_key(number)) for number in (head + 1, head + 2)]
+        return [partial(self._look, log_key(head + 1), log_key(head + 2))]
 
-    def _look(self, key: str) -> None:
-        self.ahead[key] = b"" if self.storage.stat(key) is not None else None
+    def _look(self, *keys: str) -> None:
+        for key, found in zip(keys, self.storage.stats(*keys), strict=True):
+            self.ahead[key] = b"" if found is not None else None
 
     def look_ahead(self, first: str, number: int, count: int) -> None:
         """Read at once the object with the key `first`, unless that is empty, and `count` records from
@@ -95,22 +99,29 @@ class Log:
 
     def _asks(self, keys: Iterable[str]) -> Iterator[Callable[[], None]]:
         """Read each object; where that fails, which proves nothing, look whether there is one."""
-        absent = 0
-        for key in keys:
-            if absent < 2:  # a folder is asked one thing after another: no more than to see the log's end
-                yield partial(self._read_ahead, key)
-                if key not in self.ahead:
-                    yield partial(self._miss_ahead, key)
-                absent = absent + 1 if self.ahead.get(key, b"") is None else 0
+        absent, failed = 0, list[str]()
+        listed = [*keys]
+        for key, following in zip(listed, [*listed[1:], ""], strict=True):
+            if absent == 2:  # a folder is asked one thing after another: no more than to see the log's end
+                return
+            if key not in self.ahead:
+                yield partial(self._read_ahead, key, failed)
+            if key not in self.ahead:
+                beside = [following] if following and key in failed else []  # most probably the log's end
+                yield partial(self._miss_ahead, key, *beside)
+            absent = absent + 1 if self.ahead.get(key, b"") is None else 0
 
-    def _read_ahead(self, key: str) -> None:
-        with suppress(SaverError):
+    def _read_ahead(self, key: str, failed: list[str]) -> None:
+        try:
             self.ahead[key] = self.storage.read(key)
+        except SaverError:
+            failed.append(key)
 
-    def _miss_ahead(self, key: str) -> None:
+    def _miss_ahead(self, *keys: str) -> None:
         with suppress(SaverError):
-            if self.storage.stat(key) is None:
-                self.ahead.setdefault(key, None)
+            for key, found in zip(keys, self.storage.stats(*keys), strict=True):
+                if found is None:
+                    self.ahead.setdefault(key, None)
 
     def head(self, known: int = 0, likely: int = 0) -> int:
         """The number of the last record. `known` is known to exist, and `likely` may exist.
@@ -125,6 +136,12 @@ class Log:
         while self._has(low + step):
             low += step
             step *= 4
+            if low + step >= 10**DIGITS:
+                raise DamagedError(
+                    f"{self.storage}: record {low:,} is there, says the storage, and no log has so many; "
+                    "check the storage, or use another copy of the store",
+                    rule="5.05",
+                )
         high = low + step
         while high - low > 1:
             middle = (low + high) // 2
@@ -151,7 +168,8 @@ class Log:
         """The error for a missing record."""
         return DamagedError(
             f"{self.storage}: the record {log_key(number)} is missing, and later ones are there; nothing was "
-            "changed; restore it from a copy of the store"
+            "changed; restore it from a copy of the store",
+            rule="5.05",
         )
 
     def read(self, number: int) -> tuple[Record, str]:
@@ -174,7 +192,8 @@ class Log:
             self._refuse_newer(data, where)
         if record.number != number:
             raise DamagedError(
-                f"{where} says that it is record {record.number}; restore it from a copy of the store"
+                f"{where} says that it is record {record.number}; restore it from a copy of the store",
+                rule="5.05",
             )
         return record, digest
 
@@ -195,7 +214,8 @@ class Log:
         if outline.format != FORMAT or outline.event.kind not in _KINDS:
             raise IncompatibleError(
                 f"{where} was written by a newer Saver (format {outline.format}, "
-                f"{outline.event.kind[:40]!r}); nothing was changed; install a newer Saver to use this store"
+                f"{outline.event.kind[:40]!r}); nothing was changed; install a newer Saver to use this store",
+                rule="5.07",
             )
 
     def append(self, record: Record) -> str | None:

@@ -31,6 +31,10 @@ MANIFEST = "saver.manifest"
 SOLE = "model"
 """The name of the only part if the saved object was not a mapping."""
 
+EXAMPLE = "saver/example"
+"""The name of the part that is beside the object: its schema and golden predictions (`saver.predicting`).
+Names of the object's own parts have no slash."""
+
 
 NOTHING = msgspec.Raw()
 """No JSON at all."""
@@ -58,10 +62,10 @@ class Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 def values(parts: Mapping[str, Part], where: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """The name of each part, its tree and its batches, as decoded JSON. Raises IncompatibleError if it is not
     sound JSON."""
-    texts = [bytes(text) for part in parts.values() for text in (part.tree, *part.batches.values())]
-    found = iter(strict_json(b"[%b]" % b",".join(texts), where))
+    texts = [text for part in parts.values() for text in (part.tree, *part.batches.values())]
+    found = iter(strict_json(msgspec.json.encode(texts), where, own=True, tree=True))
     for name, part in parts.items():
-        yield name, next(found), {batch: next(found) for batch in part.batches}
+        yield name, next(found), {batch: next(found) for batch in part.batches} if part.batches else {}
 
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -171,10 +175,12 @@ def decode(text: bytes, where: str) -> Manifest:
     IncompatibleError if it is not one: its bytes were checked against their hash before."""
     manifest = outline(text, where)
     if manifest.grid is not None:
-        raise IncompatibleError(f"{where}: a file has its tensors in its header, and this one has a grid")
+        raise IncompatibleError(
+            f"{where}: a file has its tensors in its header, and this one has a grid", rule="2.07"
+        )
     for name, part in manifest.parts.items():
         if part.document:
-            raise IncompatibleError(f"{where}: the tree of part {name[:80]!r} is not in it")
+            raise IncompatibleError(f"{where}: the tree of part {name[:80]!r} is not in it", rule="2.07")
     return manifest
 
 
@@ -185,19 +191,22 @@ def outline(text: bytes, where: str) -> Manifest:
     try:
         msgspec.convert(manifest.environment, _Environment)
     except msgspec.ValidationError as error:
-        raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
+        raise IncompatibleError(f"{where}: the manifest is malformed: {error}", rule="2.03") from None
     for name, part in manifest.parts.items():
         if (part.tree is NOTHING) != (part.document != ""):
-            raise IncompatibleError(f"{where}: part {name[:80]!r} must have a tree or a document")
+            raise IncompatibleError(
+                f"{where}: part {name[:80]!r} must have a tree or a document", rule="2.07"
+            )
     check_tensors(manifest.tensors, len(manifest.packs), where)
     if manifest.grid is not None or grid.FEATURE in manifest.requires:
         if manifest.grid is None or grid.FEATURE not in manifest.requires or manifest.tensors:
-            raise IncompatibleError(f"{where}: its tensors and its grid contradict each other")
+            raise IncompatibleError(f"{where}: its tensors and its grid contradict each other", rule="2.07")
         check_grid(manifest.grid, where)
     missing = sorted(set(manifest.requires) - FEATURES)
     if missing:
         raise IncompatibleError(
-            f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one"
+            f"{where} needs {', '.join(missing)}, which this Saver does not have: install a newer one",
+            rule="2.04",
         )
     return manifest
 
@@ -214,19 +223,23 @@ def _soundly_decoded(text: bytes) -> Manifest | None:
 
 
 def _closely_decoded(text: bytes, where: str) -> Manifest:
-    document = strict_json(text, where)
+    document = strict_json(text, where, own=True)
     if not isinstance(document, dict):
-        raise IncompatibleError(f"{where}: the manifest is not a JSON object")
-    if document.get("format") != FORMAT:
+        raise IncompatibleError(f"{where}: the manifest is not a JSON object", rule="2.01")
+    number = document.get("format")
+    if type(number) is not int or number != FORMAT:
         raise IncompatibleError(
-            f"{where} has the manifest format {str(document.get('format'))[:20]}; this Saver reads format "
-            f"{FORMAT}: install a newer one"
+            f"{where} has the manifest format {str(number)[:20]}; this Saver reads format {FORMAT}: "
+            "install a newer one",
+            rule="2.02",
         )
+    if document.get("grid", _FIELDS) is None:
+        raise IncompatibleError(f"{where}: the manifest is malformed: its grid is null", rule="2.03")
     unknown = {key: document.pop(key) for key in document.keys() - _FIELDS}
     try:
         found = restated(document, _decoder)
     except (msgspec.ValidationError, UnicodeError) as error:
-        raise IncompatibleError(f"{where}: the manifest is malformed: {error}") from None
+        raise IncompatibleError(f"{where}: the manifest is malformed: {error}", rule="2.03") from None
     return msgspec.structs.replace(found, unknown=unknown) if unknown else found
 
 
@@ -234,7 +247,7 @@ def _ordered(manifest: Manifest, where: str) -> Manifest:
     """The manifest with its parts in their own order."""
     names, order = in_order(manifest.parts), manifest.order
     if order and sorted(order) != [*range(len(names))]:
-        raise IncompatibleError(f"{where}: the order of the parts does not list each part once")
+        raise IncompatibleError(f"{where}: the order of the parts does not list each part once", rule="2.06")
     wanted = [names[place] for place in order] if order else names
     if wanted == list(manifest.parts):
         return manifest

@@ -47,6 +47,7 @@ def merge(
         bytes_added=sum([each.bytes_added for each in staged]),
         held={name: data for each in staged for name, data in each.held.items()},
         cuts=cuts,
+        compress=next((each.compress for each in staged if each.compress is not None), None),
         fresh={name: shard for each in staged for name, shard in each.fresh.items()},
     ), tensors  # fmt: skip
 

@@ -8,6 +8,8 @@ from numbers import Integral, Real
 from typing import Any, TypeAlias, TypeVar
 
 from saver.canonical import in_order
+from saver.errors import kind_of
+from saver.repo.bounds import check_author
 from saver.repo.entry import KINDS, Kind
 from saver.repo.labels import check_labels
 from saver.repo.refs import BadNameError, Ref, check_group, check_model, check_tag, parse_range, parse_ref
@@ -28,7 +30,7 @@ def ref_of(name: str, value: Any) -> Ref:
     """A ref, from a string or a Version."""
     if not isinstance(value, str | Version):
         raise TypeError(
-            f"{name}: a {type(value).__name__} is not a ref; pass a string such as 'iris@3', or a Version"
+            f"{name}: {kind_of(value)} is not a ref; pass a string such as 'iris@3', or a Version"
         )
     return _checked(name, parse_ref, str(value))
 
@@ -43,7 +45,7 @@ def model_of(value: Any) -> str:
     """The name of a model."""
     if not isinstance(value, str):
         way = ": pass its `model`" if isinstance(value, Version) else "; pass a string such as 'iris'"
-        raise TypeError(f"model: a {type(value).__name__} is not the name of a model{way}")
+        raise TypeError(f"model: {kind_of(value)} is not the name of a model{way}")
     _checked("model", check_model, value)
     return value
 
@@ -53,7 +55,7 @@ def group_of(value: Any) -> str:
     if value == "":
         return ""
     if not isinstance(value, str):
-        raise TypeError(f"group: a {type(value).__name__} is not a name; pass a text as in 'fraud/'")
+        raise TypeError(f"group: {kind_of(value)} is not a name; pass a text as in 'fraud/'")
     _checked("group", check_group, value)
     return value
 
@@ -69,7 +71,7 @@ def kinds_of(names: tuple[str, ...]) -> frozenset[Kind]:
 def tag_of(name: str, value: Any) -> str:
     """A tag."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: a {type(value).__name__} is not a tag; pass a string such as 'production'")
+        raise TypeError(f"{name}: {kind_of(value)} is not a tag; pass a string such as 'production'")
     _checked(name, check_tag, value)
     return value
 
@@ -81,9 +83,7 @@ Labels: TypeAlias = Mapping[str, str | float]
 def labels_of(value: Any) -> dict[str, Any]:
     """Labels by key, in the order of canonical JSON. Numbers are written as Python writes them."""
     if not isinstance(value, Mapping):
-        raise TypeError(
-            f'labels: a {type(value).__name__} has no keys; pass a dict such as {{"team": "fraud"}}'
-        )
+        raise TypeError(f'labels: {kind_of(value)} has no keys; pass a dict such as {{"team": "fraud"}}')
     texts = {key: _written(each) for key, each in value.items()}
     _checked("labels", check_labels, texts)
     return {key: texts[key] for key in in_order(texts)}
@@ -96,15 +96,9 @@ def _written(value: Any) -> Any:
     return repr(float(value)) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
-AUTHOR_LIMIT = 200
-
-
 def author_of(value: Any) -> str:
     """The name of an author."""
     if not isinstance(value, str):
-        raise TypeError(f"author: a {type(value).__name__} is not a name; pass a text as in 'ann'")
-    if not 0 < len(value) <= AUTHOR_LIMIT or not value.isprintable():
-        raise BadNameError(
-            f"author: {value[:80]!r} is not a name of 1 to {AUTHOR_LIMIT} printable characters"
-        )
+        raise TypeError(f"author: {kind_of(value)} is not a name; pass a text as in 'ann'")
+    _checked("author", check_author, value)
     return value

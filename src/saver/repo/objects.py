@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from saver.errors import DamagedError
 from saver.storage import Listed, Storage
 
-FOLDERS = ("clock/", "log/", "manifests/", "packs/", "state/", "trees/")
+FOLDERS = ("clock/", "keys/", "log/", "manifests/", "packs/", "state/", "trees/")
 """The prefixes of all keys, except `store.json`."""
 
 COLLECTED = ("manifests/", "packs/", "trees/")
@@ -19,6 +19,7 @@ COLLECTED = ("manifests/", "packs/", "trees/")
 _is_own = re.compile(
     r"""store\.json
     | clock/[0-9a-f]{32}
+    | keys/[0-9a-f]{32}\.age
     | log/[0-9]{20}\.json
     | manifests/(?P<manifest>[0-9a-f]{2})/(?P=manifest)[0-9a-f]{62}\.json
     | packs/[0-9a-f]{32}\.safetensors

@@ -13,9 +13,11 @@ from saver.page import Said
 from saver.repo.extents import Ranges
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
+from saver.repo.packing import in_proportion
 from saver.repo.replay import Replay
 from saver.repo.repository import Repository
 from saver.repo.version import Version
+from saver.seals.recognizing import opened
 from saver.storage import Blob, Progress
 from saver.tensors import Extent, Shard
 
@@ -102,7 +104,10 @@ class Packs:
     def _uses_of(self, key: str) -> list[_Used]:
         return self._uses.get(_name_in(key), [])
 
-    def _verified(self, key: str, blob: Blob, progress: Progress | None) -> int:
+    def _verified(self, key: str, stored: Blob, progress: Progress | None) -> int:
+        blob = opened(stored)
+        if blob.size > stored.size:  # it is compressed
+            progress = in_proportion(progress, stored.size, blob.size)
         pack, lost = self._opened(key, blob), set[str]()
         sound: dict[tuple[int, int], str] = {}
         if pack is not None:
@@ -120,7 +125,7 @@ class Packs:
         self._report(key, bad, "the bytes are not those that were saved")
         if pack is not None:
             self._header(key, pack, lost)
-        return blob.size
+        return stored.size
 
     def _opened(self, key: str, blob: Blob) -> Pack | None:
         """Open a pack. If its header is bad, notes the damage and returns None; versions can be read

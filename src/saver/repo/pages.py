@@ -76,7 +76,7 @@ def _decoded(text: bytes, where: str) -> Page:
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # raised below
     try:
-        return restated(strict_json(text, where), _page)
+        return restated(strict_json(text, where, own=True), _page)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise IncompatibleError(f"{where}: a page is malformed: {error}") from None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from saver.errors import IncompatibleError
-from saver.repo.events import Commit, Delete, Label, Note, Relocate, Tag
+from saver.repo.events import Commit, Delete, Label, Note, Relocate, Roles, Sign, Tag
 from saver.repo.log import Record
 from saver.repo.state.facts import ModelState, VersionState
-from saver.repo.state.values import annotated, version_state, with_version, without_versions
+from saver.repo.state.rights import NOBODY, Granted, refusal, roles_after
+from saver.repo.state.values import annotated, signed_version, version_state, with_version, without_versions
 from saver.repo.version import Version, from_state
 
 
@@ -26,11 +27,18 @@ class Replay:
         self._tags: dict[str, dict[str, int]] = {}
         self._first: dict[str, tuple[str, int]] = {}
         self._moved: set[str] = set()
+        self.roles: Granted = NOBODY
+        self.refused: dict[int, str] = {}
+        """The records that are void, each with the reason."""
 
     def follow(self, record: Record) -> None:
         """Apply the next record."""
         self.head = record.number
         where = f"record {record.number}"
+        reason = refusal(record, self.roles, lambda model: self._tags.get(model, {}))
+        if reason:
+            self.refused[record.number] = reason
+            return
         match record.event:
             case Commit() as event:
                 state = version_state(record, event, where)
@@ -44,24 +52,32 @@ class Replay:
                 self._tags.setdefault(event.model, {})[event.tag] = event.number
             case Tag() as event:
                 self._tags.get(event.model, {}).pop(event.tag, None)
-            case Label() | Note() as event:
+            case Label() | Note() | Sign() as event:
                 self._annotate(event, where)
             case Delete() as event:
-                self._delete(event.model, set(event.numbers))
+                self._delete(event.model, set(event.numbers), where)
+            case Roles() as event:
+                self.roles = roles_after(self.roles, event)
             case Relocate() as event:
                 self._moved.update(move[2] for moves in event.moves.values() for move in moves)
 
-    def _annotate(self, event: Label | Note, where: str) -> None:
+    def _annotate(self, event: Label | Note | Sign, where: str) -> None:
         model, live = self.models.get(event.model), self._live.get(event.model, {})
         version = live.get(event.number or 0)
-        if event.number is None and model is not None:
+        if isinstance(event, Sign) and version is not None:
+            live[event.number] = signed_version(version, event, where)
+        elif isinstance(event, Sign):
+            raise IncompatibleError(f"{where} is about what is not there", rule="5.08")
+        elif event.number is None and model is not None:
             self.models[event.model] = annotated(model, event, where)
         elif event.number is not None and version is not None:
             live[event.number] = annotated(version, event, where)
         else:
             raise IncompatibleError(f"{where} is about what is not there")
 
-    def _delete(self, model: str, numbers: set[int]) -> None:
+    def _delete(self, model: str, numbers: set[int], where: str) -> None:
+        if model not in self.models or not all(0 < each <= self.models[model].last for each in numbers):
+            raise IncompatibleError(f"{where} deletes versions that never were", rule="5.08")
         live, tags = self._live.get(model, {}), self._tags.get(model, {})
         gone = {
             number: value for number in numbers if (value := live.pop(number, None)) is not None

@@ -13,22 +13,25 @@ import msgspec
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, is_full
 from saver.repo import document, trees
 from saver.repo.agreement import check_agreement
+from saver.repo.appending import append
 from saver.repo.beside import Beside
 from saver.repo.described import Described, read_outline
 from saver.repo.events import Condemn, Delete, Event
 from saver.repo.extents import Extents
 from saver.repo.finding import not_found, number_named, tags_of
-from saver.repo.format import FORMAT, STORE_KEY, Format, demand, read_again, read_format
+from saver.repo.format import STORE_KEY, Format, demand, new_format, read_again, read_format
 from saver.repo.log import Record, record_after
 from saver.repo.manifest import Part, manifest_key
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.refs import Ref, parse_ref
 from saver.repo.remembered import Remembered
+from saver.repo.signer import Signer
 from saver.repo.state import State, keep_reserve, make_room
 from saver.repo.state.facts import ModelState
 from saver.repo.state.users import Users
 from saver.repo.version import Version, from_state
 from saver.repo.wholeness import check_end, check_end_if_possible
+from saver.seals.recognizing import opened
 from saver.storage import Blob, Storage
 from saver.tensors import Shard, TensorInfo, packs_of
 
@@ -42,36 +45,31 @@ class Repository:
     """The versions in a store. `fresh` makes random names, `clock` returns Unix time: tests replace them.
     `author` says who writes the records, and `index` makes the cache for whole-store deduplication from the
     store's id; None disables it. Both are called when they are first needed, which is never if one only
-    reads. `kept` gives the blob of a pack one that keeps bytes on this machine.
+    reads. `kept` gives the blob of a pack one that keeps bytes on this machine. `compress` says whether
+    packs are compressed.
     """
 
     def __init__(
-        self,
-        storage: Storage,
-        author: Callable[[], str] = lambda: "",
-        index: Callable[[str], Index] | None = None,
-        fresh: Callable[[], str] = lambda: os.urandom(16).hex(),
+        self, storage: Storage, author: Callable[[], str] = lambda: "",
+        index: Callable[[str], Index] | None = None, fresh: Callable[[], str] = lambda: os.urandom(16).hex(),
         clock: Callable[[], float] = time.time,
-        kept: Callable[[str, str, Blob], Blob] = lambda store, pack, blob: blob,
-    ) -> None:
-        self.storage = storage
-        self.state = State(storage)
+        kept: Callable[[str, str, Blob], Blob] = lambda store, pack, blob: blob, compress: bool = False,
+    ) -> None:  # fmt: skip
+        self.storage, self.state = storage, State(storage)
         self.extents = Extents(self.state)
         self.users = Users(self.state)
-        self.gapless = 0
-        """The number of the record up to which the log is known to have no gap."""
-        self.fresh = fresh
-        self.clock = clock
-        self.kept = kept
+        self.gapless = 0  # the number of the record up to which the log is known to have no gap
+        self.fresh, self.clock = fresh, clock
+        self.kept, self.compress = kept, compress
         self._ask_author = author
         self._author: str | None = None
         self._make_index = index
         self._index: Index | None = None
         self._format: Format | None = None
-        self.remembered = Remembered(
-            self.extents, lambda each: self.outline(each), lambda known: self.condemned(known)
-        )
+        outline, condemned = (lambda each: self.outline(each)), (lambda known: self.condemned(known))
+        self.remembered = Remembered(self.extents, outline, condemned)
         self._whole: Callable[[Storage, State], bool] | None = None
+        self.signer = Signer(str(storage))
 
     @property
     def author(self) -> str:
@@ -124,7 +122,7 @@ class Repository:
 
         Returns the checkpoint that is due, to be written beside what the caller does next.
         """
-        return self._opened_to_write(self._create)
+        return self._opened_to_write(self.create)
 
     def open_to_change(self) -> Beside:
         """The same for those who change what is there. Raises NotFoundError if there is no store."""
@@ -142,21 +140,24 @@ class Repository:
                 demand(self.storage, self.format().write, "write to")
                 self.state.refresh()
             self._check(check_end)
+            self.signer.demand_key(self.state.roles)
             return self.state.keep_checkpoint()
         finally:
             self.state.shortcuts.forget_listing()
 
-    def _create(self) -> None:
+    def create(self) -> None:
+        """Make the store if there is none."""
         if self._format is not None:
             return
         self.storage.probe()
-        if self.storage.create(STORE_KEY, document.encode(Format(FORMAT, self.fresh()))):
+        if self.storage.create(STORE_KEY, document.encode(new_format(self.storage, self.fresh()))):
             keep_reserve(self.storage)
 
     def _check(self, check: Callable[[Storage, State], bool]) -> None:
         """Check once that what was read is the end of the log: records that were seen remain."""
         if self._whole not in (check, check_end):
             self._whole = check_end if check(self.storage, self.state) else check
+        self.signer.watch(self.format().id, self.state)
 
     def append(self, decide: Callable[[], Event | None]) -> Record | None:
         """Append the event that `decide` returns to the log, durably; returns its record. None does nothing.
@@ -175,14 +176,16 @@ class Repository:
             if event is None:
                 return None
             record = record_after(last, event, transaction, self.clock(), self.author)
+            record = self.signer.record(record, self.state)
             try:
-                digest = beside.call(partial(self.state.log.append, record))
+                digest = beside.call(partial(append, self.state, record))
             except CannotWriteError as error:
                 if is_full(error) and isinstance(event, Delete | Condemn) and make_room(self.storage):
                     continue
                 raise
             if digest is not None:
                 self.state.took(record, digest)
+                self.signer.took(self.format().id, record.number, digest)
                 return record
             self.state.refresh()
 
@@ -269,7 +272,7 @@ class Repository:
             self.state.refresh()
             self.demand(version)
             what = "its manifest" if key == manifest_key(version.manifest, version.file) else "the document"
-            raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing") from None
+            raise DamagedError(f"{self.storage}: {version}: {what} {key} is missing", rule="5.16") from None
 
     def tensors(self, version: Version) -> Mapping[str, TensorInfo]:
         """The tensors of a version, with their current extents."""
@@ -281,7 +284,11 @@ class Repository:
 
     def open_pack(self, name: str) -> Blob:
         """A pack, opened for reading. Raises NotFoundError."""
-        return self.kept(self.format().id, name, self.storage.open(pack_key(name)))
+        return opened(self.kept(self.format().id, name, self.storage.open(pack_key(name))))
+
+    def compresses(self, choice: bool | None) -> bool:
+        """Whether to compress packs for those who chose this."""
+        return self.compress if choice is None else choice
 
     def condemned(self, known: Mapping[str, Shard]) -> list[str]:
         """The names of tensors with bytes in packs that a collector condemned."""

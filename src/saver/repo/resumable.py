@@ -117,7 +117,7 @@ class _Saving:
         parts are quickly written."""
         try:
             with open(self._notes, "rb") as file:
-                notes, _ = document.decode(file.read(), Notes, self._notes)
+                notes, _ = document.decode(self._shown(file.read()), Notes, self._notes)
         except FileNotFoundError:
             return []
         except (SaverError, OSError) as error:
@@ -132,12 +132,19 @@ class _Saving:
             found.append(each)
         return found
 
+    def _shown(self, notes: bytes) -> bytes:
+        """Notes about a sealed store are hidden with its key: they have names and hashes of tensors."""
+        mask = self._repo.storage.mask
+        return notes if mask is None else (mask.unmasked(notes.decode("latin-1")) or "").encode()
+
     def _note(self) -> None:
         folder = os.path.dirname(self._notes)
         try:
             os.makedirs(folder, 0o700, exist_ok=True)
             with open(f"{self._notes}.new", "wb") as file:
-                file.write(document.encode(Notes(1, tuple(self._staged[: len(self._groups) - 1]))))
+                notes = document.encode(Notes(1, tuple(self._staged[: len(self._groups) - 1])))
+                mask = self._repo.storage.mask
+                file.write(notes if mask is None else mask.masked(notes.decode()).encode())
             os.replace(f"{self._notes}.new", self._notes)
         except OSError as error:
             logger.warning("%s: an interruption would cost what is written now", error)

@@ -22,7 +22,8 @@ def settle(repo: Repository, transaction: str, since: int) -> Version | None:
         head = repo.state.last()[0]
         for record, _ in repo.state.log.read_on(since + 1, head):
             event = record.event
-            if record.transaction == transaction and isinstance(event, Commit):
+            counts = record.transaction == transaction and repo.state.refused(record.number) is None
+            if counts and isinstance(event, Commit) and found is None:
                 found = from_state(event.model, event.number, version_state(record, event), event.tags)
         since = head
         return Void(transaction) if found is None and repo.state.void(transaction) is None else None

@@ -9,6 +9,7 @@ from saver.pack.opening import TOGETHER
 from saver.repo import trees
 from saver.repo.dedup import PROBED, Reuse, find_reuse, first_bytes, probe_of
 from saver.repo.objects import pack_key
+from saver.repo.packing import open_stored
 from saver.repo.repository import Repository
 from saver.repo.version import Version, from_state
 from saver.storage import Blob
@@ -73,7 +74,7 @@ class Sharing:
                 if pack not in blobs:
                     if len(blobs) >= TOGETHER:
                         blobs.clear()
-                    blobs[pack] = self._repo.storage.open(pack_key(pack))
+                    blobs[pack] = open_stored(self._repo.storage, pack_key(pack))
                 return blobs[pack].read(offset, offset + length)
             except SaverError:
                 return b""

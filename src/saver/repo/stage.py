@@ -18,7 +18,8 @@ from saver.repo import trees
 from saver.repo.dedup import Reuse, assemble, what_to_write
 from saver.repo.draft import Encoded, EncodedPart
 from saver.repo.manifest import content_hash, structure
-from saver.repo.objects import pack_key, tree_key
+from saver.repo.objects import tree_key
+from saver.repo.packing import put_pack
 from saver.repo.repository import Repository
 from saver.repo.sharing import Sharing
 from saver.repo.trees import TREE_BYTES
@@ -79,7 +80,7 @@ class Staged(msgspec.Struct, frozen=True):
 
     In the grid form (`repo/paging.py`), `page` is the name of the document with the tensors, if there are
     any, and `tensors` is empty; `packs` and `size` (in bytes) are theirs, `sums` their hashes by part, and
-    `fresh` those of the new ones that are like `harmed`.
+    `fresh` those of the new ones that are like `harmed`. `compress` is as in `Encoded`.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Staged(msgspec.Struct, frozen=True):
     size: int = 0
     sums: dict[str, str] = {}
     fresh: dict[str, Shard] = {}
+    compress: bool | None = None
 
 
 def stage(
@@ -126,7 +128,7 @@ def stage(
     sharing = written.call(partial(Sharing, repo, model, bases, boxes_of(encoded.stored)))
     shards, cuts = encoded.in_shards()
     parts = {name: _inline(part) for name, part in encoded.parts.items()}
-    writing = _Writing(repo, written, progress, cuts, encoded.hashed)
+    writing = _Writing(repo, written, progress, cuts, encoded)
     held = _copied(shards, parts, FILE_BYTES if small is None else small)
     reuse = sharing.find(shards, {name: its for name, (_, its) in (held or {}).items()} or encoded.hashed)
     if held is not None and not _worth_sharing(shards, parts, reuse, sharing):
@@ -140,7 +142,7 @@ def stage(
         parts=parts,
         whole=encoded.whole,
         tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
-        bytes_added=writing.added, held=writing.held, cuts=cuts,
+        bytes_added=writing.added, held=writing.held, cuts=cuts, compress=encoded.compress,
     )  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def stage_again(
         with Written(repo.storage) as own:
             return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
     shards, cuts = encoded.in_shards()
-    writing = _Writing(repo, written, progress, cuts, encoded.hashed)
+    writing = _Writing(repo, written, progress, cuts, encoded)
     writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
     return msgspec.structs.replace(
         staged,
@@ -220,11 +222,11 @@ class _Writing:
 
     def __init__(
         self, repo: Repository, written: Written, progress: Progress | None, cuts: Mapping[str, Cut],
-        hashed: Mapping[str, Hashed],
+        encoded: Encoded,
     ) -> None:  # fmt: skip
         self._repo = repo
         self._cuts = cuts
-        self._hashed = hashed
+        self._hashed, self._compress = encoded.hashed, encoded.compress
         self._written = written
         self._progress = progress
         self.known: dict[str, Shard] = {}
@@ -290,9 +292,8 @@ class _Writing:
 
     def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
         progress = self._progress
-        report = (lambda done, _: progress(before + done, total)) if progress is not None else None
+        report = None if progress is None else lambda done, _: progress(min(before + done, total), total)
         hashed = self._hashed if tensors.keys() <= self._hashed.keys() else None
         writer = PackWriter(tensors, {}, report, self._repo.fresh(), self._cuts, hashed)
-        self._written.put(pack_key(writer.id), writer)
-        self.added += writer.size
+        self.added += put_pack(self._written.put, writer, self._repo.compresses(self._compress))
         return writer.shards

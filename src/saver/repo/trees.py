@@ -38,15 +38,24 @@ def verified(data: bytes, name: str, content: str, where: str) -> bytes:
     if blake3(data).hexdigest() != name:
         raise DamagedError(
             f"{where}: {tree_key(name)}: the bytes are not those that were written; restore that file from a "
-            "copy of the store"
+            "copy of the store",
+            rule="5.11",
         )
     found = data[_CONTENT : -len(_END)]
     if content_hash(found) != content:
         raise DamagedError(
             f"{where}: {tree_key(name)} is not the document that the manifest describes; one of them was "
-            "changed; restore the folders manifests/ and trees/ from a copy of the store"
+            "changed; restore the folders manifests/ and trees/ from a copy of the store",
+            rule="5.14",
         )
     return found
+
+
+def demand_document(data: bytes, where: str) -> None:
+    """Raise IncompatibleError unless these bytes are the document of a part, whatever its content."""
+    if not data.startswith(_BEGIN) or data[_CONTENT - len(_MIDDLE) : _CONTENT] != _MIDDLE:
+        raise IncompatibleError(f"{where}: not the document of a part; no Saver wrote this")
+    parsed(data[_CONTENT : -len(_END)], where)
 
 
 def parsed(content: bytes, where: str) -> tuple[msgspec.Raw, dict[str, msgspec.Raw]]:
@@ -58,9 +67,11 @@ def parsed(content: bytes, where: str) -> tuple[msgspec.Raw, dict[str, msgspec.R
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # raised below
     try:
-        return restated(strict_json(content, where), _pair)
+        return restated(strict_json(content, where, own=True), _pair)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise IncompatibleError(f"{where}: the document of a part is malformed: {error}") from None
+        raise IncompatibleError(
+            f"{where}: the document of a part is malformed: {error}", rule="5.14"
+        ) from None
 
 
 _pair = msgspec.json.Decoder(tuple[msgspec.Raw, dict[str, msgspec.Raw]])

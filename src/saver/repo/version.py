@@ -11,6 +11,7 @@ from saver.human import counted, metrics, pairs, size
 from saver.page import Facts, Listed, Page, Row, Shown, Table
 from saver.repo.numbered import PartVersion
 from saver.repo.state.facts import VersionState
+from saver.signing.signatures import Signature
 from saver.times import age, local, moment
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -24,7 +25,10 @@ class Version(Shown, msgspec.Struct, frozen=True, kw_only=True):
     is the number of the previous version. `notes` may have been edited since; `saved_notes` are those that
     it was saved with. `manifest` names the document that describes the whole version,
     `packs` the packs with its tensors, `trees` the documents of its large parts. For a small version, the
-    pack `file` is a file with all of it, and `manifest` the hash of that file's header.
+    pack `file` is a file with all of it, and `manifest` the hash of that file's header. `signatures` are what
+    the log has of them: `verify` says which of them hold. `author` is the name that the writer chose;
+    `unverified` says what a trust file demands and the version lacks, as it was listed: then nobody vouches
+    for the name.
     """
 
     model: str
@@ -45,6 +49,8 @@ class Version(Shown, msgspec.Struct, frozen=True, kw_only=True):
     packs: tuple[str, ...]
     trees: tuple[str, ...] = ()
     file: str = ""
+    signatures: tuple[Signature, ...] = ()
+    unverified: str = ""
 
     def __str__(self) -> str:
         return f"{self.model}@{self.number}"
@@ -61,7 +67,7 @@ class Version(Shown, msgspec.Struct, frozen=True, kw_only=True):
     def facts(self) -> dict[str, str]:
         """What is known of it, by name."""
         return {
-            "saved": moment(self.time) + (f", by {self.author}" if self.author else ""),
+            "saved": moment(self.time) + (f", by {self.author}" if self.author else "") + self._doubt(),
             "step": "" if self.step is None else f"{self.step:,}",
             "tags": ", ".join(self.tags),
             "labels": pairs(self.labels),
@@ -71,6 +77,10 @@ class Version(Shown, msgspec.Struct, frozen=True, kw_only=True):
             "size": f"{size(self.bytes)}; the store grew by {size(self.bytes_added)}",
             "hash": self.manifest,
         }
+
+    def _doubt(self) -> str:
+        """Why nobody vouches for who made it, where a trust file demands that somebody does."""
+        return f" (unverified: {self.unverified})" if self.unverified else ""
 
 
 class Versions(Listed[Version]):
@@ -118,7 +128,7 @@ def _row(version: Version, names: list[str], moved: str, several: bool) -> Row:
         moved,
         size(version.bytes),
         size(version.bytes_added),
-        version.author,
+        f"{version.author} (unverified)".lstrip() if version.unverified else version.author,
         " ".join(version.notes.split()),
     )
 
@@ -131,6 +141,7 @@ def from_state(model: str, number: int, state: VersionState, tags: tuple[str, ..
         tags=tags, labels=state.labels, notes=state.notes if state.edited is None else state.edited,
         saved_notes=state.notes, parts=state.parts, bytes=state.bytes, bytes_added=state.bytes_added,
         parent=state.parent, manifest=state.manifest, packs=state.packs, trees=state.trees, file=state.file,
+        signatures=state.signatures,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from saver.codec import Decoder, codec_modules
+from saver.errors import with_article
 from saver.restoring.pairing import Pair
 from saver.restoring.report import PartReport
 from saver.tree import Node, Value
@@ -58,6 +59,15 @@ class Restorer(ABC):
         None if it cannot be. Changes nothing."""
         return None
 
+    def content(self, node: Node, target: Any) -> Any:
+        """What `fill` puts into `target`, which is in the place of `node`, to make it exactly what `load`
+        would return; None if that takes a `pair`. No object may be decoded for it: this is for very many
+        small containers of scalars. `node` must have no id. Changes nothing."""
+        return None
+
+    def fill(self, target: Any, content: Any) -> None:  # noqa: B027 - for those that have a `content`
+        """Put what `content` returned into `target`. It cannot fail."""
+
     def alike(self, node: Node, target: Any, saved: Saved) -> Callable[[Decoder], Any] | None:
         """What makes another object, placed as `target` is, of what `node` describes: for objects that cannot
         be changed. It reads by itself what it needs, and checks it. None if the node is decoded as always.
@@ -104,3 +114,8 @@ def kind(target: Any) -> str:
     """The name of a target's class, as messages and reports show it."""
     cls = type(target)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def a_kind(target: Any) -> str:
+    """The same with its article."""
+    return with_article(kind(target))

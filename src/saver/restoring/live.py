@@ -9,12 +9,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from saver.codec import Decoder
-from saver.restoring.contract import Plan, Target, kind, restorer_for
+from saver.restoring.contract import Plan, Target, a_kind, restorer_for
 from saver.restoring.report import PartReport
 from saver.restoring.saved import Saved
 from saver.tree import Value
 
 _PLAIN = (str, int, float, bytes, type(None))
+
+_PLAIN_TYPES = frozenset((*_PLAIN, bool))
 
 _CLOSED = (tuple, set, frozenset, deque)
 """Containers that a restore replaces, together with their items."""
@@ -56,7 +58,7 @@ def stuck(name: str, target: Any) -> Iterator[str]:
         if isinstance(obj, _CLOSED):
             if is_live(obj, True):
                 yield (
-                    f"{path}: a resume replaces a {kind(obj)}, so it must not hold live objects; use a "
+                    f"{path}: a resume replaces {a_kind(obj)}, so it must not hold live objects; use a "
                     "list, or have the run save what it holds, under names of their own"
                 )
             continue
@@ -70,11 +72,21 @@ def stuck(name: str, target: Any) -> Iterator[str]:
         waiting += [(f"{path}.{key}", item) for key, item in within if not isinstance(item, _PLAIN)]
 
 
+def _holds_nothing(target: Any) -> bool:
+    """Whether it is a dict or list of plain values, or one of these, as most of very many objects are."""
+    kind = type(target)
+    if kind is dict or kind is list:
+        return _PLAIN_TYPES.issuperset(map(type, target.values() if kind is dict else target))
+    return kind in _PLAIN_TYPES
+
+
 class Within:
     """The live objects among items: `plans` by key, and the keys under which nothing was saved."""
 
     def __init__(self, here: Mapping[Any, Any], found: Mapping[Any, Value], saved: Saved) -> None:
-        live = {key: item for key, item in here.items() if is_live(item, saved.exact)}
+        live = {
+            key: item for key, item in here.items() if not _holds_nothing(item) and is_live(item, saved.exact)
+        }
         self.missing = [key for key in live if key not in found]
         self.plans: dict[Any, Plan] = {}
         for key, item in live.items():

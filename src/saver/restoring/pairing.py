@@ -15,6 +15,7 @@ from saver.restoring.reach import Reach, root_of
 from saver.tree import Node, Reference, Value
 
 if TYPE_CHECKING:
+    from saver.restoring.in_place import InPlace
     from saver.restoring.saved import Saved
 
 
@@ -47,12 +48,15 @@ class Pairs:
     `roots` are values and the objects in their places; `taken` are the ids of the targets of plans.
     """
 
-    def __init__(self, saved: Saved) -> None:
-        self._saved = saved
+    def __init__(self, saved: Saved, in_place: InPlace) -> None:
+        self._saved, self._in_place = saved, in_place
         self.roots: list[tuple[Value, Any]] = []
         self.planned: list[Pair] = []
         self.taken: set[int] = set()
         self.kept: list[Pair] = []
+        self.plain: dict[int, tuple[Node, Any, Any]] = {}
+        """By the ids of their nodes, those that hold no others, with their targets and what will be in these.
+        There may be very many, and nothing else needs to be known of them."""
         self._by_node: dict[int, Pair] = {}
         self._standing: set[int] = set()
 
@@ -63,9 +67,11 @@ class Pairs:
             if pair.stands and id(pair.node) not in standing:
                 self._by_node.setdefault(id(pair.node), pair)
         found = self._matched(standing)
-        if not self._by_node:
+        if not (self._by_node or self.plain):
             return []
         reach = Reach(self._saved, wanted, held, standing)
+        if not reach.looked_into.isdisjoint(self.plain):
+            self.plain = {at: each for at, each in self.plain.items() if at not in reach.looked_into}
         chosen = [pair for pair in self._by_node.values() if id(pair.node) not in reach.looked_into]
         own = set(map(id, found))
         planned = [pair for pair in chosen if id(pair) not in own]
@@ -82,20 +88,33 @@ class Pairs:
         stack, met = self.roots[::-1], set[tuple[int, int]]()
         while stack:
             value, target = stack.pop()
-            node = self._saved.follow(value) if type(value) in (Node, Reference) else None
-            if type(node) is not Node or (id(node), id(target)) in met:
+            node = self._saved.follow(value) if type(value) is Reference else value
+            if type(node) is not Node or (both := (id(node), id(target))) in met:
                 continue
-            met.add((id(node), id(target)))
+            met.add(both)
             if isinstance(target, tuple):
                 stack += _in_tuple(node, target)[::-1]
-            elif not (id(node) in self._by_node or id(node) in standing or id(target) in targets):
-                pair = self._saved.paired(node, target)
+            elif not (
+                both[0] in self._by_node or both[0] in standing or both[0] in self.plain or both[1] in targets
+            ):
+                content = self._in_place.content(node, target)
+                if content is not None:
+                    self.plain[both[0]] = node, target, content
+                    targets.add(both[1])
+                    continue
+                pair = self._in_place.pair(node, target)
                 if pair is not None:
-                    self._by_node[id(node)] = pair
-                    targets.add(id(target))
+                    self._by_node[both[0]] = pair
+                    targets.add(both[1])
                     found.append(pair)
-                    stack += pair.within[::-1]
+                    if pair.within:
+                        stack += pair.within[::-1]
         return found
+
+    def fill_plain(self) -> None:
+        """Fill the targets of plain nodes."""
+        for _, target, content in self.plain.values():
+            self._in_place.fill(target, content)
 
     def _sharing(self, found: list[Pair], reach: Reach) -> list[Pair]:
         """The pairs, without the tensors that would not share their storages as the saved ones did."""

@@ -52,10 +52,13 @@ class Reach:
                     if type(item) in _WITHIN:
                         stack.append((item, looked, False))
                 continue
-            node = self._saved.follow(value)
-            if type(node) is not Node or id(node) in standing or (id(node), looked, as_base) in met:
+            node = self._saved.follow(value) if type(value) is Reference else value
+            if type(node) is not Node or id(node) in standing:
                 continue
-            met.add((id(node), looked, as_base))
+            way = id(node), looked, as_base
+            if way in met:
+                continue
+            met.add(way)
             if looked:
                 self.looked_into.add(id(node))
             tensor, holds = self._form(node.codec)
@@ -63,9 +66,9 @@ class Reach:
                 self._tensor(node, looked, as_base)
                 continue
             held, others = (None, node.state) if holds is None else holds(node.state)
-            if type(held) in _WITHIN:
+            if type(held) in _WITHIN and _has_nodes(held):
                 stack.append((held, looked, False))
-            if type(others) in _WITHIN:
+            if type(others) in _WITHIN and _has_nodes(others):
                 stack.append((others, True, False))
             if node.codec in self._batches and type(node.state) is list and node.state:
                 stack.append((self._saved.batches.get(str(node.state[0])), True, False))
@@ -83,6 +86,13 @@ class Reach:
         for key, item in node.state.items():
             if type(item) in (Node, Reference, dict):
                 self._stack.append((item, looked or key not in ("base", "attributes"), key == "base"))
+
+
+def _has_nodes(value: Any) -> bool:
+    """Whether there may be a node in it: not in a dict or list of scalars, as most of very many are."""
+    if type(value) is dict:
+        return not _WITHIN.isdisjoint(map(type, value.values()))
+    return type(value) is not list or not _WITHIN.isdisjoint(map(type, value))
 
 
 def is_tensor(node: Node) -> bool:

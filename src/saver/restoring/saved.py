@@ -13,7 +13,9 @@ from saver import trust as policy
 from saver.codec import Decoder, check
 from saver.errors import DoesNotFitError, IncompatibleError, SaverError
 from saver.garbage import uncollected
-from saver.restoring.contract import Plan, Restorer, Target, kind, restorer_for
+from saver.restoring.conflicts import Conflicts
+from saver.restoring.contract import Plan, Restorer, Target, a_kind, kind, restorer_for
+from saver.restoring.in_place import InPlace
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
@@ -56,12 +58,12 @@ class Saved:
         self._wanted: list[Value | dict[str, Any]] = []
         self._held: list[Value | dict[str, Any]] = []
         self._boxes: dict[str, list[Box]] = {}
-        self._pairs = Pairs(self)
-        self._restorers: dict[type, Restorer | None] = {}
+        self._in_place = InPlace(self)
+        self._pairs = Pairs(self, self._in_place)
+        self._conflicts = Conflicts(self)
         self._live: list[tuple[Node, Any]] = []
         self._becoming: dict[int, Any] = {}
         self._sources: dict[int, Node] = {}
-        self._placed: dict[int, tuple[Node, Callable[[Decoder], Any]]] = {}
         self.batches = opened.batches
 
     @property
@@ -84,7 +86,9 @@ class Saved:
         if self.exact and self.known(self.follow(value), target):
             return Plan(PartReport(kind(target)))  # planned already: what was saved refers to it twice
         if restorer is None and not isinstance(target, Target):
-            self.refuse(f"a {kind(target)} cannot be restored in place; take it from `load`")
+            self.refuse(f"{a_kind(target)} cannot be restored in place; take it from `load`")
+        if restorer is not None and not (restorer.live and hasattr(target, "load_state_dict")):
+            self._conflicts.add(".".join(self._steps), self.follow(value), target)
         try:
             depth = len(self._steps)
             if depth % SEGMENT == 1 and (depth > 1 or is_deep()):
@@ -162,29 +166,11 @@ class Saved:
         """Announce that a plan fills a target: references to the node decode to the target."""
         self._pairs.planned.append(pair)
 
-    def paired(self, node: Node, target: Any) -> Pair | None:
-        """The pair that the target's restorer makes from a node and a target; None if it cannot."""
-        cls = type(target)
-        if cls not in self._restorers:
-            self._restorers[cls] = restorer_for(cls)
-        restorer = self._restorers[cls]
-        if restorer is None or restorer.live:
-            return None
-        try:
-            made = restorer.alike(node, target, self)
-            if made is not None:
-                self._placed.setdefault(id(node), (node, made))
-            return restorer.pair(node, target, self)
-        except (SaverError, MemoryError):
-            raise
-        except Exception as error:
-            raise self.not_understood(error) from error
-
     def place(self, value: Value, target: Any) -> None:
         """Let what is decoded of `value` be placed as `target` is, whose place it takes."""
         node = self.follow(value)
         if type(node) is Node:
-            self.paired(node, target)
+            self._in_place.pair(node, target)
 
     def stands_for(self, node: Node, target: Any) -> None:
         """Let references to `node` decode to `target`; the node itself is not decoded."""
@@ -208,8 +194,8 @@ class Saved:
         Raises UntrustedError before reading unless all classes that they ask for are trusted.
         """
         standing = self._settled()
-        placed = {*self._placed, *(id(pair.node) for pair in standing)}
-        found = uncollected(list, self._reached(placed))
+        placed = {*self._in_place.placed, *self._pairs.plain, *(id(pair.node) for pair in standing)}
+        found = uncollected(self._reached, placed)
         names = list(dict.fromkeys(item.name for item in found if type(item) is Tensor))
         for name in names:
             self.entry(Tensor(name))
@@ -218,31 +204,21 @@ class Saved:
         bring(names, self._boxes)
         self._opened.tensors.verify(names, progress, self._boxes)
         decoder = Decoder(
-            nodes,
-            self.batches,
-            self._opened.tensors,
-            self.where,
-            self._budget,
-            versions=self._opened.versions,
-            allowed=self._allowed,
-        )
+            nodes, self.batches, self._opened.tensors, self.where, self._budget,
+            versions=self._opened.versions, allowed=self._allowed,
+        )  # fmt: skip
         for node, target in self._live:
             decoder.keep(node, target)
         for pair in standing:
             decoder.stand_in(pair.node, pair.target)
-        for node, made in self._placed.values():
-            decoder.stand_in(node, self._made(made, decoder))
+        for node, target, _ in self._pairs.plain.values():
+            decoder.stand_in(node, target)
+        for node, made in self._in_place.made(decoder):
+            decoder.stand_in(node, made)
+        self._conflicts.check(self._pairs.planned, decoder)
         for pair in self._pairs.at_odds(decoder):
             decoder.stand_in(pair.node, decoder(pair.needs))
         return decoder, sum(self._opened.tensors.info(name).length for name in names)
-
-    def _made(self, make: Callable[[Decoder], Any], decoder: Decoder) -> Any:
-        try:
-            return make(decoder)
-        except (SaverError, MemoryError):
-            raise
-        except Exception as error:
-            raise self.not_understood(error) from error
 
     def _settled(self) -> list[Pair]:
         """The pairs whose targets stand for nodes."""
@@ -256,29 +232,38 @@ class Saved:
 
     def changes(self, decoder: Decoder) -> list[Callable[[], None]]:
         """The functions that fill the objects that stay, once everything has been read."""
-        return [pair.ready(decoder) for pair in self._pairs.kept]
+        decoder.budget.charge(steps=len(self._pairs.plain))
+        return [*(pair.ready(decoder) for pair in self._pairs.kept), self._pairs.fill_plain]
 
-    def _reached(self, standing: set[int]) -> Iterator[Node | Tensor]:
+    def _reached(self, standing: set[int]) -> list[Node | Tensor]:
         """Every node and tensor that decoding will visit, each node once."""
         kept = standing | {id(node) for node, _ in self._live}
         batches = {name.rpartition("/")[2] for name in self.batches}
         needed = [pair.needs for pair in self._pairs.kept]
         stack: list[Any] = [*self._wanted, *self._held, *needed][::-1]
+        found: list[Node | Tensor] = []
         while stack:
-            value = self.follow(stack.pop())
+            value = stack.pop()
+            if type(value) is Reference:
+                value = self.follow(value)
             if type(value) is Node:
                 if id(value) in kept:
                     continue
                 kept.add(id(value))
-                yield value
-                stack.append(value.state)
+                found.append(value)
                 if value.codec in batches and type(value.state) is list and value.state:
-                    stack.append(self.batches.get(str(value.state[0])))
-            elif type(value) is Tensor:
-                yield value
+                    stack += [value.state, self.batches.get(str(value.state[0]))]
+                    continue
+                value = value.state
+            if type(value) is Tensor:
+                found.append(value)
             elif isinstance(value, (list, dict)):
-                within = value if isinstance(value, list) else list(value.values())
-                stack += [item for item in within[::-1] if type(item) not in SCALARS]
+                within = value if isinstance(value, list) else value.values()
+                if not SCALARS.issuperset(map(type, within)):
+                    stack += [item for item in [*within][::-1] if type(item) not in SCALARS]
+            elif type(value) not in SCALARS:
+                stack.append(value)
+        return found
 
 
 def _on_fresh_stacks(plan: Plan) -> Plan:

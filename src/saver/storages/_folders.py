@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 from saver.disk.files import Files, Inside, Path
-from saver.storages._keys import valid
+from saver.storages import _shared
+from saver.storages._keys import checked, valid
+
+T = TypeVar("T")
 
 
 class Folders:
@@ -21,6 +26,25 @@ class Folders:
         self._root, self._inside = root, os.path.join(root, "")
         self._files = files
         self._there = False
+        self._shared = 0
+        """The mode of the root if a group shares it."""
+
+    def at(self, key: str, act: Callable[[Inside], T]) -> T:
+        """What `act` returns for the place of an object; its folder stays open while `act` runs."""
+        path, _, name = checked(key).rpartition("/")
+        try:
+            return self._in_folder(path, name, act)
+        except PermissionError:
+            if not self.settled(path):
+                raise
+            return self._in_folder(path, name, act)
+
+    def _in_folder(self, path: str, name: str, act: Callable[[Inside], T]) -> T:
+        folder = self.open(path)
+        try:
+            return act(Inside(folder, name))
+        finally:
+            self._files.close(folder)
 
     def open(self, path: str) -> int:
         """Open the folder with this path, relative to the root; "" is the root."""
@@ -31,7 +55,31 @@ class Folders:
         if not self._there:
             self._make_store(self._root)
             self._there = True
+        self._look()
         return self._enter(path, self._open_durable)
+
+    def _look(self) -> None:
+        mode = self._files.stat(self._inside + ".").st_mode
+        self._shared = mode if _shared.is_shared(mode) else 0
+
+    def mode(self) -> Callable[[int], int] | None:
+        """What makes the mode of a new file of that which it has by the umask; None if nothing does. `make`
+        comes before this."""
+        return partial(_shared.shared_mode, self._shared) if self._shared else None
+
+    def settled(self, path: str) -> bool:
+        """Whether this is a shared store, and this folder in it may be used by now: another process may just
+        have created it, or one above it."""
+        self._look()
+        names = path.split("/") if path and self._shared else []
+        for count in range(1, len(names) + 1):
+            folder = self.open("/".join(names[:count]))
+            try:
+                if not _shared.settled(self._files, folder):
+                    return False
+            finally:
+                self._files.close(folder)
+        return bool(names)
 
     def _enter(self, path: str, enter: Callable[[Path], int]) -> int:
         """A folder, opened name by name: `enter` opens each, and refuses symbolic links."""
@@ -75,20 +123,30 @@ class Folders:
         """
         above = self._root if isinstance(place, str) else Inside(place.folder, ".")
         try:
-            folder = self._files.open_folder(place)
+            folder, is_new = self._files.open_folder(place), False
         except FileNotFoundError:
             with suppress(FileExistsError):  # another process was faster
                 self._files.make_folder(place)
             self._files.sync_folder(above)
-            return self._files.open_folder(place)
+            folder, is_new = self._files.open_folder(place), True
         try:
-            if not self._has_objects(Inside(folder, ".")):
+            if self._shared and (is_new or not _shared.is_shared(self._files.stat(folder).st_mode)):
+                self._open_to_group(folder)
+            if not is_new and not self._has_objects(Inside(folder, ".")):
                 with suppress(PermissionError):  # the owner of the folder above must sync its name
                     self._files.sync_folder(above)
         except BaseException:
             self._files.close(folder)
             raise
         return folder
+
+    def _open_to_group(self, folder: int) -> None:
+        """Only its owner can. Another process may just be doing it; one that was killed before it left that
+        to its next save."""
+        try:
+            _shared.share(self._files, folder, self._shared)
+        except PermissionError:
+            _shared.settled(self._files, folder)
 
     def _has_objects(self, folder: Path) -> bool:
         with self._files.list(folder) as found:

@@ -11,12 +11,15 @@ DEPTH = 16
 """The most names in a key: four times as many as Saver needs. So a listing need not follow folders that
 someone nested without end."""
 
+NAME, WHOLE = 255, 1024
+"""The most characters of a name, and of a key: no system stores objects with longer ones."""
+
 _RESERVED = r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|\Z)"
 """Names of devices on Windows, whatever follows a dot."""
 
-_SEGMENT = f"(?!{_RESERVED})[a-z0-9-](?:[a-z0-9.-]*[a-z0-9-])?"
+_SEGMENT = f"(?!{_RESERVED})[a-z0-9-](?:[a-z0-9.-]{{0,{NAME - 2}}}[a-z0-9-])?"
 """No capitals, since some systems take `A` for `a`; no dot at the end, which Windows drops."""
-_KEY = re.compile(f"{_SEGMENT}(/{_SEGMENT}){{0,{DEPTH - 1}}}")
+_KEY = re.compile(f"(?=.{{1,{WHOLE}}}\\Z){_SEGMENT}(/{_SEGMENT}){{0,{DEPTH - 1}}}")
 
 
 def valid(key: str) -> bool:

@@ -34,6 +34,9 @@ class WrappedStorage(Storage):
     def put(self, key: str, content: Content) -> None:
         self.call("put", lambda: self.storage.put(key, content))
 
+    def replace(self, key: str, content: Content) -> None:
+        self.call("put", lambda: self.storage.replace(key, content))
+
     def create(self, key: str, data: bytes) -> bool:
         return self.call("create", lambda: self.storage.create(key, data))
 

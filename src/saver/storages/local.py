@@ -31,11 +31,9 @@ from saver.storages._keys import DEPTH, checked, checked_prefix, valid
 
 T = TypeVar("T")
 
-_Look: TypeAlias = Callable[[int, str], Listed | None]
-"""Returns what to list for a key, given its open folder."""
+_Look: TypeAlias = Callable[[int, str], Listed | None]  # what to list for a key, given its open folder
 
-_ABSENT = (FileNotFoundError, NotADirectoryError)
-"""There is nothing with this name, or something else in place of its folder."""
+_ABSENT = (FileNotFoundError, NotADirectoryError)  # there is nothing with this name
 
 
 class LocalStorage(Storage):
@@ -61,17 +59,6 @@ class LocalStorage(Storage):
         own, outer = os.path.realpath(self._shown), os.path.realpath(other._shown)
         return own.startswith(os.path.join(outer, ""))
 
-    # The way to an object
-
-    def _at(self, key: str, act: Callable[[Inside], T]) -> T:
-        """What `act` returns for the place of an object; its folder stays open while `act` runs."""
-        path, _, name = checked(key).rpartition("/")
-        folder = self._folders.open(path)
-        try:
-            return act(Inside(folder, name))
-        finally:
-            self._files.close(folder)
-
     def _where(self, key: str) -> str:
         return self._in_shown + key
 
@@ -80,6 +67,7 @@ class LocalStorage(Storage):
     def put(self, key: str, content: Content) -> None:
         with self._new(key, content.size) as file:
             content.write(file)
+            file.shrink(content.size)
             try:
                 placed = file.commit(replace=False)
             except NoHardLinks:  # no one else uses this key, so replacing is as good
@@ -87,6 +75,11 @@ class LocalStorage(Storage):
         if not placed:
             self._demand_object(key)
             raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
+
+    def replace(self, key: str, content: Content) -> None:
+        with self._new(key, content.size) as file:
+            content.write(file)
+            file.commit()
 
     def create(self, key: str, data: bytes) -> bool:
         """Even when this returns False, the existing object is durable."""
@@ -112,7 +105,8 @@ class LocalStorage(Storage):
         except OSError as error:
             raise self._unwritten(key, error) from error
         try:
-            with NewFile(Inside(folder, name), size, self._files, self._where(key)) as file:
+            place, shown = Inside(folder, name), self._where(key)
+            with NewFile(place, size, self._files, shown, self._folders.mode()) as file:
                 yield file
         finally:
             self._files.close(folder)
@@ -122,6 +116,8 @@ class LocalStorage(Storage):
             return CannotWriteError(f"{self._link(key)}; nothing was written")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free some room" if full else remedy(error)
+        if error.errno in (errno.EACCES, errno.EPERM):
+            advice = f"`saver doctor {self._shown}` says who may write there"
         advice = advice or "choose another folder, or one where you may write"
         return CannotWriteError(
             f"{self._where(key)}: {error.strerror or error}; nothing was written; {advice}"
@@ -137,7 +133,7 @@ class LocalStorage(Storage):
             return open_file(place, where, self._files)
 
         try:
-            return self._at(key, opened)
+            return self._folders.at(key, opened)
         except (NotFoundError, *_ABSENT):
             raise NotFoundError(f"{where}: there is no such object") from None
         except CannotReadError:
@@ -148,20 +144,40 @@ class LocalStorage(Storage):
     def stat(self, key: str) -> Stat | None:
         """The time is when the file was last written to, by the clock of the file system."""
         try:
-            found = self._at(key, self._files.stat)
+            return self._demand_file(key, self._folders.at(key, self._files.stat))
         except _ABSENT:
             return None
         except OSError as error:
             raise self._unread(key, error) from error
-        self._demand_file(key, found)
-        return Stat(found.st_size, found.st_mtime)
 
-    def _demand_file(self, key: str, found: os.stat_result) -> None:
+    def stats(self, *keys: str) -> list[Stat | None]:
+        """The folder of neighbours is opened once."""
+        if len({checked(key).rpartition("/")[0] for key in keys}) != 1:
+            return [self.stat(key) for key in keys]
+        try:
+            return self._folders.at(keys[0], lambda place: [self._beside(place.folder, key) for key in keys])
+        except _ABSENT:
+            return [None] * len(keys)
+        except OSError as error:
+            raise self._unread(keys[0], error) from error
+
+    def _beside(self, folder: int, key: str) -> Stat | None:
+        try:
+            return self._demand_file(key, self._files.stat(Inside(folder, key.rpartition("/")[2])))
+        except FileNotFoundError:
+            return None
+        except PermissionError:
+            raise  # it may be the folder's, which another process is just sharing
+        except OSError as error:
+            raise self._unread(key, error) from error
+
+    def _demand_file(self, key: str, found: os.stat_result) -> Stat:
         if not stat.S_ISREG(found.st_mode):
             raise DamagedError(
                 f"{self._where(key)} is {kind_of(found.st_mode)}, not an object of a store; it was neither "
                 "followed nor read; remove it, and restore the object from a copy of the store"
             )
+        return Stat(found.st_size, found.st_mtime)
 
     def _unread(self, key: str, error: OSError) -> SaverError:
         return (
@@ -233,10 +249,8 @@ class LocalStorage(Storage):
     # Deleting
 
     def delete(self, *keys: str) -> None:
-        """Until the system writes the deletion to disk by itself, a power loss may bring objects back.
-
-        That does no harm: a collector finds them again, and deletes them again.
-        """
+        """Until the system writes the deletion to disk by itself, a power loss may bring objects back. That
+        does no harm: a collector finds them again, and deletes them again."""
         failed: SaverError | None = None
         for key in keys:
             try:
@@ -248,7 +262,7 @@ class LocalStorage(Storage):
 
     def _delete(self, key: str) -> None:
         try:
-            self._at(key, self._files.remove)
+            self._folders.at(key, self._files.remove)
         except _ABSENT:
             return
         except OSError as error:
@@ -261,7 +275,7 @@ class LocalStorage(Storage):
 
 
 def _unseen(folder: int, key: str) -> Listed | None:
-    """A key without size and time; None for a folder that is too deep."""
+    """A key alone; None for a folder that is too deep."""
     return Listed(key, None) if key[-1] != "/" or key.count("/") < DEPTH else None
 
 

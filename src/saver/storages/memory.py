@@ -38,6 +38,12 @@ class MemoryStorage(Storage):
         if not self._add(checked(key), data):
             raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
 
+    def replace(self, key: str, content: Content) -> None:
+        data = b"".join(content.pieces())
+        check_size(key, len(data), content)
+        self._last = max(self._last, self._clock())
+        self._objects[checked(key)] = data, self._last
+
     def create(self, key: str, data: bytes) -> bool:
         return self._add(checked(key), bytes(data))
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
+from saver.rules import Broken
 from saver.strict import decodable
 from saver.tensors.boxes import Box, check_boxes, check_inside, whole
 from saver.tensors.data import ShardedData, TensorData
@@ -104,11 +105,11 @@ def _joined(name: str, cut: Cut, shards: Mapping[str, Shard]) -> TensorInfo:
         msgspec.structs.replace(shards[part], box=cut.box(part, shards[part].shape)) for part in cut.shards
     ]
     if len({part.dtype for part in parts}) != 1:
-        raise ValueError(f"the shards of {name!r} have different dtypes")
+        raise Broken("1.25", f"the shards of {name!r} have different dtypes")
     try:
         check_boxes(cut.shape, [part.box for part in parts])
     except ValueError as error:
-        raise ValueError(f"{name!r}: {error}") from None
+        raise Broken("1.26", f"{name!r}: {error}") from None
     return TensorInfo(name, parts[0].dtype, cut.shape, tuple(parts))
 
 

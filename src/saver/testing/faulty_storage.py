@@ -108,6 +108,9 @@ class FaultyStorage(Storage, Faults):
     def put(self, key: str, content: Content) -> None:
         self._call("put", key, lambda: self._storage.put(key, content))
 
+    def replace(self, key: str, content: Content) -> None:
+        self._call("put", key, lambda: self._storage.replace(key, content))
+
     def create(self, key: str, data: bytes) -> bool:
         return self._call("create", key, lambda: self._storage.create(key, data))
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import CannotSaveError, NotFoundError, quoted
+from saver.errors import CannotSaveError, NotFoundError, kind_of, quoted
 from saver.training_log import rows
 from saver.training_log.arguments import check_name, number_of, step_of
 from saver.training_log.content import (
@@ -136,7 +136,7 @@ class TrainingLog:
     def replace(self, other: TrainingLog) -> None:
         """Replace the content by that of `other`."""
         if not isinstance(other, TrainingLog):
-            raise TypeError(f"other: a {type(other).__name__} is not a training log; pass a TrainingLog")
+            raise TypeError(f"other: {kind_of(other)} is not a training log; pass a TrainingLog")
         self._hold(other.content())
 
     # Reading

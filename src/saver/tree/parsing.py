@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from saver.canonical import in_order
+from saver.canonical import in_order, number
 from saver.errors import IncompatibleError
 from saver.stack import is_deep, on_fresh_stack
 from saver.tree.values import EXACT_INTEGER, MAX_JSON_DEPTH, Item, Node, Reference, Tensor, reserved
@@ -25,8 +25,9 @@ def parse(raw: Any, where: str, found: list[Item], shapes: Shapes | None = None)
     """
     if type(raw) not in _CONTAINERS:
         return raw
-    tree = _Parser(where, found, Shapes() if shapes is None else shapes).tree
-    return on_fresh_stack(tree, raw, 0) if is_deep() else tree(raw, 0)
+    shapes = Shapes() if shapes is None else shapes
+    tree = _Parser(where, found, shapes).tree
+    return on_fresh_stack(tree, raw, 0) if shapes.deep else tree(raw, 0)
 
 
 class _Kind(Enum):
@@ -44,11 +45,13 @@ _MARKS: dict[tuple[str, ...], _Kind] = {("$tensor",): _LEAF, ("$ref",): _LEAF, (
 
 
 class Shapes:
-    """What follows from the keys of JSON objects, found out once for all objects with the same keys."""
+    """What follows from the keys of JSON objects, found out once for all objects with the same keys; and
+    whether the caller is `deep` on its stack."""
 
-    __slots__ = ("kinds", "orders")
+    __slots__ = ("deep", "kinds", "orders")
 
     def __init__(self) -> None:
+        self.deep = is_deep()
         self.kinds = _MARKS.copy()
         self.orders: dict[tuple[str, ...], tuple[list[int], list[str]]] = {}
         """The last order that was checked, and the names in that order."""
@@ -77,7 +80,7 @@ class _Parser:
             if kind is _LEAF:
                 return self._leaf(raw)
         if depth >= MAX_JSON_DEPTH:
-            raise self._wrong(f"nested deeper than {MAX_JSON_DEPTH} levels")
+            raise self._wrong("2.16", f"nested deeper than {MAX_JSON_DEPTH} levels")
         depth += 1
         if kind is _NODE:
             node = self._node(raw)
@@ -109,7 +112,7 @@ class _Parser:
             kind = _ORDERED if "$order" in keys else _PLAIN
             for key in keys:
                 if key[:1] in _RESERVED_FIRST and reserved(key) and key != "$order":
-                    raise self._wrong(f"an object has the reserved key {key!r}")
+                    raise self._wrong("2.15", f"an object has the reserved key {key!r}")
         self._kinds[keys] = kind
         return kind
 
@@ -118,9 +121,13 @@ class _Parser:
         try:
             node = msgspec.convert(raw, Node)
         except msgspec.ValidationError as error:
-            raise self._wrong(f"a malformed node: {error}") from None
-        if type(node.id) is str:
-            raise self._wrong(f"a node with the id {node.id[:80]!r}, which is not a number")
+            raise self._wrong("2.08", f"a malformed node: {error}") from None
+        if node.id is not None and (type(node.id) is str or node.id < 0):  # type: ignore[operator]
+            raise self._wrong(
+                "2.08", f"a node with the id {str(node.id)[:80]!r}, which is not a number from 0"
+            )
+        if (node.id is None and "id" in raw) or (node.cls is None and "class" in raw):
+            raise self._wrong("2.08", "a node whose id or class is null")
         self._found.append(node)
         return node
 
@@ -132,7 +139,7 @@ class _Parser:
         elif type(raw.get("$ref")) is int and (len(raw) == 1 or (len(raw) == 2 and type(part) is str)):
             leaf = Reference(raw["$ref"], part)
         else:
-            raise self._wrong(f"a malformed reference: {str(list(raw))[:120]}")
+            raise self._wrong("2.10", f"a malformed reference: {str(list(raw))[:120]}")
         self._found.append(leaf)
         return leaf
 
@@ -141,8 +148,10 @@ class _Parser:
         if len(raw) == 1 and type(value) is int and abs(value) <= EXACT_INTEGER:
             return float(value)
         if len(raw) == 1 and type(value) is str and _WHOLE_FLOAT.fullmatch(value):
-            return float(value)
-        raise self._wrong(f"a float is written wrongly: {str(raw)[:120]}")
+            found = float(value)
+            if value == "-0" or (abs(found) > EXACT_INTEGER and number(found) == value):
+                return found
+        raise self._wrong("2.13", f"a float is written wrongly: {str(raw)[:120]}")
 
     def _names(self, raw: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
         """The names of an object's items in the order that they had when it was saved."""
@@ -155,10 +164,10 @@ class _Parser:
             if sorted(order) == [*range(len(names))]:
                 self._orders[keys] = order, [names[place] for place in order]
                 return self._orders[keys][1]
-        raise self._wrong("the order of an object is not one of its keys")
+        raise self._wrong("2.14", "the order of an object is not one of its keys")
 
-    def _wrong(self, what: str) -> IncompatibleError:
-        return IncompatibleError(f"{self._where}: {what}")
+    def _wrong(self, rule: str, what: str) -> IncompatibleError:
+        return IncompatibleError(f"{self._where}: {what}", rule=rule)
 
 
 _WHOLE_FLOAT = re.compile("-0|-?[1-9][0-9]{15,20}")

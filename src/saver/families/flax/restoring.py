@@ -16,7 +16,7 @@ from saver.families.jax.arrays import form_of, is_key, saved_form
 from saver.families.python.classes import declared
 from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import Node, Value
 
 Setting = tuple[Value, Callable[[Any], None]]
@@ -38,7 +38,7 @@ class ModuleRestorer(Restorer):
         if type(node) is not Node or node.codec not in ("flax.module", "flax.state"):
             saved.refuse(f"{told(node)} was saved, not a module; take it from `load`")
         if saved.exact and saved.class_name(node) != trust.own_name(type(target)):
-            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+            saved.refuse(f"{told(node)} was saved, not {a_kind(target)}; take it from `load`")
         walk = _Walk(saved)
         if saved.naming.given:
             walk.by_name(node, target)
@@ -148,7 +148,7 @@ class _Walk:
         self._stay(node, live, path)
         here = trust.own_name(type(live))
         if self._saved.exact and self._saved.class_name(node) != here:
-            self._mismatched.append(Mismatch(path, (), (), f"{told(node)} was saved, not a {kind(live)}"))
+            self._mismatched.append(Mismatch(path, (), (), f"{told(node)} was saved, not {a_kind(live)}"))
             return
         state: Any = node.state
         if self._fits(state["value"], nnx.Variable.get_raw_value(live), path):
@@ -206,7 +206,7 @@ class _Walk:
             into = door(type(holder), declared(type(holder))).target(holder, {name: 0}.keys())
             self.settings.append((value, lambda found: into.__setitem__(name, found)))
         elif type(value) is not type(live) or repr(value) != repr(live):
-            why = f"a {kind(holder)} cannot be changed; hold a variable in it"
+            why = f"{a_kind(holder)} cannot be changed; hold a variable in it"
             self._mismatched.append(Mismatch(path, (), (), why))
 
 
@@ -231,7 +231,7 @@ class TrainStateRestorer(Restorer):
         node = saved.follow(value)
         pair = self.pair(node, target, saved) if type(node) is Node else None
         if pair is None:
-            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+            saved.refuse(f"{told(node)} was saved, not {a_kind(target)}; take it from `load`")
         saved.fills(pair)
         saved.hold(pair.needs)
         return Plan(PartReport(kind(target), tuple(pair.node.state)), pair.ready)

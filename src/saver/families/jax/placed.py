@@ -13,7 +13,7 @@ from saver.families.jax.arrays import CODES, KEYS, check_precision, form_of, is_
 from saver.families.jax.boxes import box_of, numbers_of_keys
 from saver.families.python.restoring import told
 from saver.restoring import Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind
 from saver.tensors import Box
 from saver.tree import Node, Value
 
@@ -31,7 +31,7 @@ class ArrayRestorer(Restorer):
 
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         saved.refuse(
-            f"{told(saved.follow(value))} was saved, and a {kind(target)} cannot be restored in place; "
+            f"{told(saved.follow(value))} was saved, and {a_kind(target)} cannot be restored in place; "
             "restore what holds it, or take it from `load`"
         )
 

@@ -10,6 +10,7 @@ FAMILY = Family(
     extra="keras",
     classes="saver.families.keras:classes.json",
     codecs="saver.families.keras.codecs",
+    predicting="saver.families.keras.predicting",
     files="saver.families.keras.files",
     older="saver.families.keras.older",
     run="saver.families.keras.run",

@@ -24,7 +24,7 @@ from saver.families.keras.walking import saveables
 from saver.families.python.live_attributes import CODE, Attributes, has_data_form
 from saver.families.python.restoring import items
 from saver.restoring import PartReport, Plan, Saved
-from saver.restoring.contract import Target, kind
+from saver.restoring.contract import Target, a_kind
 from saver.tree import Value
 
 _CONTAINERS = (TrackedList, TrackedDict, TrackedSet)
@@ -46,7 +46,7 @@ def lost(root: Any) -> Iterator[str]:
     for path, layer in _own_layers(root):
         for name, item in _attributes(layer):
             if not isinstance(item, CODE) and not has_data_form(item):
-                yield f"{path}/{name} (a {kind(item)})" if path else f"{name} (a {kind(item)})"
+                yield f"{path}/{name} ({a_kind(item)})" if path else f"{name} ({a_kind(item)})"
 
 
 def _own_layers(root: Any) -> Iterator[tuple[str, Any]]:

@@ -26,6 +26,7 @@ from keras.src.saving.keras_saveable import KerasSaveable
 
 from saver import trust
 from saver.codec import Decoder, Encoder
+from saver.errors import kind_of, with_article
 from saver.families.keras.audit import FIELDS, NAMES, VALUES, admitted, check_calls, check_object
 from saver.tree import EXACT_INTEGER, Node, Reference, Value, reserved
 
@@ -70,7 +71,7 @@ def described(config: Any, encoder: Encoder) -> Value:
     if isinstance(config, np.generic):
         return described(config.item(), encoder)
     return encoder.refuse(
-        f"its configuration holds a {kind.__name__}, which has no data form; see get_config"
+        f"its configuration holds {with_article(kind.__name__)}, which has no data form; see get_config"
     )
 
 
@@ -171,7 +172,7 @@ class Configurations:
         if type(tree) is str and _registered(tree) is not None:
             raise ValueError(f"{tree!r:.80} is the name of an object that is registered with Keras")
         if tree is not None and type(tree) not in (bool, int, float, str):
-            raise ValueError(f"there is a {type(tree).__name__} in a configuration")
+            raise ValueError(f"there is {kind_of(tree)} in a configuration")
         return tree
 
     def _fields(self, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,8 +202,8 @@ class Configurations:
     def _name(self, found: Any) -> str:
         """The name under which Keras finds a class or function of the user."""
         if not isinstance(found, (type, FunctionType)) or is_own(found):
-            raise ValueError(f"a {type(found).__name__} stands where a configuration has no such object")
-        if any(name in trust.REFERENCES for name in trust.names_of(found)):
+            raise ValueError(f"{kind_of(found)} stands where a configuration has no such object")
+        if any(name in trust.references() for name in trust.names_of(found)):
             raise ValueError(f"{found.__qualname__} is not a function for Keras")
         if id(found) not in self._names:
             key = self._names[id(found)] = f"saver>{len(self._names)}"

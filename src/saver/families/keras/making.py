@@ -19,6 +19,7 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving import serialization_lib
 from keras.src.trainers.trainer import Trainer
 
+from saver.errors import kind_of, with_article
 from saver.families.keras.plain import plain
 
 _COMPILED = frozenset(
@@ -72,7 +73,9 @@ def _made(config: Any, custom: Mapping[str, Any], kind: type) -> Any:
     with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(own):
         found = serialization_lib.deserialize_keras_object(config, custom_objects=own, safe_mode=True)
     if not isinstance(found, kind):
-        raise ValueError(f"the configuration is that of a {type(found).__name__}, not of a {kind.__name__}")
+        raise ValueError(
+            f"the configuration is that of {kind_of(found)}, not of {with_article(kind.__name__)}"
+        )
     return found
 
 
@@ -104,7 +107,7 @@ def compile(model: Any, config: Any, custom: Mapping[str, Any]) -> None:
     """Compile a model as it was compiled. Its optimizer is not built: that is done once, for the variables
     that it trained."""
     if not isinstance(model, Trainer):
-        raise ValueError(f"a {type(model).__name__} is not a model that can be compiled")
+        raise ValueError(f"{kind_of(model)} is not a model that can be compiled")
     with serialization_lib.ObjectSharingScope(), saving.custom_object_scope(dict(custom)):
         if type(model).compile is not Trainer.compile:
             model.compile_from_config(config)

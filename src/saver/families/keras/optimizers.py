@@ -9,14 +9,14 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.codec.ways import article
+from saver.errors import with_article
 from saver.families.keras import making
 from saver.families.keras.arrays import decoded, encoded, numpy_of
 from saver.families.keras.configs import Configurations, described
 from saver.families.keras.waiting import Shapes, assign, forget, shapes_of, wait, waiting
 from saver.families.python.restoring import told
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import EXACT_INTEGER, Node, Value
 
 
@@ -97,7 +97,7 @@ class OptimizerRestorer(Restorer):
         state: Any = node.state
         name = state["config"].get("class_name")
         if type(name) is str and name != type(target).__name__:
-            saved.refuse(f"{article(name)} {name} was saved, not a {kind(target)}; take it from `load`")
+            saved.refuse(f"{with_article(name)} was saved, not {a_kind(target)}; take it from `load`")
         report = _report(state, target, saved)
         saved.want(state)
         saved.stands_for(node, target)

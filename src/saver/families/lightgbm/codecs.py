@@ -16,6 +16,7 @@ from lightgbm import compat
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder, added
+from saver.errors import with_article
 from saver.families.lightgbm import parameters, text
 from saver.families.lightgbm.text import Model
 from saver.families.python.whole import WholeRestorer
@@ -115,7 +116,7 @@ def _check_kept(kept: Any) -> None:
     for name, cls in _KEPT.items():
         fits = isinstance(kept[name], cls) and type(kept[name]) is not bool
         if not fits and not (name == "pandas_categorical" and kept[name] is None):
-            raise ValueError(f"{name} of a booster is not a {cls.__name__}")
+            raise ValueError(f"{name} of a booster is not {with_article(cls.__name__)}")
     parameters.check_values(kept["params"])
     if any(callable(value) for value in kept["params"].values()):
         raise ValueError("a parameter of a booster is a function; take it out of booster.params")

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, added, is_array
-from saver.families.numpy import checks
+from saver.codec import (
+    INLINE_BYTES,
+    Codec,
+    Decoder,
+    Encoder,
+    added,
+    is_array,
+    keyed,
+    listed,
+    octets,
+)
+from saver.errors import kind_of, with_article
+from saver.families.numpy import checks, forms
 from saver.families.numpy.axes import axes_of, order_of, places
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field, storage
-from saver.families.python.columns import encode_run, fill_run
+from saver.families.python.columns import decode_run, encode_run
+from saver.rules import Broken
 from saver.tensors import TENSOR_DTYPE
 from saver.tree import Node, Tensor, Value
 
@@ -72,22 +85,24 @@ class ArrayCodec(Codec):
         state = node.state
         if type(state) is Tensor:
             return _aligned(decoder.array(state))
-        dtype = decode_dtype(state["dtype"], decoder)
-        shape = _shape(state["shape"])
-        if "fields" in state:
-            return self._decode_fields(state, dtype, shape, decoder)
-        if "items" in state:
+        kind = forms.array(state)
+        dtype, shape = decode_dtype(state["dtype"], decoder), forms.shape(state["shape"])
+        if kind == "fields":
+            return self._decode_fields(node, dtype, shape, decoder)
+        if kind == "items":
             return self._decode_objects(node, dtype, shape, decoder)
         if dtype.hasobject:
-            raise ValueError("an array of objects cannot be stored as bytes")
-        order, data, count = state.get("order", "C"), state["data"], math.prod(shape)
-        seen = None if order == "C" else places(axes_of(order, len(shape)))
+            raise Broken("3.17", "an array of objects cannot be stored as bytes")
+        data, count = state["data"], math.prod(shape)
+        seen = places(axes_of(state["order"], len(shape))) if "order" in state else None
         inline = isinstance(data, str)
-        stored: Any = a2b_base64(data, strict_mode=True) if inline else decoder.tensor(data)
+        if not inline and not decoder.foreign:
+            forms.stored_as(decoder.info(data), dtype, shape)
+        stored: Any = octets(data) if inline else decoder.tensor(data)
         if inline and dtype.kind == "V":  # copying an array may leave out the bytes between the fields
             stored, inline = bytearray(stored), False
-        if dtype.itemsize and len(stored) != count * dtype.itemsize:
-            raise ValueError(f"there are {len(stored)} bytes for the shape {shape} of {dtype}")
+        if len(stored) != count * dtype.itemsize:
+            raise Broken("3.12", f"there are {len(stored)} bytes for the shape {shape} of {dtype}")
         if dtype.itemsize == 0:
             decoder.budget.charge(count)  # NumPy allocates a byte for each element of size 0
             return np.empty(checks.empty_elements(shape), dtype)
@@ -97,18 +112,22 @@ class ArrayCodec(Codec):
         return array.reshape(shape) if seen is None else array.reshape(shape).transpose(seen)
 
     def _decode_fields(
-        self, state: Any, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
+        self, node: Node, dtype: np.dtype[Any], shape: tuple[int, ...], decoder: Decoder
     ) -> NDArray[Any]:
-        fields = dict(zip(dtype.names or (), map(decoder, state["fields"]), strict=True))
-        held = sum(field.nbytes for field in fields.values() if is_array(field))
-        checks.padding(shape, dtype, held)
-        for name, field in fields.items():
+        count, names = math.prod(shape), dtype.names or ()
+        checks.padding(shape, dtype, count * sum(dtype[name].itemsize for name in names))
+        decoder.budget.charge(count * dtype.itemsize)
+        array = np.zeros(shape, dtype)
+        decoder.keep(node, array)
+        held = 0
+        for name, state in zip(names, node.state["fields"], strict=True):
+            since = decoder.delayed.count
+            field = decoder(state)
             if not is_array(field) or field.shape[: len(shape)] != shape:
                 raise ValueError(f"the field {name!r} does not have the shape {shape}")
-        decoder.budget.charge(math.prod(shape) * dtype.itemsize)
-        array = np.zeros(shape, dtype)
-        for name, field in fields.items():
-            array[name] = field
+            held += field.nbytes
+            decoder.copied(partial(_put, array, name, field), since)
+        checks.padding(shape, dtype, held)
         return array
 
     def _decode_objects(
@@ -118,15 +137,17 @@ class ArrayCodec(Codec):
         items = state["items"]
         count = math.prod(shape)
         if type(items) is list and len(items) != count:
-            raise ValueError(f"there are {len(items)} items for the shape {shape}")
+            raise Broken("3.12", f"there are {len(items)} items for the shape {shape}")
         if dtype.kind != "T" and dtype != np.dtype(object):
-            raise ValueError(f"elements of the dtype {dtype} cannot be stored as items")
+            raise Broken("3.17", f"elements of the dtype {dtype} cannot be stored as items")
         found: list[Any] = []
         if dtype.kind == "T" or type(items) is not list:
-            fill_run(items, decoder, found)
+            found += decode_run(items, decoder)
             count = len(found)
         flat = np.empty(count, dtype)
-        array = flat.reshape(shape).transpose(places(axes_of(state.get("order", "C"), len(shape))))
+        array = flat.reshape(shape)
+        if "order" in state:
+            array = array.transpose(places(axes_of(state["order"], len(shape))))
         if dtype.kind == "T":
             missing = getattr(dtype, "na_object", None)
             found = [missing if item is None else item for item in found]
@@ -138,6 +159,10 @@ class ArrayCodec(Codec):
             for index, item in enumerate(items):
                 target[index] = decoder.slot(item, target, index)
         return array
+
+
+def _put(array: NDArray[Any], name: str, field: NDArray[Any]) -> None:
+    array[name] = field
 
 
 class _Items:
@@ -185,16 +210,6 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
 _NUMPY_ALIGNMENT = 16
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    if type(value) is list:
-        for axis in value:
-            if type(axis) is not int or axis < 0:
-                break
-        else:
-            return tuple(value)
-    raise ValueError(f"{str(value)[:80]} is not a shape")
-
-
 class SubclassCodec(Codec):
     """`np.matrix`, `np.recarray` and `np.char.chararray`: arrays that behave differently."""
 
@@ -215,7 +230,7 @@ class SubclassCodec(Codec):
         return [type(obj).__name__, encoder(np.asarray(plain))]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        kind, state = node.state
+        kind, state = listed(node.state, 2)
         array = decoder(state)
         if not is_array(array):
             raise ValueError("the content is not an array")
@@ -229,7 +244,7 @@ class SubclassCodec(Codec):
             return array.view(np.matrix)
         if kind == "chararray" and array.dtype.kind in "SU":
             return array.view(np.char.chararray)
-        raise ValueError(f"this array cannot be a {kind}")
+        raise ValueError(f"this array cannot be {with_article(kind)}")
 
 
 _MASKED = (
@@ -251,7 +266,7 @@ class MaskedCodec(Codec):
     def check(self, obj: Any) -> None:
         data = np.ma.getdata(obj)
         if not is_array(data):
-            raise ValueError(f"the data of a masked array are a {type(data).__name__}, not a plain array")
+            raise ValueError(f"the data of a masked array are {kind_of(data)}, not a plain array")
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         mask = np.ma.getmask(obj)
@@ -264,7 +279,9 @@ class MaskedCodec(Codec):
         }
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        state = node.state
+        state = keyed(node.state, "data", "fill_value", "hard", "mask")
+        if type(state["hard"]) is not bool:
+            raise ValueError("a mask is hard or not")
         data, mask, filled = (decoder(state[key]) for key in ("data", "mask", "fill_value"))
         if not is_array(data) or not (mask is None or (
             is_array(mask) and mask.shape == data.shape
@@ -276,20 +293,8 @@ class MaskedCodec(Codec):
         found: Any = np.ma.MaskedArray(
             data, np.ma.nomask if mask is None else mask, hard_mask=bool(state["hard"])
         )
-        if filled is not None:
+        if filled is not None and filled.dtype == data.dtype == np.dtype(object) and not filled.shape:
+            found._fill_value = filled  # any object; a cycle may still put it into this array
+        elif filled is not None:
             found.fill_value = filled[()]
         return found
-
-
-class MaskedConstantCodec(Codec):
-    """The single value `np.ma.masked`."""
-
-    name = "numpy.masked_constant"
-    types = (type(np.ma.masked),)
-    shared = False
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return None
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        return np.ma.masked

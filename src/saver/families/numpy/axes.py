@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from saver.rules import Broken
 from saver.tree import Value
 
 
@@ -34,13 +35,14 @@ def order_of(array: NDArray[Any]) -> Value:
 
 
 def axes_of(order: Any, ndim: int) -> tuple[int, ...]:
-    """The axes from the slowest to the fastest. Raises ValueError for what is not an order of `ndim` axes."""
-    if order in ("C", "F"):
-        return tuple(range(ndim)) if order == "C" else tuple(reversed(range(ndim)))
+    """The axes from the slowest to the fastest; C's order is not stored. Raises ValueError for what is not an
+    order of `ndim` axes."""
+    if order == "F":
+        return tuple(reversed(range(ndim)))
     if type(order) is not list or not all(type(axis) is int for axis in order):
-        raise ValueError(f"{str(order)[:80]} is not an order of axes")
+        raise Broken("3.13", f"{str(order)[:80]} is not an order of axes")
     if sorted(order) != list(range(ndim)):
-        raise ValueError(f"{str(order)[:80]} is not an order of {ndim} axes")
+        raise Broken("3.13", f"{str(order)[:80]} is not an order of {ndim} axes")
     return tuple(order)
 
 

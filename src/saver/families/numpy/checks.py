@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.rules import Broken
+
 _MAX_CODE_POINT = 0x10FFFF
 
 _PADDING_LIMIT = 1 << 12
@@ -36,18 +38,21 @@ def _free(bytes: int = 0, steps: int = 0) -> None:
 
 def _has_text(dtype: np.dtype[Any]) -> bool:
     base = dtype.base
-    return base.kind == "U" or (base.names is not None and any(_has_text(base[name]) for name in base.names))
+    return base.kind in "Ub" or (base.names is not None and any(_has_text(base[name]) for name in base.names))
 
 
 def text(array: NDArray[Any], charge: Callable[..., None] = _free) -> None:
-    """Check code points. Charges for them, since fields may overlap: there can be more than bytes stored."""
-    if array.dtype.kind not in "UV" or not _has_text(array.dtype):
+    """Check code points, and booleans. Charges for them, since fields may overlap: there can be more than
+    bytes stored."""
+    if array.dtype.kind not in "UVb" or not array.dtype.itemsize or not _has_text(array.dtype):
         return
     if array.dtype.kind == "U" and array.size:
         charge(array.nbytes)
         points = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if int(points.max()) > _MAX_CODE_POINT:
-            raise ValueError("a string has a code point beyond Unicode")
+            raise Broken("3.14", "a string has a code point beyond Unicode")
+    if array.dtype.kind == "b" and array.size and int(np.ascontiguousarray(array).view(np.uint8).max()) > 1:
+        raise Broken("3.16", "a boolean is neither 0 nor 1")
     for name in array.dtype.names or ():
         charge(array.size * array.dtype[name].itemsize, 1)
         text(np.ascontiguousarray(array[name]), charge)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from typing import Any
 
 import numpy as np
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, is_array, listed, nothing, octets
+from saver.errors import kind_of
 from saver.families.numpy import checks
 from saver.families.numpy.arrays import (
     ArrayCodec,
     MaskedCodec,
-    MaskedConstantCodec,
     SubclassCodec,
 )
 from saver.families.numpy.dtypes import decode_dtype, dense, encode_dtype, refused_field
@@ -25,6 +25,7 @@ from saver.families.numpy.random import (
 )
 from saver.families.numpy.restoring import ArrayRestorer, GeneratorRestorer
 from saver.restoring import Restorer
+from saver.rules import Broken
 from saver.tree import EXACT_INTEGER, Node, Value
 
 _FLAT_KINDS = "biufcmMSUV"
@@ -63,13 +64,15 @@ class ScalarCodec(Codec):
         return [encode_dtype(dtype, encoder), data, *(["record"] if type(obj) is np.record else [])]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        spec, value = node.state[:2]
+        spec, value, *more = listed(node.state, 2, 3)
         if spec == "S":
             return np.bytes_(_exactly(bytes, decoder(value)))
         if spec == "U":
             return np.str_(_exactly(str, decoder(value)))
         dtype = decode_dtype(spec, decoder)
-        if node.state[2:] == ["record"]:
+        if more and (more != ["record"] or dtype.kind != "V"):
+            raise ValueError("a scalar has two items, and a record a third, which says so")
+        if more:
             why = refused_field(dtype)
             if why is not None:
                 raise ValueError(why)
@@ -80,18 +83,37 @@ class ScalarCodec(Codec):
                 raise ValueError("the content is not a scalar")
             return array[()]
         if type(value) is str:
-            found = np.frombuffer(b64decode(value, validate=True), dtype, 1)
+            data = octets(value)
+            if len(data) != dtype.itemsize:
+                raise Broken("3.12", f"there are {len(data)} bytes for a {dtype}")
+            found = np.frombuffer(data, dtype, 1)
             checks.text(found, decoder.budget.charge)
             return found[0]
-        if type(value) not in (int, float, bool) or dtype.kind not in "biuf":
+        wanted = {"b": bool, "i": int, "u": int, "f": float}.get(dtype.kind)
+        if type(value) is not wanted or not dtype.isnative:
             raise ValueError(f"{value!r} is not a {dtype}")
         return dtype.type(value)
 
 
 def _exactly(kind: type, value: Any) -> Any:
     if type(value) is not kind:
-        raise ValueError(f"a {type(value).__name__} is not {kind.__name__}")
+        raise ValueError(f"{kind_of(value)} is not {kind.__name__}")
     return value
+
+
+class MaskedConstantCodec(Codec):
+    """The single value `np.ma.masked`."""
+
+    name = "numpy.masked_constant"
+    types = (type(np.ma.masked),)
+    shared = False
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return None
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        nothing(node.state)
+        return np.ma.masked
 
 
 class DtypeCodec(Codec):

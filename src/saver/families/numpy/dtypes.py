@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.codec import Decoder, Encoder, special
+from saver.codec import Decoder, Encoder, listed, special
+from saver.errors import kind_of
+from saver.families.numpy import forms
+from saver.rules import Broken
 from saver.tensors import TENSOR_DTYPE
 from saver.tree import Value
 
-_UNIT = r"\[[0-9]{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
-_DTYPE = re.compile(rf"[<>|=]?[biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?|[?bBhHiIlLqQefdgFDGSUVOMm]")
+_UNIT = r"\[(?:[1-9][0-9]{0,8})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
+_DTYPE = re.compile(rf"[<>|][biufcmMSUVO][0-9]{{0,10}}(?:{_UNIT})?")
 """The form of `dtype.str`."""
 
 
@@ -67,22 +70,29 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
     """The dtype that `encode_dtype` described."""
     if isinstance(spec, str):
         return _dtype_called(spec)
-    if "ml_dtypes" in spec:
+    if type(spec) is dict and len(spec) == 1 and "ml_dtypes" in spec:
         return _other_dtype(spec["ml_dtypes"])
-    if "base" in spec:
-        return np.dtype((decode_dtype(spec["base"], decoder), tuple(spec["shape"])))
-    if "string" in spec:
-        coerce, missing, known = spec["string"]
+    if type(spec) is dict and spec.keys() == {"base", "shape"}:
+        base, sizes = decode_dtype(spec["base"], decoder), forms.shape(spec["shape"], "3.10")
+        array = np.dtype((base, sizes))
+        if array.subdtype != (base, sizes):
+            raise Broken("3.10", "a sub-array has axes, and elements that are not sub-arrays")
+        return array
+    if type(spec) is dict and len(spec) == 1 and "string" in spec:
+        coerce, missing, known = listed(spec["string"], 3)
+        if type(coerce) is not bool or type(known) is not bool:
+            raise Broken("3.10", "whether a string is converted is true or false")
         strings: Callable[..., Any] = np.dtypes.StringDType
         found: np.dtype[Any] = (
             strings(coerce=coerce, na_object=_missing(decoder(missing))) if known else strings(coerce=coerce)
         )
         return found
+    forms.structure(spec)
     fields = {key: spec[key] for key in ("names", "offsets", "itemsize", "titles", "aligned") if key in spec}
     fields["formats"] = [decode_dtype(item, decoder) for item in spec["formats"]]
     for offset, part in zip(spec["offsets"], fields["formats"], strict=True):
         if not 0 <= offset <= spec["itemsize"] - part.itemsize:  # NumPy adds them in 32 bits
-            raise ValueError(f"a field at byte {offset} does not fit into {spec['itemsize']} bytes")
+            raise Broken("3.11", f"a field at byte {offset} does not fit into {spec['itemsize']} bytes")
     structured: Any = np.dtype
     return structured(fields)  # type: ignore[no-any-return]
 
@@ -90,13 +100,19 @@ def decode_dtype(spec: Any, decoder: Decoder) -> np.dtype[Any]:
 @lru_cache(256)
 def _dtype_called(text: str) -> np.dtype[Any]:
     if not _DTYPE.fullmatch(text):  # NumPy evaluates some strings: those with commas and parentheses
-        raise ValueError(f"{text[:40]!r} is not the string of a dtype")
-    return np.dtype(text)
+        raise Broken("3.10", f"{text[:40]!r} is not the string of a dtype")
+    try:
+        found = np.dtype(text)
+    except (TypeError, ValueError) as error:
+        raise Broken("3.10", f"{text[:40]!r} is not the string of a dtype here: {error}") from None
+    if found.str != text:
+        raise Broken("3.10", f"{text[:40]!r} is not how NumPy writes the dtype {found.str}")
+    return found
 
 
 def _other_dtype(name: Any) -> np.dtype[Any]:
     if name not in _ML_DTYPES:
-        raise ValueError(f"{name!s:.40} is not a dtype of ml_dtypes")
+        raise Broken("3.10", f"{name!s:.40} is not a dtype of ml_dtypes")
     import ml_dtypes
 
     found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
@@ -106,7 +122,7 @@ def _other_dtype(name: Any) -> np.dtype[Any]:
 def _missing(value: Any) -> Any:
     """The value that stands for a missing string: None, nan, a string or an object other than a container."""
     if isinstance(value, (tuple, list, dict, set, frozenset)):
-        raise ValueError(f"a {type(value).__name__} cannot stand for a missing string")
+        raise ValueError(f"{kind_of(value)} cannot stand for a missing string")
     return value
 
 

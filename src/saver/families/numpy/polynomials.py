@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import polynomial
 
-from saver.codec import Codec, Decoder, Encoder, added, is_array
+from saver.codec import Codec, Decoder, Encoder, added, is_array, keyed, listed
 from saver.tree import Node, Value
 
 _SERIES: dict[str, Any] = {
@@ -58,7 +58,7 @@ class SeriesCodec(Codec):
         return {"kind": type(obj).__name__, **arrays, "symbol": obj.symbol}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        state = node.state
+        state = keyed(node.state, "coef", "domain", "kind", "symbol", "window")
         arrays = [decoder(state[name]) for name in _FIELDS]
         _check_series(arrays, state["symbol"])
         found = object.__new__(_SERIES[state["kind"]])
@@ -85,7 +85,7 @@ class Poly1dCodec(Codec):
         return [encoder(obj.coeffs, "coeffs"), obj.variable]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        state, variable = node.state
+        state, variable = listed(node.state, 2)
         coefficients = decoder(state)
         _check_poly1d(coefficients, variable)
         found = np.poly1d([0], variable=variable)

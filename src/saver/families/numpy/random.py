@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, is_array, listed
+from saver.errors import kind_of
 from saver.random_states import check_bits
 from saver.tree import Node, Value
 
@@ -72,13 +73,11 @@ class BitGeneratorCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         seeds = obj.seed_seq
         if not (seeds is None or type(seeds) is np.random.SeedSequence):
-            encoder.refuse(
-                f"a bit generator seeded by a {type(seeds).__name__} has no data form; use a SeedSequence"
-            )
+            encoder.refuse(f"a bit generator seeded by {kind_of(seeds)} has no data form; use a SeedSequence")
         return [type(obj).__name__, encoder(obj.state, "state"), encoder(seeds, "seed_seq")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        kind, state_node, seeds_node = node.state
+        kind, state_node, seeds_node = listed(node.state, 3)
         state, seeds = decoder(state_node), decoder(seeds_node)
         if not (seeds is None or isinstance(seeds, np.random.SeedSequence)):
             raise ValueError("the seeds are not a SeedSequence")
@@ -116,7 +115,7 @@ class RandomStateCodec(Codec):
         return [bits, state["has_gauss"], encoder(state["gauss"])]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        bits_node, has_gauss, gauss = node.state
+        bits_node, has_gauss, gauss = listed(node.state, 3)
         bits = _bits(decoder(bits_node))
         found = np.random.RandomState(bits)
         state: Any = dict(bits.state, has_gauss=has_gauss, gauss=decoder(gauss))

@@ -14,7 +14,7 @@ from saver.families.numpy.dtypes import decode_dtype
 from saver.families.python import generators
 from saver.families.python.restoring import told
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Restorer, Saved, array_memory
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tensors import NUMPY_DTYPE
 from saver.tree import Node, Tensor, Value
 
@@ -39,7 +39,7 @@ class ArrayRestorer(Restorer):
         masked = isinstance(target, np.ma.MaskedArray)
         if type(node) is not Node or node.codec != _CODEC or masked:
             saved.refuse(
-                f"{told(node)} was saved, which cannot be copied into a {kind(target)}; take it from `load`"
+                f"{told(node)} was saved, which cannot be copied into {a_kind(target)}; take it from `load`"
             )
         closed = self.refusal(target)
         if closed is not None:
@@ -98,7 +98,8 @@ def _form(state: Any, saved: Saved) -> tuple[tuple[int, ...], np.dtype[Any]]:
         return tuple(entry.shape), NUMPY_DTYPE[entry.dtype]
     shape = tuple(state["shape"])
     dtype = decode_dtype(state["dtype"], saved.peek())
-    return tuple(shape[axis] for axis in places(axes_of(state.get("order", "C"), len(shape)))), dtype
+    axes = axes_of(state["order"], len(shape)) if "order" in state else range(len(shape))
+    return tuple(shape[axis] for axis in places(tuple(axes))), dtype
 
 
 class GeneratorRestorer(generators.GeneratorRestorer):
@@ -116,7 +117,7 @@ class GeneratorRestorer(generators.GeneratorRestorer):
         source, bits = _bits(found), _bits(target)
         if type(source) is not type(bits):
             raise DoesNotFitError(
-                f"{where}: the saved generator is a {kind(source)}, this one a {kind(bits)}; make one of the "
+                f"{where}: the saved generator is {a_kind(source)}, this one {a_kind(bits)}; make one of the "
                 "same kind, or take it from `load`"
             )
         if isinstance(target, np.random.RandomState):

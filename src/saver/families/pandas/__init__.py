@@ -9,6 +9,7 @@ FAMILY = Family(
     packages=("pandas",),
     extra="pandas",
     codecs="saver.families.pandas.codecs",
+    predicting="saver.families.pandas.predicting",
     references="saver.families.pandas.references",
     pickles="saver.families.pandas.pickles",
     fingerprints="saver.families.pandas.fingerprints",

@@ -134,7 +134,7 @@ def _decode_extras(state: Any, obj: Any, decoder: Decoder) -> None:
         attributes = decoder(state["attrs"])
         if type(attributes) is not dict:
             raise ValueError("attrs must be a dict")
-        obj.attrs = attributes
+        object.__setattr__(obj, "_attrs", attributes)  # pandas itself would copy it, maybe unfinished
     if state.get("allows_duplicate_labels") is False:
         obj.flags.allows_duplicate_labels = False
 

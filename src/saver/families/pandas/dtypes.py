@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Decoder, Encoder
+from saver.errors import kind_of
 from saver.families.pandas.base import PandasCodec
 from saver.families.python.items import hashable
 from saver.tree import Node, Value
@@ -33,7 +34,7 @@ def unit_of(value: Any) -> str:
 def zone_of(value: Any) -> Any:
     """A time zone object. Strings are refused, since pandas would look them up in the machine's files."""
     if not isinstance(value, datetime.tzinfo):
-        raise ValueError(f"a {type(value).__name__} is not a time zone")
+        raise ValueError(f"{kind_of(value)} is not a time zone")
     return value
 
 
@@ -80,7 +81,7 @@ def _dtype(decoder: Decoder, value: Value, *more: type) -> Any:
     """A dtype. pandas is given nothing else: it looks through whatever else it gets, and writes it out."""
     found = decoder(value)
     if not isinstance(found, (np.dtype, *more)):
-        raise ValueError(f"a {type(found).__name__} is not a dtype")
+        raise ValueError(f"{kind_of(found)} is not a dtype")
     return found
 
 
@@ -89,7 +90,7 @@ def _arrow(decoder: Decoder, kind: Value) -> Any:
 
     found = decoder(kind)
     if not isinstance(found, pyarrow.DataType):
-        raise ValueError(f"a {type(found).__name__} is not a type of Arrow")
+        raise ValueError(f"{kind_of(found)} is not a type of Arrow")
     return pd.ArrowDtype(found)
 
 
@@ -118,7 +119,7 @@ def _interval(decoder: Decoder, subtype: Value, closed: Any) -> Any:
 def _sparse(decoder: Decoder, subtype: Value, fill: Value) -> Any:
     found = decoder(fill)
     if not pd.api.types.is_scalar(found):
-        raise ValueError(f"a {type(found).__name__} cannot fill a sparse array")
+        raise ValueError(f"{kind_of(found)} cannot fill a sparse array")
     return pd.SparseDtype(_dtype(decoder, subtype), hashable([found], decoder)[0])
 
 

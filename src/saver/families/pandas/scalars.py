@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder
+from saver.errors import kind_of
 from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.dtypes import period_dtype, unit_of, zone_of
 from saver.tree import Node, Value
@@ -36,7 +37,7 @@ class MissingCodec(PandasCodec):
 
 def _int64(value: Any) -> Any:
     if type(value) is not int or not -(2**63) < value < 2**63:
-        raise ValueError(f"a {type(value).__name__} is not an integer, or needs more than 64 bits")
+        raise ValueError(f"{kind_of(value)} is not an integer, or needs more than 64 bits")
     return value
 
 

@@ -10,5 +10,6 @@ FAMILY = Family(
     extra="pandas",
     codecs="saver.families.pyarrow.codecs",
     fingerprints="saver.families.pyarrow.fingerprints",
+    predicting="saver.families.pyarrow.predicting",
     pickles="saver.families.pyarrow.pickles",
 )

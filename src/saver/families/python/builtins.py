@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 import struct
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder
+from saver.codec import INLINE_BYTES, Codec, Decoder, Encoder, bits, listed, octets
 from saver.families.python.classes import (
     ClassCodec,
     DataclassCodec,
@@ -18,9 +20,10 @@ from saver.families.python.classes import (
     NamedTupleCodec,
     ObjectCodec,
 )
-from saver.families.python.columns import LONG, decode_run, encode_run, fill_run, held_items
+from saver.families.python.columns import decode_run, encode_run, encode_whole_run, fill_run, held_items
 from saver.families.python.items import encode_items, encode_keys, fill_items, hashable
-from saver.tree import Node, Tensor, Value
+from saver.rules import Broken
+from saver.tree import EXACT_INTEGER, Node, Tensor, Value
 
 
 def bytes_value(data: bytes | bytearray, encoder: Encoder, *step: str) -> Value:
@@ -33,8 +36,21 @@ def bytes_value(data: bytes | bytearray, encoder: Encoder, *step: str) -> Value:
 def value_bytes(value: Any, decoder: Decoder) -> bytes:
     """The bytes that `bytes_value` encoded."""
     if isinstance(value, str):
-        return b64decode(value, validate=True)
-    return decoder.array(value, "U8", 1).tobytes()
+        return octets(value)
+    if not isinstance(value, Tensor):
+        raise ValueError("there are no bytes")
+    return decoder.array(value, "U8", 1, "3.04").tobytes()
+
+
+def text_of(data: bytes) -> str:
+    """A string of bytes: UTF-8, in which surrogates are encoded as other code points are."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise Broken("3.05", str(error)) from None
+
+
+_INTEGER = re.compile("-?[1-9a-f][0-9a-f]*")
 
 
 class IntCodec(Codec):
@@ -49,9 +65,15 @@ class IntCodec(Codec):
         return text if len(text) <= INLINE_BYTES else bytes_value(text.encode(), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        if isinstance(node.state, Tensor):
-            return int(value_bytes(node.state, decoder), 16)
-        return int(node.state, 16)
+        text = node.state
+        if isinstance(text, Tensor):
+            text = value_bytes(text, decoder).decode("latin-1")
+        elif type(text) is not str:
+            raise ValueError("it is not a text")
+        found = int(text, 16) if _INTEGER.fullmatch(text) else 0
+        if abs(found) <= EXACT_INTEGER:
+            raise Broken("3.02", f"{text[:40]!r} is not the text of an integer beyond 2^53")
+        return found
 
 
 class FloatCodec(Codec):
@@ -65,7 +87,10 @@ class FloatCodec(Codec):
         return struct.pack(">d", obj).hex()
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        return struct.unpack(">d", bytes.fromhex(node.state))[0]
+        found = struct.unpack(">d", bits(node.state))[0]
+        if math.isfinite(found):
+            raise Broken("3.03", "a finite float is a number")
+        return found
 
 
 class ComplexCodec(Codec):
@@ -79,7 +104,7 @@ class ComplexCodec(Codec):
         return [encoder(obj.real), encoder(obj.imag)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        real, imag = node.state
+        real, imag = listed(node.state, 2)
         return complex(_float(decoder(real)), _float(decoder(imag)))
 
 
@@ -100,7 +125,7 @@ class StrCodec(Codec):
         return bytes_value(obj.encode("utf-8", "surrogatepass"), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        return value_bytes(node.state, decoder).decode("utf-8", "surrogatepass")
+        return text_of(value_bytes(node.state, decoder))
 
 
 class BytesCodec(Codec):
@@ -153,9 +178,7 @@ class TupleCodec(Codec):
     types = (tuple,)
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
-        if len(obj) >= LONG:
-            return encode_run(obj, encoder)
-        return [encoder(item, index) for index, item in enumerate(obj)]
+        return encode_whole_run(obj, encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         return tuple(decode_run(node.state, decoder))
@@ -195,7 +218,7 @@ class SetCodec(Codec):
         items = hashable(decode_run(node.state, decoder), decoder)
         found = self.make(items)
         if len(found) != len(items):
-            raise ValueError("an element occurs twice")
+            raise Broken("3.09", "an element occurs twice")
         return found
 
 
@@ -217,7 +240,9 @@ class RangeCodec(Codec):
         return [encoder(obj.start), encoder(obj.stop), encoder(obj.step)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        start, stop, step = map(decoder, node.state)
+        start, stop, step = map(decoder, listed(node.state, 3))
+        if not type(start) is type(stop) is type(step) is int:
+            raise ValueError("a range needs three integers")
         return range(start, stop, step)
 
 
@@ -232,7 +257,7 @@ class SliceCodec(Codec):
         return [encoder(obj.start), encoder(obj.stop), encoder(obj.step)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        start, stop, step = map(decoder, node.state)
+        start, stop, step = map(decoder, listed(node.state, 3))
         return slice(start, stop, step)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from weakref import WeakSet
 
 from saver import trust, uses
-from saver.codec import Codec, Decoder, Encoder, codec_for, native_base, own_dict
+from saver.codec import Codec, Decoder, Encoder, codec_for, native_base, nothing, own_dict
 from saver.codec.ways import way_out
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, kind_of
 from saver.tree import Node, Value
 
 
@@ -45,6 +45,7 @@ class FunctionCodec(Codec):
         return None
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
+        nothing(node.state)
         found = decoder.cls(node)
         if isinstance(found, type) or not callable(found):
             raise ValueError(f"{found!r} is not a function")
@@ -67,6 +68,7 @@ class ClassCodec(Codec):
         return None
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
+        nothing(node.state)
         found = decoder.cls(node)
         if not isinstance(found, type):
             raise ValueError(f"{found!r} is not a class")
@@ -131,14 +133,14 @@ class NamedTupleCodec(Codec):
         names, items = type(obj)._fields, tuple(obj)
         if len(items) != len(names):
             encoder.refuse(
-                f"a {type(obj).__qualname__} has {len(names)} fields, and this one holds {len(items)} items; "
+                f"{kind_of(obj)} has {len(names)} fields, and this one holds {len(items)} items; "
                 "make it anew from its fields, or save tuple(it)"
             )
         fields: Value = {name: encoder(item, name) for name, item in zip(names, items, strict=True)}
         for name, value in own_dict(obj).items():
             if isinstance(value, types.ModuleType):
                 encoder.refuse(
-                    f"{name!r} of a {type(obj).__qualname__} is a module, which has no data form; save "
+                    f"{name!r} of {kind_of(obj)} is a module, which has no data form; save "
                     "tuple(it), and what you need of its attributes"
                 )
         more = encoder.attributes(obj, data=_beside(type(obj)))

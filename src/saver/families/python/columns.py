@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from saver.codec import Decoder, Encoder
+from saver.rules import Broken
 from saver.tree import Value
 
 LONG = 64
@@ -20,14 +21,23 @@ PLAIN = frozenset((str, int, float, bool, type(None)))
 
 def encode_run(items: Sequence[Any], encoder: Encoder, *step: str) -> Value:
     """The values of a sequence: a column if they are all floats, ints or strings, otherwise a JSON array."""
-    if len(items) >= LONG:
-        column = _column(items, encoder, step)
-        if column is not None:
-            return column
+    column = _column(items, encoder, step)
+    if column is not None:
+        return column
     return [encoder.slot(item, *step, index) for index, item in enumerate(items)]
 
 
+def encode_whole_run(items: Sequence[Any], encoder: Encoder, *step: str) -> Value:
+    """The same for what `decode_run` reads: none of the values can be filled in later."""
+    column = _column(items, encoder, step)
+    if column is not None:
+        return column
+    return [encoder(item, *step, index) for index, item in enumerate(items)]
+
+
 def _column(items: Sequence[Any], encoder: Encoder, step: tuple[str, ...]) -> Value:
+    if len(items) < LONG:
+        return None
     kinds = set(map(type, items))
     if kinds == {float}:
         return {"float": encoder.tensor(np.array(items, np.float64), *step)}
@@ -47,18 +57,24 @@ def _column(items: Sequence[Any], encoder: Encoder, step: tuple[str, ...]) -> Va
 def decode_column(state: Any, decoder: Decoder) -> list[Any]:
     """The Python values of a column."""
     if type(state) is not dict or not state:
-        raise ValueError("the content is neither a list nor a column")
-    kind = next(iter(state))
+        raise Broken("3.06" if type(state) is dict else "3.01", "it is neither a list nor a column")
+    kind = "str" if "str" in state else next(iter(state))
+    if state.keys() != ({"str", "ends"} if kind == "str" else {kind}) or kind not in _DTYPES:
+        raise Broken("3.06", "it is not a column")
     if kind == "str":
-        data = decoder.array(state["str"], "U8", 1).tobytes()
-        ends = decoder.array(state["ends"], "I64", 1).tolist()
-        if (ends[-1] if ends else 0) != len(data) or any(
-            b < a for a, b in zip([0, *ends], ends, strict=False)
-        ):
-            raise ValueError("the ends of strings do not fit their bytes")
-        return [data[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends], ends, strict=False)]
-    dtype = {"float": "F64", "bool": "BOOL", "int": "I64"}[kind]
-    return decoder.array(state[kind], dtype, 1).tolist()  # type: ignore[no-any-return]
+        data = decoder.array(state["str"], "U8", 1, "3.06").tobytes()
+        ends = decoder.array(state["ends"], "I64", 1, "3.06").tolist()
+        if (ends[-1] if ends else 0) != len(data) or any(b < a for a, b in pairwise([0, *ends])):
+            raise Broken("3.07", "the ends of strings do not fit their bytes")
+        try:
+            return [data[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise([0, *ends])]
+        except UnicodeDecodeError as error:
+            raise Broken("3.05", str(error)) from None
+    return decoder.array(state[kind], _DTYPES[kind], 1, "3.06").tolist()  # type: ignore[no-any-return]
+
+
+_DTYPES = {"float": "F64", "bool": "BOOL", "int": "I64", "str": "U8"}
+"""The kinds of columns, and the dtypes of their values."""
 
 
 def fill_run(state: Any, decoder: Decoder, target: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -12,15 +12,15 @@ import numpy as np
 from msgspec.structs import replace
 
 from saver import trust
-from saver.codec import Decoder, Encoder, codec_for
-from saver.errors import CannotSaveError
+from saver.codec import Decoder, codec_for
 from saver.families.python.derived import DerivedCodec, base_of, refill
 from saver.families.python.items import refused_names
+from saver.families.python.keys import name, name_here, steps
 from saver.families.python.restoring import elements, is_mapping, items, told
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, array_memory
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.restoring.live import Within
-from saver.tree import SCALARS, Node, Reference, Tensor, Value, walk
+from saver.tree import SCALARS, Node, Tensor, Value
 
 _PLAIN_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 """Mappings that do not show their items as attributes."""
@@ -56,6 +56,19 @@ class DictRestorer(Restorer):
             target.update(fresh)
 
         return _filling(node, target, target, found, fill, saved)
+
+    def content(self, node: Node, target: Any) -> Any:
+        state = node.state
+        if type(target) is not dict or type(state) is not dict or not SCALARS.issuperset(
+            map(type, state.values())
+        ):  # fmt: skip
+            return None
+        plain = node.codec == "dict" and node.id is None and node.cls is None and node.version == 1
+        return state if plain else None
+
+    def fill(self, target: Any, content: Any) -> None:
+        target.clear()
+        target.update(content)
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         if not _is_of_kind(node, target, saved):
@@ -97,7 +110,8 @@ class ListRestorer(Restorer):
 
 def _is_of_kind(node: Node, target: Any, saved: Saved) -> bool:
     """Whether `load` would return an object of exactly the target's class."""
-    if getattr(codec_for(type(target)), "name", None) != node.codec:
+    codec = codec_for(type(target))
+    if codec is None or codec.name != node.codec:
         return False
     return node.codec != _DERIVED or saved.class_name(node) == trust.own_name(type(target))
 
@@ -124,40 +138,10 @@ def _under_same_keys(node: Node, target: Mapping[Any, Any], saved: Saved) -> lis
     if type(keys) is not list or type(values) is not list:
         return []
     plain = all(type(key) in SCALARS for key in keys)
-    here = target if plain else {_name_here(key): item for key, item in target.items()}
-    pairs = zip(keys if plain else (_name(key, saved.follow, _steps()) for key in keys), values, strict=True)
-    return [(item, here[name]) for name, item in pairs if type(item) not in SCALARS and name in here]
-
-
-_NAME_LIMIT = 64
-"""At most this much of a key is examined: references can make a small key stand for endless values."""
-
-
-def _name(key: Value, follow: Callable[[Value], Value], steps: Iterator[int]) -> Any:
-    """A plain key itself; for a key that is an object, its saved form."""
-    if next(steps, None) is None:
-        return None
-    found = follow(key)
-    if type(found) is Node:
-        return ("an object", found.codec, found.cls, _name(found.state, follow, steps))
-    if isinstance(found, (list, dict)):
-        within = found[:_NAME_LIMIT] if isinstance(found, list) else (*found, *found.values())[:_NAME_LIMIT]
-        return (type(found).__name__, *(_name(item, follow, steps) for item in within))
-    return found
-
-
-def _name_here(key: Any) -> Any:
-    """The same for a key of the target; a key without a data form equals no other."""
-    try:
-        tree = Encoder().part("key", key)
-    except CannotSaveError:
-        return object()
-    nodes = {item.id: item for item in walk(tree) if type(item) is Node}
-    return _name(tree, lambda value: nodes[value.id] if type(value) is Reference else value, _steps())
-
-
-def _steps() -> Iterator[int]:
-    return iter(range(_NAME_LIMIT))
+    here = target if plain else {name_here(key): item for key, item in target.items()}
+    names = keys if plain else [name(key, saved.follow, steps()) for key in keys]
+    pairs = zip(names, values, strict=True)
+    return [(item, here[key]) for key, item in pairs if type(item) not in SCALARS and key in here]
 
 
 def _filling(
@@ -205,7 +189,7 @@ def _replacing(node: Node, target: Any, saved: Saved, within: Iterable[tuple[Val
 
 def _refilled(node: Node, target: Any, within: Sequence[tuple[Value, Any]]) -> Pair:
     """A container that is emptied and filled with the saved items, which may include itself."""
-    content = Node(node.codec, node.cls, node.version, state=node.state)
+    content = Node(node.codec, node.cls, node.version, None, node.state)
     return Pair(node, target, content, partial(_to_refill, target, content), within)
 
 
@@ -258,7 +242,7 @@ class ContainerRestorer(Restorer):
             return _replacing(node, target, saved)
         codecs = next(codecs for cls, codecs in self._CODECS if isinstance(target, cls))
         if type(node) is not Node or node.codec not in codecs:
-            saved.refuse(f"{told(node)} was saved, which cannot fill a {kind(target)}; take it from `load`")
+            saved.refuse(f"{told(node)} was saved, which cannot fill {a_kind(target)}; take it from `load`")
         return _replacing(node, target, saved)
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:

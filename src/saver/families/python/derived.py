@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder, attributes_of, door, native_bases, own_dict
+from saver.errors import kind_of, with_article
 from saver.families.python.classes import declared
-from saver.families.python.columns import encode_run, fill_run
+from saver.families.python.columns import decode_run, encode_run, fill_run
 from saver.families.python.items import encode_items, encode_keys, fill_items, hashable
 from saver.tree import Node, Value
 
@@ -111,7 +112,7 @@ class DerivedCodec(Codec):
         kind, content, attributes = node.state
         base = base_of(cls) if isinstance(cls, type) and self.accepts(cls) else None
         if base is None or kind != base.__name__:
-            raise ValueError(f"{cls!r} is not derived from a {kind}")
+            raise ValueError(f"{cls!r} is not derived from {with_article(kind)}")
         found = _made(cls, base, content, node, decoder)
         decoder.fill_attributes(found, attributes, declared(cls))
         return found
@@ -131,16 +132,15 @@ def _made(cls: type, base: Any, content: Value, node: Node, decoder: Decoder) ->
     if base in _PLAIN:
         value = decoder(content)
         if type(value) is not base:
-            raise ValueError(f"a {type(value).__name__} is not a {base.__name__}")
+            raise ValueError(f"{kind_of(value)} is not {with_article(base.__name__)}")
         return base.__new__(cls, value)
     found = base.__new__(cls)
     decoder.keep(node, found)
     if base is list:
         fill_run(content, decoder, _Methods(found, base))  # type: ignore[arg-type]
     elif base is set:
-        items: list[Any] = []
-        fill_run(content, decoder, items)
-        set.update(found, hashable(items, decoder))
+        items = hashable(decode_run(content, decoder), decoder)
+        set.update(found, items)
         if set.__len__(found) != len(items):
             raise ValueError("an element occurs twice")
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from saver.families.python.restoring import told
 from saver.restoring import PartReport, Plan, Restorer, Saved, ask
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import Node, Value
 
 
@@ -28,7 +28,7 @@ class GeneratorRestorer(Restorer):
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node, where = saved.follow(value), saved.where
         if type(node) is not Node or node.codec not in self.codecs(target):
-            saved.refuse(f"{told(node)} was saved, not a random generator that a {kind(target)} can continue")
+            saved.refuse(f"{told(node)} was saved, not a random generator that {a_kind(target)} can continue")
         saved.want(node)
         report = PartReport(kind(target), ("value",))
         return Plan(report, lambda decoder: self.continued(target, decoder(node), where))

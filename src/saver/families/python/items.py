@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
 
-from saver.codec import Decoder, Encoder, door, own_dict
-from saver.families.python.columns import LONG, decode_run, encode_run, fill_run
+from saver.codec import Decoder, Encoder, door, listed, own_dict
+from saver.families.python.columns import LONG, decode_run, encode_run, encode_whole_run, fill_run
+from saver.rules import Broken
 from saver.tree import EXACT_INTEGER, Value
 
 
@@ -36,9 +38,14 @@ def _step(key: Any, index: int) -> str | int:
 
 def encode_keys(items: list[Any], encoder: Encoder) -> Value:
     """Keys, or elements of a set: none of them can be filled in later, so no cycle may pass through one."""
+    encoder.check(_check_hashes, items)
     if len(items) >= LONG:
-        return encode_run(items, encoder, "keys")
+        return encode_whole_run(items, encoder, "keys")
     return [encoder(item, "keys", index) for index, item in enumerate(items)]
+
+
+_MOST_ALIKE = 1000
+"""Python compares each of these with all others of the same hash: 30,000 multiples of 2**61 - 1 take 10 s."""
 
 
 def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
@@ -49,7 +56,18 @@ def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
     """
     found, weights = list(items), dict[int, int]()
     decoder.budget.charge(steps=sum(_weight(item, weights) for item in found))
+    _check_hashes(found)
     return found
+
+
+def _check_hashes(keys: list[Any]) -> None:
+    """Refuse very many keys of one hash."""
+    try:
+        alike = max(Counter(map(hash, keys)).values()) if len(keys) > _MOST_ALIKE else 0
+    except TypeError:  # one cannot be hashed: nothing will be inserted
+        return
+    if alike > _MOST_ALIKE:
+        raise ValueError(f"{alike:,} keys or elements have one hash; more than {_MOST_ALIKE:,} take too long")
 
 
 def _weight(item: Any, weights: dict[int, int]) -> int:
@@ -83,18 +101,23 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
     if type(state) is dict:
         decoder.fill(state, target)
         return
-    keys_state, values_state = state
+    keys_state, values_state = listed(state, 2)
     keys = hashable(decode_run(keys_state, decoder), decoder)
-    if type(values_state) is not list:
-        values: list[Any] = []
+    column = type(values_state) is not list
+    values: list[Any] = [] if column else values_state
+    if column:
         fill_run(values_state, decoder, values)
-        target.update(zip(keys, values, strict=True))
-        return
-    for key, value in zip(keys, values_state, strict=True):
-        target[key] = None
-        target[key] = decoder.slot(value, target, key)
+    if len(keys) != len(values):
+        raise Broken("3.08", f"there are {len(keys)} keys and {len(values)} values")
+    if column:
+        update = dict.update if type(target) is Counter else type(target).update  # a Counter's own one counts
+        update(target, zip(keys, values, strict=True))
+    else:
+        for key, value in zip(keys, values, strict=True):
+            target[key] = None
+            target[key] = decoder.slot(value, target, key)
     if len(target) != len(keys):
-        raise ValueError("a key occurs twice")
+        raise Broken("3.09", "a key occurs twice")
 
 
 def refused_names(cls: type, keys: Iterable[Any]) -> Iterator[str]:

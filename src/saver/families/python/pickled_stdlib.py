@@ -76,6 +76,7 @@ class DequePickled(Pickled):
     """Items and `maxlen`."""
 
     name = "stdlib.deque"
+    early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         given, *length = (*obj.args, None)[:2] if obj.args else ([], None)

@@ -204,11 +204,22 @@ def _with_factory(state: Any) -> tuple[Any, Any]:
     return held, [factory, *others]
 
 
+def _derived(state: Any) -> tuple[Any, Any]:
+    """Of an object of a derived class, whose elements are hashed if it is a set."""
+    base, content, attributes = state
+    held, others = (content, None) if base == "list" else (None, content)
+    if base in ("dict", "OrderedDict"):
+        held, others = held_values(content)
+    return [held, attributes], others
+
+
 HOLDS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     **dict.fromkeys(("dataclass", "list", "object", "stdlib.SimpleNamespace", "tuple"), _whole),
     "namedtuple": lambda state: (state[0], state[1:]) if type(state) is list else _whole(state),
     "dict": held_values,
     "stdlib.OrderedDict": _ordered,
+    "stdlib.Counter": held_values,
+    "derived": _derived,
     "stdlib.defaultdict": _with_factory,
     "stdlib.deque": lambda state: (state[1], None),
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder
+from saver.errors import kind_of, with_article
 from saver.tree import Node, Value
 
 _MODULES = {
@@ -52,7 +53,7 @@ class RecordCodec(Codec):
     def check(self, obj: Any) -> None:
         name, kind = _HOLDS.get(type(obj), ("", object))
         if name and type(vars(obj).get(name)) is not kind:
-            raise ValueError(f"the {name} of a {type(obj).__name__} is not a {kind.__name__}")
+            raise ValueError(f"the {name} of {kind_of(obj)} is not {with_article(kind.__name__)}")
         if type(obj) is ChainMap and not (obj.maps and all(isinstance(each, Mapping) for each in obj.maps)):
             raise ValueError("a ChainMap needs mappings")
 

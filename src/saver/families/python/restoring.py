@@ -13,7 +13,7 @@ from saver.families.python.columns import decode_run
 from saver.families.python.live_attributes import Attributes
 from saver.reading.dispatch import said
 from saver.restoring import Pair, PartReport, Plan, Restorer, Saved, ask
-from saver.restoring.contract import kind, restorer_for
+from saver.restoring.contract import a_kind, kind, restorer_for
 from saver.tree import Node, Reference, Tensor, Value, walk
 
 
@@ -162,7 +162,7 @@ class ObjectRestorer(Restorer):
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         node, cls = saved.follow(value), type(target)
         if type(node) is not Node or not self._is_of_class(node, cls, saved):
-            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+            saved.refuse(f"{told(node)} was saved, not {a_kind(target)}; take it from `load`")
         frozen = self.refusal(target)
         if frozen is not None:
             saved.refuse(frozen)
@@ -175,7 +175,7 @@ class ObjectRestorer(Restorer):
     def refusal(self, target: Any) -> str | None:
         if not _is_frozen(type(target)):
             return None
-        return f"a {kind(target)} is frozen and cannot be restored in place; take it from `load`"
+        return f"{a_kind(target)} is frozen and cannot be restored in place; take it from `load`"
 
     def within(self, target: Any) -> Iterable[tuple[Any, Any]]:
         found = attributes_of(target, declared(type(target)))[0].items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import functools
-import random
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,10 +13,10 @@ from operator import attrgetter, itemgetter
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 from saver import uses
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, listed
+from saver.errors import kind_of
 from saver.families.python.builtins import DictCodec, bytes_value, value_bytes
 from saver.families.python.classes import ClosedCodec
 from saver.families.python.columns import encode_run, fill_run, held_items
@@ -62,9 +62,10 @@ class CounterCodec(ClosedCodec):
         return encode_items(obj, encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        items: dict[Any, Any] = {}
-        fill_items(node.state, decoder, items)
-        return Counter(items)
+        found: Counter[Any] = Counter()
+        decoder.keep(node, found)
+        fill_items(node.state, decoder, found)
+        return found
 
 
 def _is_factory(value: Any) -> bool:
@@ -84,12 +85,12 @@ class DefaultDictCodec(Codec):
         return [encoder(obj.default_factory, "default_factory"), encode_items(obj, encoder)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        factory_state, items = node.state
-        factory = decoder(factory_state)
-        if not _is_factory(factory):
-            raise ValueError("a default factory must make an empty value")
-        found: defaultdict[Any, Any] = defaultdict(factory)
+        factory_state, items = listed(node.state, 2)
+        found: defaultdict[Any, Any] = defaultdict()
         decoder.keep(node, found)
+        found.default_factory = decoder(factory_state)
+        if not _is_factory(found.default_factory):
+            raise ValueError("a default factory must make an empty value")
         fill_items(items, decoder, found)
         return found
 
@@ -99,15 +100,29 @@ class DequeCodec(Codec):
 
     name = "stdlib.deque"
     types = (deque,)
+    early = True
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return [obj.maxlen, encode_run(list(obj), encoder)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        length, items = node.state
-        found: list[Any] = []
-        fill_run(items, decoder, found)
-        return deque(found, length)
+        length, items = listed(node.state, 2)
+        if length is not None and type(length) is not int:
+            raise ValueError("the length of a deque is an integer")
+        found: deque[Any] = deque(maxlen=length)
+        decoder.keep(node, found)
+        held: list[Any] = []  # an item of a deque takes longer to be replaced the further inside it is
+        since = decoder.delayed.count
+        fill_run(items, decoder, held)
+        if length is not None and len(held) > length:
+            raise ValueError("a deque has at most as many items as its length")
+
+        def fill() -> None:
+            found.clear()
+            found.extend(held)
+
+        decoder.copied(fill, since)
+        return found
 
 
 class NamespaceCodec(Codec):
@@ -143,16 +158,22 @@ class PartialCodec(ClosedCodec):
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         if not _is_plain_function(obj.func):
-            encoder.refuse(f"a partial of a {type(obj.func).__name__} has no data form; only functions have")
+            encoder.refuse(f"a partial of {kind_of(obj.func)} has no data form; only functions have")
         return [encoder(obj.func, "func"), encoder(obj.args, "args"), encoder(obj.keywords, "keywords")]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        function, positional, keywords = map(decoder, node.state)
+        function, positional, keywords = map(decoder, listed(node.state, 3))
         if type(positional) is not tuple or type(keywords) is not dict:
             raise ValueError("the arguments are not a tuple and a dict")
         if not _is_plain_function(function):
             raise ValueError("only functions can be in a partial")
-        return functools.partial(function, *positional, **keywords)
+        found = functools.partial(function)
+        found.__setstate__((function, positional, keywords, None))  # type: ignore[attr-defined]
+        return found
+
+    def check(self, obj: Any) -> None:
+        if not all(type(name) is str for name in obj.keywords):
+            raise ValueError("the keywords of a partial are texts")
 
 
 class DecimalCodec(Codec):
@@ -165,7 +186,11 @@ class DecimalCodec(Codec):
         return bytes_value(str(obj).encode(), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        return Decimal(value_bytes(node.state, decoder).decode())
+        text = value_bytes(node.state, decoder).decode("ascii")
+        found = Decimal(text)
+        if str(found) != text:
+            raise ValueError(f"{text[:40]!r} is not the text of a decimal number")
+        return found
 
 
 _FRACTION_BITS = 1 << 16
@@ -184,27 +209,17 @@ class FractionCodec(Codec):
         return [encoder(obj.numerator), encoder(obj.denominator)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        numerator, denominator = map(decoder, node.state)
+        numerator, denominator = map(decoder, listed(node.state, 2))
         if type(numerator) is not int or type(denominator) is not int:
             raise ValueError("a fraction needs two integers")
         bits = max(numerator.bit_length(), denominator.bit_length())
         if min(numerator.bit_length(), denominator.bit_length()) > _FRACTION_BITS:
             raise ValueError("the integers of a fraction are too large to be checked in reasonable time")
         decoder.budget.charge(steps=(bits // 64) ** 2 // 32)
-        return Fraction(numerator, denominator)
-
-
-class UUIDCodec(Codec):
-    """32 hexadecimal digits."""
-
-    name = "stdlib.UUID"
-    types = (UUID,)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        return obj.hex  # type: ignore[no-any-return]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        return UUID(hex=node.state)
+        found = Fraction(numerator, denominator)
+        if found.denominator != denominator:
+            raise ValueError("a fraction is in lowest terms, and its denominator positive")
+        return found
 
 
 _PATHS = {cls.__name__: cls for cls in (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath)}
@@ -220,7 +235,7 @@ class PathCodec(Codec):
         return [type(obj).__name__, encoder(str(obj))]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        kind, text = node.state
+        kind, text = listed(node.state, 2)
         cls: Any = _PATHS[kind]
         if issubclass(cls, Path) and not isinstance(Path(), cls):
             cls = _PATHS["Pure" + kind]
@@ -237,12 +252,12 @@ class ArrayCodec(Codec):
         if obj.typecode in "uw":
             return [obj.typecode, encoder(obj.tounicode())]
         little = obj[:]
-        if _big_endian():
+        if sys.byteorder == "big":
             little.byteswap()
         return [obj.typecode, obj.itemsize, bytes_value(little.tobytes(), encoder)]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        if len(node.state) == 2:
+        if len(listed(node.state, 2, 3)) == 2:
             code, text = node.state[0], decoder(node.state[1])
             if code not in ("u", "w") or type(text) is not str:  # any other iterable would be exhausted
                 raise ValueError("an array of characters needs a string")
@@ -256,38 +271,12 @@ class ArrayCodec(Codec):
                 f"items of type {typecode!r} take {found.itemsize} bytes here, {size} where it was saved"
             )
         found.frombytes(value_bytes(data, decoder))
-        if _big_endian():
+        if sys.byteorder == "big":
             found.byteswap()
-        return found
-
-
-def _big_endian() -> bool:
-    import sys
-
-    return sys.byteorder == "big"
-
-
-class RandomCodec(ClosedCodec):
-    """`random.Random`, which continues the same sequence."""
-
-    name = "stdlib.Random"
-    types = (random.Random,)
-    fields = ("gauss_next",)
-
-    def encode(self, obj: Any, encoder: Encoder) -> Value:
-        version, words, gauss = obj.getstate()
-        return [version, encode_run(words, encoder), encoder(gauss)]
-
-    def decode(self, node: Node, decoder: Decoder) -> Any:
-        version, words, gauss = node.state
-        state: list[Any] = []
-        fill_run(words, decoder, state)
-        found = random.Random(0)
-        found.setstate((version, tuple(state), decoder(gauss)))
         return found
 
 
 CODECS: tuple[Codec, ...] = (
     OrderedDictCodec(), CounterCodec(), DefaultDictCodec(), DequeCodec(), NamespaceCodec(), PartialCodec(),
-    DecimalCodec(), FractionCodec(), UUIDCodec(), PathCodec(), ArrayCodec(), RandomCodec(),
+    DecimalCodec(), FractionCodec(), PathCodec(), ArrayCodec(),
 )  # fmt: skip

@@ -17,8 +17,10 @@ from ipaddress import (
 )
 from operator import attrgetter, itemgetter
 from typing import Any
+from uuid import UUID
 
 from saver.codec import Codec, Decoder, Encoder, added
+from saver.errors import kind_of
 from saver.tree import Node, Value
 
 _DEBUG = int(re.DEBUG)
@@ -42,13 +44,29 @@ def _cost(text: str | bytes, flags: int) -> int:
 def _check_pattern(text: Any, flags: Any) -> None:
     """Raise ValueError unless compiling them is quick and prints nothing."""
     if type(text) not in (str, bytes):
-        raise ValueError(f"a pattern is a {type(text).__name__}, not a str or bytes")
+        raise ValueError(f"a pattern is {kind_of(text)}, not a str or bytes")
     if type(flags) is not int or flags & ~_FLAGS:
         raise ValueError("a pattern was compiled with other flags than those for matching, such as re.DEBUG")
     if _cost(text, flags) > _COMPILED:
         raise ValueError(
             "the pattern takes too long to compile; hold its text, and compile it where it is used"
         )
+
+
+class UUIDCodec(Codec):
+    """32 hexadecimal digits."""
+
+    name = "stdlib.UUID"
+    types = (UUID,)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        return obj.hex  # type: ignore[no-any-return]
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        found = UUID(hex=node.state)
+        if found.hex != node.state:
+            raise ValueError("a UUID is 32 lower-case hexadecimal digits")
+        return found
 
 
 class PatternCodec(Codec):
@@ -211,5 +229,5 @@ class GetterCodec(Codec):
 
 
 CODECS: tuple[Codec, ...] = (
-    PatternCodec(), LoggerCodec(), LoggerAdapterCodec(), AddressCodec(), GetterCodec(),
+    UUIDCodec(), PatternCodec(), LoggerCodec(), LoggerAdapterCodec(), AddressCodec(), GetterCodec(),
 )  # fmt: skip

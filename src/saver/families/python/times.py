@@ -6,8 +6,13 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from saver.codec import Codec, Decoder, Encoder
+from saver.codec import Codec, Decoder, Encoder, listed
 from saver.tree import Node, Value
+
+
+def _demand(fact: bool) -> None:
+    if not fact:
+        raise ValueError("it is not in the only form that a date or time has")
 
 
 class DateCodec(Codec):
@@ -20,7 +25,9 @@ class DateCodec(Codec):
         return obj.isoformat()  # type: ignore[no-any-return]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        return date.fromisoformat(node.state)
+        found = date.fromisoformat(node.state)
+        _demand(found.isoformat() == node.state)
+        return found
 
 
 class DateTimeCodec(Codec):
@@ -33,8 +40,10 @@ class DateTimeCodec(Codec):
         return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        text, zone, fold = node.state
-        return datetime.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
+        text, zone, fold = listed(node.state, 3)
+        found = datetime.fromisoformat(text)
+        _demand(found.isoformat() == text and found.tzinfo is None and type(fold) is int)
+        return found.replace(tzinfo=decoder(zone), fold=fold)
 
 
 class TimeCodec(Codec):
@@ -47,8 +56,10 @@ class TimeCodec(Codec):
         return [obj.replace(tzinfo=None).isoformat(), encoder(obj.tzinfo, "tzinfo"), obj.fold]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        text, zone, fold = node.state
-        return time.fromisoformat(text).replace(tzinfo=decoder(zone), fold=fold)
+        text, zone, fold = listed(node.state, 3)
+        found = time.fromisoformat(text)
+        _demand(found.isoformat() == text and found.tzinfo is None and type(fold) is int)
+        return found.replace(tzinfo=decoder(zone), fold=fold)
 
 
 class TimedeltaCodec(Codec):
@@ -61,8 +72,11 @@ class TimedeltaCodec(Codec):
         return [obj.days, obj.seconds, obj.microseconds]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        days, seconds, microseconds = node.state
-        return timedelta(days, seconds, microseconds)
+        days, seconds, microseconds = listed(node.state, 3)
+        _demand(type(days) is type(seconds) is type(microseconds) is int)
+        found = timedelta(days, seconds, microseconds)
+        _demand([found.days, found.seconds, found.microseconds] == node.state)
+        return found
 
 
 class TimezoneCodec(Codec):
@@ -76,7 +90,7 @@ class TimezoneCodec(Codec):
         return [encoder(argument) for argument in arguments]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        arguments = [decoder(argument) for argument in node.state]
+        arguments = [decoder(argument) for argument in listed(node.state, 1, 2)]
         return UTC if arguments == [timedelta(0)] else timezone(*arguments)
 
 

@@ -9,7 +9,7 @@ from saver import trust
 from saver.codec import Decoder
 from saver.families.python.restoring import told
 from saver.restoring import PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import Node, Value
 
 
@@ -60,7 +60,7 @@ class AttributesRestorer(Restorer):
         node = saved.follow(value)
         same = type(node) is Node and saved.class_name(node) == trust.own_name(type(target))
         if type(node) is not Node or node.codec != self._codec or not same:
-            saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+            saved.refuse(f"{told(node)} was saved, not {a_kind(target)}; take it from `load`")
         saved.want(node)
 
         def ready(decoder: Decoder) -> Callable[[], None]:

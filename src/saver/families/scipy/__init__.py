@@ -10,6 +10,7 @@ FAMILY = Family(
     name="scipy",
     packages=("scipy",),
     codecs="saver.families.scipy.codecs",
+    predicting="saver.families.scipy.predicting",
     references="saver.families.scipy.references",
     pickles="saver.families.scipy.pickles",
     fingerprints="saver.families.scipy.fingerprints",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, added, is_array, private
+from saver.errors import kind_of
 from saver.tree import Node, Value
 
 _POLYNOMIALS = (
@@ -203,5 +204,5 @@ def _fill_value(value: Any) -> Any:
     for item in value if type(value) is tuple else (value,):
         number = isinstance(item, (int, float, complex, np.generic)) or is_array(item)
         if not (number or (type(item) is str and item == "extrapolate")):
-            raise ValueError(f"a {type(item).__name__} cannot be a fill value")
+            raise ValueError(f"{kind_of(item)} cannot be a fill value")
     return value

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saver.codec import Codec, Decoder, Encoder, added, attributes_of, is_array, private
+from saver.errors import kind_of, with_article
 from saver.families.scipy.checks import (
     check_delaunay,
     check_grid,
@@ -201,9 +202,9 @@ def _check_held(kind: str, fields: Mapping[str, Any]) -> None:
             continue
         module, _, cls = _HELD[name].partition(":")
         if not isinstance(value, getattr(_modules()[module], cls)):
-            raise ValueError(f"{name!r} of a {kind} is a {type(value).__name__}, not a {cls}")
+            raise ValueError(f"{name!r} of {with_article(kind)} is {kind_of(value)}, not {with_article(cls)}")
     if kind.endswith("_frozen") and type(fields["_dist"]).__name__ != kind.replace("_frozen", "_gen"):
-        raise ValueError(f"a {kind} needs the distribution that it freezes")
+        raise ValueError(f"{with_article(kind)} needs the distribution that it freezes")
 
 
 class MultivariateCodec(Codec):

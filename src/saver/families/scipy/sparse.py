@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from saver.codec import Codec, Decoder, Encoder, added, is_array, private
-from saver.errors import SaverError
+from saver.errors import SaverError, with_article
 from saver.families.python.columns import decode_run, encode_run
 from saver.families.scipy.indices import (
     Shape,
@@ -83,7 +83,7 @@ def _shape(value: Any, cls: type) -> Shape:
         raise ValueError("the shape is not that of a sparse array")
     row = len(value) == 1 and cls.__name__ in ("csr_array", "csr_matrix", "dok_array")
     if len(value) != 2 and not row and cls is not _KINDS["coo_array"]:
-        raise ValueError(f"a {cls.__name__} cannot have {len(value)} axes")
+        raise ValueError(f"{with_article(cls.__name__)} cannot have {len(value)} axes")
     return tuple(map(_count, value))
 
 

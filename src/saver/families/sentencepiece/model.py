@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.families.sentencepiece import charsmap, wire
+from saver.protobuf import encoded
 
 _UNKNOWN, _USER_DEFINED, _BYTE, _LAST = 2, 4, 6, 6
 """Types of pieces; others are 1, normal, 3, control, and 5, unused."""
@@ -103,7 +104,7 @@ def _pieces(model: Model) -> list[bytes]:
     for place, (piece, kind) in enumerate(zip(model.pieces, model.types.tolist(), strict=True)):
         text = piece.encode()
         score = scores[4 * place : 4 * place + 4]
-        found.append(b"\n%b%b\x15%b%b" % (wire.number(len(text)), text, score, kinds[kind]))
+        found.append(b"\n%b%b\x15%b%b" % (encoded(len(text)), text, score, kinds[kind]))
     return found
 
 

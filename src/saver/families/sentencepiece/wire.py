@@ -10,6 +10,8 @@ import math
 import struct
 from typing import Any, NamedTuple
 
+from saver.protobuf import encoded, varint
+
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
 
 LARGEST = (1 << 53) - 1
@@ -87,7 +89,7 @@ def read(data: bytes, schema: Schema) -> dict[str, Any]:
     found: dict[str, Any] = {}
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         name = names.get(tag)
         if name is None:
             raise ValueError(
@@ -96,9 +98,9 @@ def read(data: bytes, schema: Schema) -> dict[str, Any]:
         kind = schema[name].kind
         raw: Any
         if _WIRE[kind] == _VARINT:
-            raw, at = _varint(data, at)
+            raw, at = varint(data, at)
         else:
-            size, at = (4, at) if kind == "float" else _varint(data, at)
+            size, at = (4, at) if kind == "float" else varint(data, at)
             raw, at = data[at : at + size], at + size
         if at > len(data):
             raise ValueError(f"{name} ends beyond its message")
@@ -126,21 +128,6 @@ def _value(name: str, kind: str, raw: Any) -> Any:
     return raw
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    found = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise ValueError("a number ends beyond its message, or has more than 64 bits")
-        byte = data[at]
-        at += 1
-        found |= (byte & 127) << shift
-        if byte < 128:
-            if found >= 1 << 64:
-                raise ValueError("a number has more than 64 bits")
-            return found, at
-        shift += 7
-
-
 def written(message: dict[str, Any], schema: Schema) -> bytes:
     """A message with these fields, in the order of their numbers. Raises ValueError for what is not in the
     schema, or of another type."""
@@ -154,7 +141,7 @@ def written(message: dict[str, Any], schema: Schema) -> bytes:
         many = field.kind in ("texts", "messages")
         if many and type(value) is not list:
             raise ValueError(f"{name} is not a list")
-        tag = number(field.number << 3 | _WIRE[field.kind])
+        tag = encoded(field.number << 3 | _WIRE[field.kind])
         for each in value if many else (value,):
             found += (tag, _written(name, field.kind, each))
     return b"".join(found)
@@ -179,9 +166,9 @@ def _written(name: str, kind: str, value: Any) -> bytes:
     if kind == "size" and not 0 <= value <= LARGEST:
         raise ValueError(f"{name} is {value!r:.40}, not a size")
     if kind in ("int", "size", "bool"):
-        return number(int(value) % (1 << 64))
+        return encoded(int(value) % (1 << 64))
     data: bytes = value.encode() if found is str else value
-    return number(len(data)) + data
+    return encoded(len(data)) + data
 
 
 _FLOAT = 3.4028234663852886e38
@@ -191,13 +178,3 @@ _FLOAT = 3.4028234663852886e38
 def _single(value: float) -> float:
     found: float = struct.unpack("<f", struct.pack("<f", value))[0]
     return found
-
-
-def number(value: int) -> bytes:
-    """A number that is not negative, seven bits to a byte."""
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    found.append(value)
-    return bytes(found)

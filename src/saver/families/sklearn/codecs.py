@@ -66,6 +66,11 @@ class ListedClassCodec(AttributesCodec):
         checks.check_response(vars(obj).get("_response_method"), "_response_method")
 
 
+_ADDRESS = "_stop_words_id"
+"""Where a vectorizer notes the address of the stop words that it checked last. In another process it means
+nothing, and equal vectorizers would have other hashes; scikit-learn checks them again without it."""
+
+
 class EstimatorCodec(ListedClassCodec):
     """Estimators by their attributes, checked as a whole for the assumptions of compiled code."""
 
@@ -73,6 +78,12 @@ class EstimatorCodec(ListedClassCodec):
 
     def accepts(self, cls: type) -> bool:
         return issubclass(cls, BaseEstimator)
+
+    def encode(self, obj: Any, encoder: Encoder) -> Value:
+        state = super().encode(obj, encoder)
+        if isinstance(state, dict) and type(obj.__dict__.get(_ADDRESS)) is int:
+            del state[_ADDRESS]
+        return state
 
     def claim(self, obj: Any) -> None:
         checks.claim(obj)

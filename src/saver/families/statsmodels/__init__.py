@@ -10,6 +10,7 @@ FAMILY = Family(
     packages=("statsmodels",),
     classes="saver.families.statsmodels:classes.json",
     codecs="saver.families.statsmodels.codecs",
+    predicting="saver.families.statsmodels.predicting",
     references="saver.families.statsmodels.references",
     data=frozenset(("_cache",)),
     change=Change(

@@ -41,6 +41,7 @@ from statsmodels.tsa.vector_ar.vecm import VECMResults
 
 from saver import uses
 from saver.codec import Codec, Decoder, Encoder, own_dict
+from saver.errors import kind_of
 from saver.families.python.attributes import AttributesCodec
 from saver.families.statsmodels import anew, statespace
 from saver.tree import Value
@@ -195,7 +196,7 @@ def _flat(found: Any) -> Any:
 
 def _matrix(found: Any) -> Any:
     if type(found) is not float and not isinstance(found, (np.ndarray, np.floating)):
-        raise ValueError(f"{_COVARIANCE} is a {type(found).__name__}, not an array")
+        raise ValueError(f"{_COVARIANCE} is {kind_of(found)}, not an array")
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from saver.codec import Codec, Decoder, Encoder
+from saver.errors import kind_of
 from saver.families.tensorflow.tensors import EagerTensor
 from saver.tree import Node, Value
 
@@ -15,7 +16,7 @@ from saver.tree import Node, Value
 def _tensor(value: Any, *dtypes: str) -> Any:
     """Raise ValueError unless it is a tensor with elements of one of these dtypes, if any are given."""
     if type(value) is not EagerTensor or (dtypes and value.dtype.name not in dtypes):
-        raise ValueError(f"a {type(value).__name__} stands where a tensor of {' or '.join(dtypes)} belongs")
+        raise ValueError(f"{kind_of(value)} stands where a tensor of {' or '.join(dtypes)} belongs")
     return value
 
 

@@ -14,6 +14,7 @@ from tensorflow.python.trackable import autotrackable, base, data_structures
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder, door
+from saver.errors import kind_of
 from saver.families.python.classes import declared
 from saver.families.tensorflow.variables import value_of
 from saver.tree import Node, Value
@@ -168,7 +169,7 @@ class DictCodec(Codec):
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         held = obj.__wrapped__
         if type(held) not in (dict, OrderedDict):
-            encoder.refuse(f"a module holds a {type(held).__name__} as a dict; use a plain dict")
+            encoder.refuse(f"a module holds {kind_of(held)} as a dict; use a plain dict")
         return {
             "ordered": type(held) is OrderedDict,
             "keys": [encoder(key, "keys") for key in held],

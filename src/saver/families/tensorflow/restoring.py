@@ -13,7 +13,7 @@ from saver.families.tensorflow.modules import DictWrapper, ListWrapper, TupleWra
 from saver.families.tensorflow.variables import SIZES, VARIABLES, check_generator
 from saver.families.tensorflow.walking import Walk
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import Node, Value
 
 
@@ -75,6 +75,6 @@ class ModuleRestorer(Restorer):
     def plan(self, value: Value, target: Any, saved: Saved) -> Plan:
         walk = Walk(saved)
         if not walk.pair(value, target, ""):
-            saved.refuse(f"{told(saved.follow(value))} was saved, not a {kind(target)}; take it from `load`")
+            saved.refuse(f"{told(saved.follow(value))} was saved, not {a_kind(target)}; take it from `load`")
         saved.want(*(each for each, _ in walk.settings))
         return Plan(walk.report(target), walk.ready, any(plan.may_refuse for _, plan in walk.plans))

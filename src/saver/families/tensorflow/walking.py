@@ -18,7 +18,7 @@ from saver.families.tensorflow.held import MODULES, has_variables, holds_variabl
 from saver.families.tensorflow.modules import DictWrapper, ListWrapper, TupleWrapper
 from saver.families.tensorflow.tensors import EagerTensor
 from saver.restoring import Mismatch, PartReport, Plan, Saved
-from saver.restoring.contract import kind, restorer_for
+from saver.restoring.contract import a_kind, kind, restorer_for
 from saver.tree import Node, Value
 
 
@@ -121,7 +121,7 @@ class Walk:
                 return
             self._matched.append(path)
         elif has_variables(live):
-            why = f"{told(node)} was saved, not a {kind(live)}"
+            why = f"{told(node)} was saved, not {a_kind(live)}"
             self._mismatched.append(Mismatch(path, (), (), why))
             return
         elif not self._saved.exact:
@@ -131,7 +131,7 @@ class Walk:
     def _give(self, value: Value, live: Any, holder: Any, name: Any, path: str) -> None:
         if isinstance(holder, TupleWrapper) or type(holder) is tf.train.Checkpoint:
             if type(value) is not type(live) or repr(value) != repr(live):
-                why = f"a {kind(holder)} cannot be changed; hold a variable in it"
+                why = f"{a_kind(holder)} cannot be changed; hold a variable in it"
                 self._mismatched.append(Mismatch(path, (), (), why))
             return
         into: Any = holder._storage if isinstance(holder, ListWrapper) else None

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from saver.errors import kind_of
+
 LONGEST = 1 << 24
 """The most tokens that a text may be filled up to, or cut to."""
 
@@ -64,7 +66,7 @@ def _check_settings(what: str, found: Any, kinds: dict[str, type]) -> None:
     for name, value in found.items():
         optional = value is None and name in ("length", "pad_to_multiple_of")
         if not optional and type(value) is not kinds[name]:
-            raise ValueError(f"{name} of a tokenizer is a {type(value).__name__}")
+            raise ValueError(f"{name} of a tokenizer is {kind_of(value)}")
         if type(value) is int and not 0 <= value <= LONGEST:
             raise ValueError(f"{name} of a tokenizer is {value!r:.40}, not at most {LONGEST:,}")
 

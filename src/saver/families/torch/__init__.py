@@ -10,6 +10,7 @@ FAMILY = Family(
     extra="torch",
     classes="saver.families.torch:classes.json",
     codecs="saver.families.torch.codecs",
+    predicting="saver.families.torch.predicting",
     zips=("torch.save",),
     references="saver.families.torch.references",
     reading="saver.families.torch.reading",

@@ -23,7 +23,7 @@ from saver.families.torch.restoring import fit, pair_of
 from saver.families.torch.state_names import MODULE, join
 from saver.families.torch.storages import row_major
 from saver.restoring import Conversion, Mismatch, Pair, PartReport, Plan, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import Node, Value
 
 
@@ -66,11 +66,11 @@ class Becoming:
     def add(self, name: str, node: Any, module: Any) -> None:
         """Add the module of that name and everything in it."""
         if type(node) is not Node or node.codec != MODULE:
-            self.differs(name, f"{told(node)} was saved, here is a {kind(module)}")
+            self.differs(name, f"{told(node)} was saved, here is {a_kind(module)}")
         elif self.saved.known(node, module):
             return
         elif not _is_of_kind(node, module):
-            self.differs(name, f"{told(node)} was saved, here is a {kind(module)}")
+            self.differs(name, f"{told(node)} was saved, here is {a_kind(module)}")
         elif not self.saved.becomes(node, module):
             self.differs(name, _SHARED)
         else:

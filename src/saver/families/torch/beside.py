@@ -21,7 +21,7 @@ from saver.families.torch.becoming import Becoming, Buffers, Future, check_futur
 from saver.families.torch.optim import NOT_STORED, check_attributes
 from saver.families.torch.state_names import join, unwrapped, without_wrappers
 from saver.restoring import Plan, Saved
-from saver.restoring.contract import Target, kind
+from saver.restoring.contract import Target, a_kind, kind
 from saver.tree import Value
 
 _OTHERS = ("torch.nn.parallel.", "torch.distributed.", "torch._dynamo.", "torch.jit.", "torch.fx.")
@@ -70,7 +70,7 @@ class Beside:
                 own = own and not _is_of_a_loop(item)
                 cached = isinstance(getattr(type(part), key, None), cached_property)
                 if key in self.code(name) and own and not cached and not isinstance(item, CODE):
-                    yield f"{join(name, key)} (a {kind(item)})"
+                    yield f"{join(name, key)} ({a_kind(item)})"
 
     def state(self) -> dict[str, Any]:
         """The state to save, by the names of the modules."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, kind_of
 from saver.fingerprint.arrays import absorb, blocks, new_hasher
 
 
@@ -17,7 +17,7 @@ def fingerprint(value: Any, where: str) -> dict[str, Any] | None:
         return {"kind": "array", **_tensor(value, where)}
     if any(cls.__module__.startswith("torch.utils.data") for cls in type(value).__mro__):
         raise CannotSaveError(
-            f"{where}: a {type(value).__name__} yields data only when iterated; pass the arrays or the paths "
+            f"{where}: {kind_of(value)} yields data only when iterated; pass the arrays or the paths "
             "behind it"
         )
     return None

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from saver.codec import Codec, Decoder, Encoder
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, kind_of
 from saver.families.torch.tensors import is_here
 from saver.tree import EXACT_INTEGER, Node, Value
 
@@ -42,7 +42,7 @@ class GeneratorCodec(Codec):
 def continued(device: Any, state: Any) -> Any:
     """A generator on a device, in the state that a tensor holds. Raises ValueError if it is not a state."""
     if type(state) is not torch.Tensor or state.dtype != torch.uint8 or state.ndim != 1:
-        raise ValueError(f"the state of a generator is a {type(state).__name__}, not a tensor of bytes")
+        raise ValueError(f"the state of a generator is {kind_of(state)}, not a tensor of bytes")
     return generator(torch.device(device), state.cpu().numpy())
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from saver import registry, trust, uses
 from saver.codec import Codec, Decoder, Encoder, anew_of, door, rules_of
-from saver.errors import CannotSaveError
+from saver.errors import CannotSaveError, kind_of, with_article
 from saver.families.python.classes import DataclassCodec
 from saver.families.torch import consistency
 from saver.families.torch.distributed import comes_with_a_mesh, fields_of_fsdp, plain_class, shard_again
@@ -165,13 +165,13 @@ def decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], deco
                 raise ValueError(why)
         item = decoder(value)
         if not (item is None or isinstance(item, kind)):
-            raise ValueError(f"{name!r} is a {type(item).__name__}, not a {kind.__name__}")
+            raise ValueError(f"{name!r} is {kind_of(item)}, not {with_article(kind.__name__)}")
         target[name] = item
 
 
 def text(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"a {type(value).__name__} is not a name")
+        raise ValueError(f"{kind_of(value)} is not a name")
     return value
 
 

@@ -11,7 +11,7 @@ from torch.optim import LBFGS, Optimizer
 from saver.families.python.restoring import elements, items, told
 from saver.families.torch.known import KnownParameters
 from saver.restoring import Mismatch, Saved
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind
 from saver.tree import Node, Reference, Value
 
 _OPTIMIZER = "torch.Optimizer"
@@ -42,7 +42,7 @@ class SavedOptimizer:
         self.places = [list(group).index("params") for group in target.param_groups]
         if type(node) is Node and node.codec == _OPTIMIZER:
             if not is_same_class(node, target, Optimizer, saved):
-                saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+                saved.refuse(f"{told(node)} was saved, not {a_kind(target)}; take it from `load`")
             self._take_object(node.state)
             return
         found = items(node, saved) or {}

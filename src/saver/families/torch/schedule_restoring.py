@@ -13,7 +13,7 @@ from saver.codec import Decoder, door
 from saver.families.python.restoring import elements, items, told
 from saver.families.torch.optim_order import is_same_class
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved, ask
-from saver.restoring.contract import kind
+from saver.restoring.contract import a_kind, kind
 from saver.tree import Node, Value
 
 _SCHEDULER = "torch.LRScheduler"
@@ -86,7 +86,7 @@ class _SavedScheduler:
         node = self._saved.follow(value)
         if type(node) is Node and node.codec == _SCHEDULER:
             if not is_same_class(node, target, LRScheduler, self._saved):
-                self._saved.refuse(f"{told(node)} was saved, not a {kind(target)}; take it from `load`")
+                self._saved.refuse(f"{told(node)} was saved, not {a_kind(target)}; take it from `load`")
             return node.state["attributes"]  # type: ignore[no-any-return]
         found = items(node, self._saved)
         if found is None:

@@ -40,6 +40,9 @@ DTYPE_OF: dict[str, Any] = {code: DTYPES[name] for name, code in _SAME.items() i
 READABLE = frozenset(DTYPE_OF.values())
 """The dtypes that safetensors has, so that their tensors need not record a dtype."""
 
+_OF_NUMPY = frozenset((torch.float32, torch.float64, torch.float16, torch.int32, torch.int64, torch.uint8))
+"""Common dtypes that NumPy has, so that their tensors need no carrier."""
+
 _CARRIERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _LINE = 64
 """Bytes of a cache line. The offset of data within one decides how vector libraries round: the same product
@@ -74,8 +77,10 @@ def tensor_data(tensor: Any) -> TensorData:
     """The elements in C order, as the pack needs them: without a copy on the CPU, in pieces elsewhere."""
     dtype = tensor.dtype
     items = torch.view_as_real(tensor) if dtype.is_complex else tensor
-    items = items.view(_CARRIERS[items.dtype.itemsize])
-    data = items.numpy() if items.device.type == "cpu" else on_device(items)
+    on_cpu = items.is_cpu
+    if not on_cpu or dtype not in _OF_NUMPY:
+        items = items.view(_CARRIERS[items.dtype.itemsize])
+    data = items.numpy() if on_cpu else on_device(items)
     return TensorData(CODES[dtype], tuple(items.shape), data, lambda: int(tensor._version))
 
 
@@ -215,7 +220,7 @@ class Storages:
     def _write(self, tensor: Any, state: dict[str, Value], encoder: Encoder) -> str | None:
         """Write a dense tensor under the name of its path, with its true dtype and shape."""
         dtype = tensor.dtype
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             state["device"] = str(tensor.device)
         if tensor.stride() != _row_major(tensor.shape):
             state["stride"] = list(tensor.stride())

@@ -94,7 +94,7 @@ class TensorCodec(Codec):
         why = _no_data_form(obj)
         if why:
             encoder.refuse(why)
-        parameter = isinstance(obj, torch.nn.Parameter)
+        parameter = type(obj) is not torch.Tensor and isinstance(obj, torch.nn.Parameter)
         state: dict[str, Value] = {}
         if parameter:
             state["parameter"] = True

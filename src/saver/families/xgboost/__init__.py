@@ -10,6 +10,7 @@ FAMILY = Family(
     extra="xgboost",
     classes="saver.families.xgboost:classes.json",
     codecs="saver.families.xgboost.codecs",
+    predicting="saver.families.xgboost.predicting",
     pickles="saver.families.xgboost.pickles",
     change=Change(
         "warning",

@@ -16,6 +16,10 @@ MODEL = "model.saver"
 _LOADER = "saver.integrations.mlflow"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!]{0,39}")
+_NUMBERS = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)")
+_WIDTHS = ("n_features_in_", "_n_features_in")
+"""Where estimators keep how many columns they were fitted on."""
+
 _STEPS = 20
 
 
@@ -56,26 +60,57 @@ def _requirements(packages: Any) -> list[str]:
 
 
 def _signature(opened: Opened, part: str) -> list[str]:
-    """The names of the columns, if the model was fitted on named ones. Their types are not recorded."""
-    names = _columns(opened, opened.tree(part).root)
-    if not names:
+    """What goes in: the columns that the model was fitted on, or that the recorded training data has, or the
+    shape and dtype of the array that it is.
+
+    Columns have no types, since MLflow would refuse whole numbers where the model takes them for floats.
+    """
+    state = _first(opened, opened.tree(part).root)
+    names = _columns(state)
+    inputs = _named(names) if names else _recorded(opened, state)
+    if not inputs:
         return []
-    columns = [{"type": "any", "name": name, "required": True} for name in names]
-    return ["signature:", f"  inputs: {json.dumps(json.dumps(columns))}", "  outputs: null"]
+    return ["signature:", f"  inputs: {json.dumps(json.dumps(inputs))}", "  outputs: null"]
 
 
-def _columns(opened: Opened, value: Any, depth: int = 0) -> list[str]:
-    """The columns of an estimator, or of the first one of a pipeline."""
+def _named(names: list[str]) -> list[dict[str, Any]]:
+    return [{"type": "any", "name": name, "required": True} for name in names]
+
+
+def _recorded(opened: Opened, state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the recorded training data says, unless the model was fitted on another number of columns."""
+    data = opened.manifest.data.get("data")
+    shape = data.get("shape") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or type(shape) is not list or len(shape) < 2:
+        return []
+    width = next((state[each] for each in _WIDTHS if each in state), shape[1])
+    if any(type(size) is not int for size in shape) or width != shape[1]:
+        return []
+    columns, dtype = data.get("columns"), str(data.get("dtype"))
+    if data.get("kind") == "frame" and type(columns) is list:
+        return _named([str(each.get("name")) for each in columns if type(each) is dict])
+    if data.get("kind") == "array" and _NUMBERS.fullmatch(dtype):
+        return [{"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape[1:]]}}]
+    return []
+
+
+def _first(opened: Opened, value: Any, depth: int = 0) -> dict[str, Any]:
+    """The state of an estimator, or of the first one of a pipeline; empty for anything else."""
     node = opened.nodes.get(value.id) if type(value) is Reference else value
     state = node.state if type(node) is Node else None
     if type(state) is not dict or depth > _STEPS:
-        return []
+        return {}
+    steps = None if _columns(state) else state.get("steps")
+    first = steps.state[0] if type(steps) is Node and type(steps.state) is list and steps.state else None
+    if type(first) is Node and type(first.state) is list and len(first.state) == 2:
+        return _first(opened, first.state[1], depth + 1)
+    return state
+
+
+def _columns(state: Mapping[str, Any]) -> list[str]:
+    """The names of the columns that an estimator was fitted on."""
     held = state.get("feature_names_in_")
     items = held.state.get("items") if type(held) is Node and type(held.state) is dict else None
     if type(items) is list and all(type(item) is str for item in items):
         return items
-    steps = state.get("steps")
-    first = steps.state[0] if type(steps) is Node and type(steps.state) is list and steps.state else None
-    if type(first) is Node and type(first.state) is list and len(first.state) == 2:
-        return _columns(opened, first.state[1], depth + 1)
     return []

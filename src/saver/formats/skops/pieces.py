@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, with_article
 from saver.formats._npy import HEADER, parsed
 from saver.formats.pickle.calls import Malformed
 from saver.pickled import Global, Inert
@@ -17,7 +17,9 @@ from saver.pickled import Global, Inert
 def kind_of(value: Any, kind: type) -> Any:
     """A value, which must be of this kind."""
     if type(value) is not kind:
-        raise Malformed(f"a {type(value).__name__} stands where a {kind.__name__} belongs")
+        raise Malformed(
+            f"{with_article(type(value).__name__)} stands where {with_article(kind.__name__)} belongs"
+        )
     return value
 
 

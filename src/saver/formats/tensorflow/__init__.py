@@ -24,9 +24,9 @@ from saver.formats.tensorflow.bundle import Bundle
 from saver.formats.tensorflow.crc import crc32c
 from saver.formats.tensorflow.table import MAGIC, entries
 from saver.formats.tensorflow.variables import COMPLEX, DTYPES, STRING, Piece, Variable
-from saver.formats.tensorflow.wire import Malformed, fields
 from saver.formats.tensorflow.writing import HEADER, Entry, written
 from saver.opened import Opened
+from saver.protobuf import Malformed, fields
 from saver.reading.arrays import Array
 from saver.repo.manifest import SOLE
 from saver.storage import Blob, Progress

@@ -16,7 +16,7 @@ from saver.format import Beside
 from saver.formats._writing import PIECE
 from saver.formats.tensorflow.crc import crc32c, unmasked
 from saver.formats.tensorflow.variables import STRING, Variable, box_of, shape_of, slice_of
-from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, varint
+from saver.protobuf import Malformed, Value, fields, integer, varint
 from saver.storage import Blob
 from saver.tensors import whole
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.formats.tensorflow.variables import DTYPES, STRING, Variable, box_of, shape_of, slice_of
-from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, message, text, varints
+from saver.protobuf import Malformed, Value, fields, integer, message, text, varints
 from saver.streams import Memory
 from saver.tensors import NUMPY_DTYPE, Box
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from saver.errors import DamagedError
 from saver.formats.tensorflow.crc import crc32c, unmasked
-from saver.formats.tensorflow.wire import Malformed, varint
+from saver.protobuf import Malformed, varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 """The last bytes of every table."""

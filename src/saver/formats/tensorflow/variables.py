@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from saver.errors import IncompatibleError
-from saver.formats.tensorflow.wire import Malformed, Value, fields, integer, message
+from saver.protobuf import Malformed, Value, fields, integer, message
 from saver.storage import Blob
 from saver.tensors import ITEM_SIZE, Box, whole
 

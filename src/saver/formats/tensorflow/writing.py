@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from saver.formats.tensorflow.crc import crc32c, masked
 from saver.formats.tensorflow.table import MAGIC
+from saver.protobuf import encoded
 
 _BLOCK = 4096
 """Bytes from which on a block of the table ends."""
@@ -56,7 +57,7 @@ def written(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def _added(out: bytearray, block: bytes) -> bytes:
     """Append a block; returns its handle."""
-    handle = _varint(len(out)) + _varint(len(block))
+    handle = encoded(len(out)) + encoded(len(block))
     out += block + b"\0" + masked(crc32c(block + b"\0")).to_bytes(4, "little")
     return handle
 
@@ -70,24 +71,16 @@ def _block(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
         else:
             while shared < min(len(key), len(before)) and key[shared] == before[shared]:
                 shared += 1
-        out += _varint(shared) + _varint(len(key) - shared) + _varint(len(value)) + key[shared:] + value
+        out += encoded(shared) + encoded(len(key) - shared) + encoded(len(value)) + key[shared:] + value
         before = key
     ends = restarts or [0]
     return bytes(out) + b"".join(at.to_bytes(4, "little") for at in ends) + len(ends).to_bytes(4, "little")
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out) + bytes((value,))
-
-
 def _number(field: int, value: int) -> bytes:
     """A field that holds a number; zero is left out."""
-    return _varint(field << 3) + _varint(value) if value else b""
+    return encoded(field << 3) + encoded(value) if value else b""
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return encoded(field << 3 | 2) + encoded(len(value)) + value

@@ -11,6 +11,7 @@ from saver.page import Facts, Page, Shown, Table
 from saver.repo.backup.copy import Copy, marker
 from saver.repo.backup.copying import Copying
 from saver.repo.backup.needs import Gone, Needs
+from saver.repo.backup.wrapped import copy_keys, remove_old_keys
 from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -66,11 +67,13 @@ def backup(repo: Repository, target: Storage, progress: Progress | None = None) 
     Raises CannotWriteError, and changes nothing, if `target` is not a copy of the store.
     """
     repo.open()
-    copy = Copy(repo, target)
+    copy = Copy(repo, repo.storage.copy_in(target))
     head, needs = copy.agreed(), Needs(repo, copy)
     copying = Copying(repo, copy, needs, progress)
     upto, versions, needed = _copied_whole(repo, needs, copying)
+    copy_keys(repo, target)
     records = copy.write_records(head, upto)
+    remove_old_keys(repo, target)
     damage = [each for key in needed for each in needs.damage.get(key, ())]
     removed = copy.remove_condemned(set(needed), {each.key for each in damage})
     copy.remove_left({marker(each.key) for each in damage})

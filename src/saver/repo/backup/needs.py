@@ -15,6 +15,7 @@ from saver.repo.packs import Damage
 from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in
 from saver.repo.version import Version
+from saver.seals.recognizing import opened
 from saver.storage import Blob
 from saver.tensors import packs_of, shards_of
 
@@ -112,6 +113,7 @@ class Needs:
             if not key.startswith("packs/"):
                 sound = blake3(blob.read()).hexdigest() == key.rpartition("/")[2].removesuffix(".json")
                 return None if sound else "the bytes are not those that were written"
+            blob = opened(blob)
             pack = Pack(blob)
             if pack.hash != self._files.get(key, pack.hash):
                 return "its header is not the one that was written"

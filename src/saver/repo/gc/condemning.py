@@ -17,6 +17,25 @@ ALL, SOME = 1 << 40, 16
 """How many objects one record condemns: without limit, or few on a full disk without room for many names."""
 
 
+def is_needed(repo: Repository, key: str) -> bool:
+    """Whether a live version needs an object, by what `repo.users` has read. If bytes were moved, only
+    manifests can tell; a version whose manifest cannot be read counts as needing everything that it may need.
+    """
+    users, pack = repo.users, pack_in(key)
+    if users.is_manifest(key):
+        return True
+    if not users.needs(key) or not users.is_moved(pack):
+        return users.needs(key)
+    for name in users.of(pack):
+        try:
+            known = repo.known(users.version(name))
+        except (DamagedError, IncompatibleError, NotFoundError):
+            return True
+        if pack in packs_of(known.values()):
+            return True
+    return False
+
+
 class Condemnation:
     """One record that condemns. It is decided, perhaps again and again, by `decide`, until the log takes it.
 
@@ -67,7 +86,7 @@ class Condemnation:
         chosen, busy, settled = list[str](), set[str](), list[str]()
         for key in keys:
             gone = self._repo.state.gone(key) is not None
-            if not gone and self._is_needed(key):
+            if not gone and is_needed(self._repo, key):
                 continue
             stat = self._listing.stat(key) if not gone else None
             if stat is None:
@@ -78,23 +97,6 @@ class Condemnation:
                 chosen.append(key)
         self._chosen, self.busy = chosen, sorted(busy)
         return settled
-
-    def _is_needed(self, key: str) -> bool:
-        """Whether a live version needs an object. If bytes were moved, only manifests can tell; a version
-        whose manifest cannot be read counts as needing everything that it may need."""
-        users, pack = self._users, pack_in(key)
-        if users.is_manifest(key):
-            return True
-        if not users.needs(key) or not users.is_moved(pack):
-            return users.needs(key)
-        for name in users.of(pack):
-            try:
-                known = self._repo.known(users.version(name))
-            except (DamagedError, IncompatibleError, NotFoundError):
-                return True
-            if pack in packs_of(known.values()):
-                return True
-        return False
 
     def _candidates(self) -> Iterator[str]:
         """What may be garbage: all listed objects, what deletions freed since the last collection, and what

@@ -11,9 +11,11 @@ from saver.repo.events import Event, Move, Relocate
 from saver.repo.extents import Ranges
 from saver.repo.gc.living import Living
 from saver.repo.objects import is_collectable, pack_key
+from saver.repo.packing import put_pack
 from saver.repo.reading import open_packs
 from saver.repo.repository import Repository
 from saver.repo.state.needs import pack_in
+from saver.seals.decompressing import DecompressedBlob
 from saver.tensors import Cut, Shard, TensorData, in_one
 
 DEAD_SHARE = 0.5
@@ -63,7 +65,8 @@ class Mover:
         stat = repo.storage.stat(pack_key(pack))
         if stat is None or stat.size <= DEAD_BYTES:
             return None
-        enough = stat.size - max(DEAD_BYTES, DEAD_SHARE * stat.size)
+        size = repo.open_pack(pack).size  # it may be compressed
+        enough = size - max(DEAD_BYTES, DEAD_SHARE * size)
         look = 1
         for count, name in enumerate(self._users.of(pack), 1):
             living.add_version(name, repo.tensors(self._users.version(name)), pack)
@@ -114,7 +117,8 @@ class Mover:
         }
         writer = PackWriter(tensors, ident=repo.fresh(), cuts=cuts)
         try:
-            repo.storage.put(pack_key(writer.id), writer)
+            as_before = isinstance(repo.open_pack(pack), DecompressedBlob)
+            put_pack(repo.storage.put, writer, repo.compress or as_before)
         except CannotWriteError as error:
             if is_full(error):  # later, when there is room
                 return None

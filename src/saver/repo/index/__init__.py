@@ -7,7 +7,8 @@ and `trouble` says why.
 
 from __future__ import annotations
 
+from saver.repo.index.hidden import HiddenIndex
 from saver.repo.index.index import Index, index_path
 from saver.repo.index.tables import Candidate, Row
 
-__all__ = ["Candidate", "Index", "Row", "index_path"]
+__all__ = ["Candidate", "HiddenIndex", "Index", "Row", "index_path"]

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from saver.repo.events import Commit, Condemn, Delete, Event, Harm, Label, Note, Relocate, Tag, Void
+from saver.repo.events import (
+    Commit,
+    Condemn,
+    Delete,
+    Event,
+    Harm,
+    Holders,
+    Label,
+    Note,
+    Relocate,
+    Sign,
+    Tag,
+    Void,
+)  # fmt: skip
 from saver.repo.state.facts import (
     END,
+    HOLDERS,
     freed_key,
     gone_key,
     harmed_key,
@@ -24,7 +38,12 @@ def needed_by(event: Event) -> Iterator[str]:
     match event:
         case Commit():
             yield model_key(event.model)
-        case Tag(number=int(number)) | Label(number=int(number)) | Note(number=int(number)):
+        case (
+            Tag(number=int(number))
+            | Label(number=int(number))
+            | Note(number=int(number))
+            | Sign(number=int(number))
+        ):
             yield version_key(event.model, number)
         case Label() | Note():
             yield model_key(event.model)
@@ -52,3 +71,5 @@ def changed_by(event: Event) -> Iterator[str]:
                 yield from (gone_key(key), freed_key(key))
         case Void():
             yield void_key(event.commit)
+        case Holders():
+            yield HOLDERS

@@ -27,6 +27,8 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     previous: str
     root: str | None
     spare: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    roles: dict[str, tuple[str, ...]] = {}
+    """Who may do what: little, and needed to apply each record that follows."""
 
 
 @decodable

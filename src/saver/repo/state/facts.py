@@ -11,17 +11,20 @@ They are stored in a sorted map from string keys to values:
     moved <pack>                    the records that say where bytes of the pack went
     harmed <pack>                   places (offset, length) that must not be shared
     void <transaction>              the record that says that this commit must not take place
+    holders                         the bundle with the keys of those who can open the store
+    refused <record>                why a record is void: its signer has no right to it
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 
 from saver.repo.numbered import PartVersion
+from saver.signing.signatures import Signature
 from saver.strict import decodable
 
 Span: TypeAlias = tuple[int, int]
@@ -46,7 +49,8 @@ class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
 @decodable
 class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A version: what its commit says, plus the record's time and author; and what was labelled and noted
-    since. `edited` are the notes that took the place of those of the commit."""
+    since. `edited` are the notes that took the place of those of the commit, `signatures` the newest of each
+    key."""
 
     manifest: str
     parts: dict[str, PartVersion]
@@ -63,7 +67,10 @@ class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
     file: str = ""
     labels: dict[str, str] = {}
     edited: str | None = None
+    signatures: tuple[Signature, ...] = ()
 
+
+HOLDERS = "holders"
 
 KINDS: dict[str, Any] = {
     "model": ModelState,
@@ -75,13 +82,15 @@ KINDS: dict[str, Any] = {
     "moved": list[int],
     "harmed": list[tuple[int, int]],
     "void": int,
+    HOLDERS: str,
+    "refused": str,
 }
 """The first word of a key → the type of its value."""
 
 END = "\U0010ffff"
 """Sorts after every continuation of a key."""
 
-_NUMBERED = frozenset(("version", "step"))
+_NUMBERED = frozenset(("version", "step", "refused"))
 """First words of keys that end with a number."""
 
 
@@ -146,8 +155,18 @@ def void_key(transaction: str) -> str:
     return f"void {transaction}"
 
 
+def refused_key(number: int) -> str:
+    """The key of a record that is void; they sort by number."""
+    return f"refused {number:020}"
+
+
 class Facts(ABC):
     """Answers what the log says, as of one record. Scans are lazy, and may be stopped early."""
+
+    @property
+    @abstractmethod
+    def roles(self) -> Mapping[str, tuple[str, ...]]:
+        """Who may do what: the rights of each public key. None at all if everybody may do everything."""
 
     @abstractmethod
     def get(self, key: str) -> Any:
@@ -246,3 +265,22 @@ class Facts(ABC):
         """The number of the record that says that the commit with this transaction must not take place."""
         found: int | None = self.get(void_key(transaction))
         return found
+
+    # Keys
+
+    def bundle(self) -> str:
+        """The name of the bundle with the keys of those who can open the store; "" before any was
+        recorded."""
+        return self.get(HOLDERS) or ""
+
+    def refused(self, number: int) -> str | None:
+        """Why a record is void: its signer has no right to it; None if it is not. Without roles none is, and
+        nothing needs to be read."""
+        if not self.roles:
+            return None
+        found: str | None = self.get(refused_key(number))
+        return found
+
+    def all_refused(self) -> Iterator[tuple[int, str]]:
+        """The records that are void, each with the reason."""
+        return ((number_in(key), reason) for key, reason in self.scan("refused "))

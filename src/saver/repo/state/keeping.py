@@ -90,8 +90,9 @@ def _due(
     if rests is not None:
         spare = {each: tuple(sorted({*names} - new)) for each, names in rests.spare}
         spare[view.base] = tuple(sorted(pages.only_in(view.root, [root])))
+    left = tuple((n, spare[n]) for n in kept if n in spare)
     return Due(
-        found=Checkpoint(FORMAT, number, previous, root, tuple((n, spare[n]) for n in kept if n in spare)),
+        found=Checkpoint(FORMAT, number, previous, root, left, dict(view.due_roles)),
         pages=shortcuts.held_among(new),
         shared=None if view.alone else (view.base, view.root),
         undurable=undurable,

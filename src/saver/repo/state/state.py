@@ -1,15 +1,14 @@
 """What the log says now: which versions, tags and moves there are.
 
 It is a pure function of the log. Every `INTERVAL` records a writer keeps it as a checkpoint
-(`shortcuts.py`). Checkpoints only make opening cheap: one that fails in any way is ignored, and the log is
-read instead. The next writer then writes them again.
+(`shortcuts.py`). One that fails in any way is ignored: the log is read instead, and the next writer mends it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
@@ -19,6 +18,7 @@ from saver.errors import DamagedError, IncompatibleError, SaverError
 from saver.logger import logger
 from saver.repo.beside import Ask, Beside, Steps
 from saver.repo.entry import entry_of, said
+from saver.repo.events import Holders
 from saver.repo.log import TOGETHER, Log, Record
 from saver.repo.objects import checkpoint_key
 from saver.repo.state.ahead import changed_by, needed_by
@@ -30,11 +30,10 @@ from saver.repo.state.view import Broken, View
 from saver.storage import Storage
 
 INTERVAL = 16
-"""Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten;
-with 16, less than twice as long, and a save costs some 15 % more."""
+"""Records between checkpoints. With 64, opening a store of 100,000 versions took 3 times as long as ten; with
+16, less than twice as long, and a save costs some 15 % more."""
 
-HELD = 4096
-"""Roughly the most keys that are held in memory besides pages."""
+HELD = 4096  # roughly the most keys that are held in memory besides pages
 
 
 class State(Facts):
@@ -42,6 +41,7 @@ class State(Facts):
 
     def __init__(self, storage: Storage) -> None:
         self.log = Log(storage)
+        self.alone = False  # whether to believe the log alone: a shortcut may say anything
         self._storage = storage
         self._begin()
         forks.begin_anew(self, State._begin)
@@ -51,19 +51,15 @@ class State(Facts):
         may have been in the middle of a change."""
         self._lock = threading.RLock()
         self.shortcuts = Shortcuts(self._storage, self.log)
-        self._wanted: tuple[str, ...] = ()
-        """Keys to read ahead once the log has been read."""
+        self._wanted: tuple[str, ...] = ()  # keys to read ahead once the log has been read
         self._expected: tuple[str | None, str, int | None] = (None, "", None)
         self.log.ahead.clear()
-        self._to_keep = False
-        """Whether to read ahead also what a checkpoint changes that is due then."""
+        self._to_keep = False  # whether to read ahead also what a checkpoint changes that is due then
         self._view = View(self.shortcuts.pages)
         self._rests: Checkpoint | None = None
         """The checkpoint that the view rests on, unless the view has been replaced since."""
-        self._distrusts = False
-        """Whether a checkpoint could not be used, and none was written since."""
-        self._keeping: tuple[int, str] | None = None
-        """Number and hash of the record whose checkpoint a thread is writing."""
+        self._distrusts = False  # whether a checkpoint could not be used, and none was written since
+        self._keeping: tuple[int, str] | None = None  # the record whose checkpoint a thread is writing
         self._wrote = 0
         self.trouble: str | None = None
         """Why a checkpoint could not be used or kept, if one could not."""
@@ -72,6 +68,11 @@ class State(Facts):
     def head(self) -> int:
         """The number of the last record that was applied."""
         return self._view.head
+
+    @property
+    def roles(self) -> Mapping[str, tuple[str, ...]]:
+        """Who may do what."""
+        return self._view.roles
 
     def last(self) -> tuple[int, str]:
         """The number and the hash of the last record that was applied."""
@@ -94,8 +95,11 @@ class State(Facts):
     def _read_on(self, head: int) -> None:
         """Read the records up to `head`, or a checkpoint and those after it."""
         far = head - self._view.head > INTERVAL or len(self._view.settled) > HELD
-        if far and not self._distrusts:
-            self._view = self._checkpointed(head, self._view.head) or self._view
+        if far and not self._distrusts and not self.alone:
+            begun = self._view.head
+            self._view = self._checkpointed(head, begun) or self._view
+            if 0 < begun < self._view.head:  # the records between may have changed the keys
+                self._storage.renew()
         records = self.log.read_on(self._view.head + 1, head)
         wanted, self._wanted = self._wanted, ()
         due, self._to_keep = head - head % INTERVAL if self._to_keep else 0, False
@@ -180,8 +184,6 @@ class State(Facts):
                     if self._view is view:
                         self._recover(error)
 
-    # The log
-
     def _follow(self, record: Record, digest: str) -> None:
         """Apply the next record. If it does not fit, the checkpoint may be to blame, not the log."""
         while self._view.head < record.number:
@@ -191,6 +193,8 @@ class State(Facts):
                 if self._view.alone:
                     raise
                 self._recover(error)
+        if isinstance(record.event, Holders):
+            self._storage.renew()
 
     def _grow(self, view: View, record: Record, digest: str) -> None:
         view.follow(record, digest, f"{self._storage}: record {record.number}", INTERVAL)
@@ -204,9 +208,9 @@ class State(Facts):
         if self._view.alone:
             raise error
         self._ignore(error)
-        head, view = self._view.head, None
+        head, base, view = self._view.head, self._view.base, None
         with suppress(DamagedError, IncompatibleError):
-            view = self._checkpointed(self.log.head(head), self._view.base)
+            view = None if self.alone else self._checkpointed(self.log.head(head), base)
             while view is not None and view.head < head:
                 self._grow(view, *self.log.read(view.head + 1))
         if view is None or view.head < head:
@@ -220,21 +224,17 @@ class State(Facts):
             self._grow(view, record, digest)
         return view
 
-    # Checkpoints
-
     def _checkpointed(self, head: int, after: int) -> View | None:
         """The view from the newest usable checkpoint of a record after `after`, if there is one."""
         found = self.shortcuts.newest_usable(head, after, INTERVAL, self._ignore)
         if found is None:
             return None
         self._rests = found
-        return View(self.shortcuts.pages, found.number, found.previous, found.root)
+        return View(self.shortcuts.pages, found.number, found.previous, found.root, found.roles)
 
     def keep_checkpoint(self) -> Beside:
-        """The checkpoint that is due, if one is: to be written beside what a writer does next.
-
-        A failure must not stop a commit: `trouble` says why it failed.
-        """
+        """The checkpoint that is due, if one is: to be written beside what a writer does next. A failure
+        must not stop a commit: `trouble` says why it failed."""
         return Beside(self._storage, self._kept())
 
     def _kept(self) -> Steps:

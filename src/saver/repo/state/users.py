@@ -84,7 +84,8 @@ class Users:
                 continue
             found: dict[str, Any] = {}
             for record, _ in self._state.log.read_on(known + 1, head):
-                found.update(changes(record.event))
+                if self._state.refused(record.number) is None:
+                    found.update(changes(record.event))
             try:
                 self._change(found)
             except SaverError as error:

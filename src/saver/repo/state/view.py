@@ -9,31 +9,18 @@ from typing import Any
 
 import msgspec
 
-from saver.errors import DamagedError, IncompatibleError, SaverError
-from saver.repo.events import Commit, Condemn, Delete, Harm, Label, Note, Relocate, Tag, Void
+from saver.errors import DamagedError, SaverError
 from saver.repo.log import ZERO, Record
-from saver.repo.manifest import manifest_key
-from saver.repo.objects import pack_key, tree_key
-from saver.repo.refs import BadNameError, check_model, check_tag
+from saver.repo.state.effects import changes_of
 from saver.repo.state.facts import (
     END,
     Facts,
-    ModelState,
-    VersionState,
     converted,
-    freed_key,
-    gone_key,
-    harmed_key,
-    model_key,
-    moved_key,
-    step_key,
-    tag_key,
-    version_key,
-    void_key,
+    refused_key,
 )
 from saver.repo.state.known import Known
 from saver.repo.state.pages import Pages
-from saver.repo.state.values import annotated, version_state, with_version, without_versions
+from saver.repo.state.rights import NOBODY, Granted, refusal, roles_after
 
 
 class Broken(DamagedError):
@@ -56,9 +43,16 @@ class View(Facts):
     between any two lines (Ctrl-C): so each change is one assignment.
     """
 
-    def __init__(self, pages: Pages, base: int = 0, previous: str = ZERO, root: str | None = None) -> None:
+    def __init__(
+        self,
+        pages: Pages,
+        base: int = 0,
+        previous: str = ZERO,
+        root: str | None = None,
+        roles: Granted = NOBODY,
+    ) -> None:
         self._pages = pages
-        self._known = Known(base, previous, base, root, alone=base == 0)
+        self._known = Known(base, previous, base, root, alone=base == 0, roles=roles)
 
     @property
     def head(self) -> int:
@@ -91,6 +85,16 @@ class View(Facts):
         return self._known.due
 
     @property
+    def roles(self) -> Granted:
+        """Who may do what now."""
+        return self._known.roles
+
+    @property
+    def due_roles(self) -> Granted:
+        """Who might do what when the checkpoint became due."""
+        return self._known.due_roles
+
+    @property
     def settled(self) -> Mapping[str, Any]:
         """What changed from the base until then; None for removed keys."""
         return self._known.settled
@@ -115,7 +119,11 @@ class View(Facts):
         """The keys from `first` to before `stop` with their values, in order, as they are now. Raises
         Broken, possibly midway."""
         known = self._known
-        recent = sorted({*_within(known.settled_keys, first, stop), *_within(known.recent_keys, first, stop)})
+        settled = _within(known.settled_keys, first, stop)
+        recent = _within(known.recent_keys, first, stop)
+        if known.root is None and not settled and not recent:
+            return iter(())  # in a small store, a version mostly has no tags
+        recent = sorted({*settled, *recent})
         changed = {key: known.recent[key] if key in known.recent else known.settled[key] for key in recent}
         older = _read(self._pages.scan(known.root, first, stop, reverse))
         return _merged(older, recent[::-1] if reverse else recent, changed, reverse)
@@ -136,9 +144,13 @@ class View(Facts):
         if record.number != known.head + 1 or record.previous != known.previous:
             raise DamagedError(
                 f"{where} does not follow the one before it; two copies of the store were mixed, or "
-                "records were changed; restore the folder log/ from a copy"
+                "records were changed; restore the folder log/ from a copy",
+                rule="5.06",
             )
-        self._known = known.after(record, digest, _changes(record, self, where), interval)
+        reason = refusal(record, known.roles, self.tags)
+        changes = {refused_key(record.number): reason} if reason else changes_of(record, self, where)
+        roles = known.roles if reason else roles_after(known.roles, record.event)
+        self._known = known.after(record, digest, changes, interval, roles)
 
     def settle(self, root: str | None) -> None:
         """From now on, read the settled state from the pages below `root`, which hold it."""
@@ -184,104 +196,3 @@ def _merged(
     for key in recent[at:]:
         if changed[key] is not None:
             yield key, changed[key]
-
-
-def _changes(record: Record, view: View, where: str) -> dict[str, Any]:
-    """What a record changes, by key; None removes."""
-    event = record.event
-    match event:
-        case Commit():
-            _check_names(event.model, event.tags, where)
-            return _committed(record, event, view, where)
-        case Tag():
-            _check_names(event.model, (event.tag,), where)
-            if event.number is not None and view.version(event.model, event.number) is None:
-                raise IncompatibleError(f"{where} tags {event.model}@{event.number}, which does not exist")
-            return {tag_key(event.model, event.tag): event.number}
-        case Label() | Note():
-            _check_names(event.model, (), where)
-            return _annotated(event, view, where)
-        case Delete():
-            _check_names(event.model, (), where)
-            return _deleted(record.number, event, view)
-        case Condemn():
-            return _condemned(record.number, event.objects) | dict.fromkeys(map(freed_key, event.kept))
-        case Relocate():
-            changes = _condemned(record.number, event.objects)
-            for pack in event.moves:
-                changes[moved_key(pack)] = [*view.moved(pack), record.number]
-            return changes
-        case Harm():
-            return {harmed_key(pack): [*view.harmed(pack), *places] for pack, places in event.places.items()}
-        case Void():
-            return {void_key(event.commit): record.number}
-
-
-def _condemned(number: int, objects: Iterable[str]) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for key in objects:
-        changes[gone_key(key)] = number
-        changes[freed_key(key)] = None
-    return changes
-
-
-def _check_names(model: str, tags: Iterable[str], where: str) -> None:
-    try:
-        check_model(model)
-        for tag in tags:
-            check_tag(tag)
-    except BadNameError as error:
-        raise IncompatibleError(f"{where}: {error}") from None
-
-
-def _annotated(event: Label | Note, view: View, where: str) -> dict[str, Any]:
-    """The changes by labels or notes of a version or a model, which must be there."""
-    model = view.model(event.model)
-    if event.number is None:
-        if model is None or not model.count:
-            raise IncompatibleError(f"{where} is about the model {event.model!r}, which is not there")
-        return {model_key(event.model): annotated(model, event, where)}
-    version = view.version(event.model, event.number)
-    if version is None:
-        raise IncompatibleError(f"{where} is about {event.model}@{event.number}, which is not there")
-    return {version_key(event.model, event.number): annotated(version, event, where)}
-
-
-def _committed(record: Record, event: Commit, view: View, where: str) -> dict[str, Any]:
-    changes: dict[str, Any] = {
-        version_key(event.model, event.number): version_state(record, event, where),
-        model_key(event.model): with_version(view.model(event.model) or ModelState(), event, where),
-    }
-    if event.step is not None:
-        changes[step_key(event.model, event.step, event.number)] = event.number
-    for tag in event.tags:
-        changes[tag_key(event.model, tag)] = event.number
-    return changes
-
-
-def _deleted(record: int, event: Delete, view: View) -> dict[str, Any]:
-    """The changes of a deletion: removes the versions, and the tags and steps that point to them; what only
-    they needed becomes free."""
-    changes: dict[str, Any] = {}
-    gone: dict[int, VersionState] = {}
-    for number in sorted(set(event.numbers)):
-        value = view.version(event.model, number)
-        if value is not None:
-            gone[number] = value
-            changes[version_key(event.model, number)] = None
-            if value.step is not None:
-                changes[step_key(event.model, value.step, number)] = None
-            packs, trees = map(pack_key, value.packs), map(tree_key, value.trees)
-            for key in (manifest_key(value.manifest, value.file), *packs, *trees):
-                changes[freed_key(key)] = record
-    for tag, number in view.tags(event.model).items():
-        if number in gone:
-            changes[tag_key(event.model, tag)] = None
-    model = view.model(event.model)
-    if gone and model is not None:
-        latest = model.latest
-        if latest in gone:  # only then is another one the newest
-            left = (number for number, _ in view.versions(event.model, reverse=True))
-            latest = next((number for number in left if number not in gone), None)
-        changes[model_key(event.model)] = without_versions(model, gone.values(), latest)
-    return changes

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from saver.errors import IncompatibleError, quoted
 from saver.storage import Storage
+from saver.storages._deadline import deadline_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -43,7 +44,8 @@ def open_storage(address: str) -> Storage:
             f"{parts.scheme}://bucket/folder; {_WAYS}"
         )
     folder = parts.path.strip("/")
-    deadline = _seconds(options.pop("deadline", DEADLINE))
+    given = options.pop("deadline", DEADLINE)
+    deadline = deadline_of(given, str(given))
     shown = f"{parts.scheme}://{bucket}" + (f"/{folder}" if folder else "")
     from saver.storages.object.storage import ObjectStorage
 
@@ -55,18 +57,6 @@ def _public(address: str) -> str:
     """An address without what could be a secret in it."""
     scheme, _, rest = address.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
-
-
-def _seconds(value: Any) -> float:
-    try:
-        found = float(value)
-    except ValueError:
-        found = 0.0
-    if not 0 < found <= 86_400:
-        raise ValueError(
-            f"store: deadline={quoted(value)} is not a number of seconds, above 0 and up to a day"
-        )
-    return found
 
 
 def _store(scheme: str, bucket: str, folder: str, options: dict[str, str], deadline: float) -> ObjectStore:

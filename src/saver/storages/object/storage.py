@@ -71,6 +71,10 @@ class ObjectStorage(Storage):
             if not self._created(key, data):
                 raise CannotWriteError(f"{self._where(key)}: this object exists already; it was not changed")
             return
+        self.replace(key, content)
+
+    def replace(self, key: str, content: Content) -> None:
+        checked(key)
         size = max(WHOLE, -(-content.size // PARTS))
         try:
             obstore.put(

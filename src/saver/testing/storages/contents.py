@@ -36,6 +36,25 @@ class Pieces(Content):
         (self._write or super().write)(sink)
 
 
+class Shrinking(Content):
+    """A content of these bytes, which announces more until it is written."""
+
+    def __init__(self, size: int, data: bytes) -> None:
+        self.size = size
+        self._data = data
+
+    def settle(self) -> None:
+        self.size = len(self._data)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        self.settle()
+        yield self._data
+
+    def write(self, sink: Sink) -> None:
+        sink.write_aligned(aligned(self._data), 0)
+        self.settle()
+
+
 def bytes_of(size: int) -> bytes:
     """Bytes in which no two pieces are equal."""
     return np.random.default_rng(size).bytes(size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import pytest
 
@@ -29,6 +30,9 @@ class KeysTests:
         for ask in (storage.open, storage.read, storage.stat, storage.delete):
             with pytest.raises(IncompatibleError):
                 ask(key)
+        for keys in (("a", key), (key, "a")):
+            with pytest.raises(IncompatibleError):
+                list(storage.stats(*keys))
         with pytest.raises(IncompatibleError):
             put(storage, key, b"y")
         with pytest.raises(IncompatibleError):
@@ -123,6 +127,13 @@ class KeysTests:
         assert list(storage.keys("")) == sorted(keys[1::2])
         storage.delete()
         assert list(storage.keys("")) == sorted(keys[1::2])
+
+    def test_several_are_looked_at_as_each_alone_is(self, storage: Storage) -> None:
+        for key in ("a/b", "a/c/d", "e"):
+            put(storage, key, key.encode())
+        there = ["a/b", "a/none", "a/c/d", "e", "none/a", "none/b", "e/b"]
+        for keys in ((), *product(there), *product(there, there)):
+            assert list(storage.stats(*keys)) == [storage.stat(key) for key in keys]
 
     def test_times_do_not_go_backwards(self, storage: Storage) -> None:
         times = []

@@ -13,7 +13,7 @@ import pytest
 
 from saver.errors import NotFoundError
 from saver.storage import ALIGNMENT, Listed, Sink, Storage
-from saver.testing.storages.contents import Pieces, aligned, bytes_of, fetched, put
+from saver.testing.storages.contents import Pieces, Shrinking, aligned, bytes_of, fetched, put
 
 SIZES = (0, 1, ALIGNMENT - 1, ALIGNMENT, ALIGNMENT + 1, 5_000_001)
 
@@ -38,6 +38,16 @@ class WritingTests:
         data = bytes_of(size)
         assert storage.create("log/1.json", data) is True
         assert storage.read("log/1.json") == data
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_a_content_may_turn_out_smaller_than_announced(self, storage: Storage, size: int) -> None:
+        """Its size is an upper bound until it is written, as that of what is compressed meanwhile."""
+        content = Shrinking(size + 3 * ALIGNMENT, bytes_of(size))
+        storage.put("packs/a.bin", content)
+        assert storage.read("packs/a.bin") == bytes_of(size)
+        found = storage.stat("packs/a.bin")
+        assert found is not None
+        assert found.size == storage.open("packs/a.bin").size == size
 
     def test_an_object_is_seen_only_when_it_is_whole(self, storage: Storage) -> None:
         seen: list[Any] = []

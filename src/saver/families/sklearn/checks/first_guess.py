@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from saver.errors import kind_of
 from saver.families.sklearn.checks.attributes import (
     is_array,
     is_of,
@@ -48,7 +49,7 @@ def provable(inner: Any) -> Callable[[Any, int | None, int | None], bool] | None
         if base.__module__.startswith("sklearn.") and base.__name__ in _PROOFS:
             return _PROOFS[base.__name__]
     raise ValueError(
-        f"init_ is a {type(inner).__name__}, whose output shape cannot be checked; use a Dummy estimator, "
+        f"init_ is {kind_of(inner)}, whose output shape cannot be checked; use a Dummy estimator, "
         "a linear model, a tree, a forest, a perceptron, a support vector machine, or your own class"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from saver.errors import kind_of
 from saver.families.sklearn.checks.attributes import is_of, is_users_own, require
 
 _ONE = frozenset(
@@ -31,7 +32,7 @@ def members(estimator: Any) -> None:
     for name in own.keys() & _PLACES:
         for value in _held(name, own[name]):
             if type(value) not in _fit:
-                require(_fits(value), f"{name} holds a {type(value).__name__}, which is not an estimator")
+                require(_fits(value), f"{name} holds {kind_of(value)}, which is not an estimator")
                 _fit.add(type(value))
 
 

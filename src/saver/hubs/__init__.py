@@ -1,0 +1,1 @@
+"""Hubs, each in a module named after the scheme of its addresses: see `saver.hub`."""

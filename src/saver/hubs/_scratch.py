@@ -1,0 +1,109 @@
+"""A folder of this machine for one transfer, which an interruption leaves for the next attempt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from blake3 import blake3
+
+from saver.caching import cache_folder
+from saver.disk.durable import NewFile
+from saver.disk.locks import locked
+from saver.errors import CannotWriteError
+from saver.logger import logger
+from saver.storage import Bytes
+
+_STATE = "state"
+"""The file that says what the rest of the folder belongs to."""
+
+
+@contextmanager
+def scratch(purpose: str, state: str = "") -> Iterator[str]:
+    """A folder for a transfer. `purpose` says which it is; what an interrupted one left is there, if the hub
+    was in the same `state` then. Without a `state`, nothing is left. Raises CannotWriteError if there is no
+    room for it.
+
+    While another process makes the same transfer, it is a fresh folder, and so it is where the cache cannot
+    be used.
+    """
+    name = os.path.join(os.path.abspath(cache_folder()), "hubs", blake3(purpose.encode()).hexdigest()[:32])
+    try:
+        os.makedirs(name, 0o700, exist_ok=True)
+        held = os.open(name, os.O_RDONLY)
+    except OSError as error:
+        logger.warning("%s: %s; an interrupted transfer would start from the beginning", name, error)
+        with _fresh() as folder:
+            yield folder
+        return
+    try:
+        if not _ours(held, name, state):
+            with _fresh() as folder:
+                yield folder
+            return
+        done = not state
+        try:
+            yield os.path.join(name, "objects")
+            done = True
+        finally:
+            if done:
+                _empty(name)
+    finally:
+        os.close(held)
+
+
+@contextmanager
+def _fresh() -> Iterator[str]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="saver-")
+    except OSError as error:
+        raise CannotWriteError(f"no temporary folder can be made: {error}; free some space") from error
+    with made as folder:
+        yield folder
+
+
+def _ours(held: int, name: str, state: str) -> bool:
+    """Hold the folder; empty it if it belongs to another state of the hub. Whether it can be used."""
+    try:
+        if not locked(held):
+            return False
+        mark = os.path.join(name, _STATE)
+        if not state or not os.path.exists(mark) or open_text(mark) != state:
+            _empty(name)
+            with open(mark, "w", encoding="utf-8") as file:
+                file.write(state)
+        return True
+    except OSError as error:
+        logger.warning("%s: %s; an interrupted transfer would start from the beginning", name, error)
+        return False
+
+
+def made(folder: str) -> None:
+    """Make a folder, and those above it, if they are missing. Raises CannotWriteError."""
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+    except OSError as error:
+        raise CannotWriteError(f"{folder}: {error.strerror}; free some space, or set SAVER_CACHE") from error
+
+
+def written(path: str, data: bytes) -> None:
+    """Write a file. Raises CannotWriteError."""
+    content = Bytes(data)
+    with NewFile(path, content.size) as file:
+        content.write(file)
+        file.commit()
+
+
+def _empty(name: str) -> None:
+    """Remove the objects. The folder stays: another process may wait for it."""
+    if os.path.lexists(objects := os.path.join(name, "objects")):
+        shutil.rmtree(objects)
+
+
+def open_text(path: str) -> str:
+    """The beginning of a file, as text."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read(1000)

@@ -1,0 +1,69 @@
+"""The files of a version on the Hugging Face Hub that only some can open: `model.saver`, a sealed file;
+`saver.sealed`, with what `saver.json` says otherwise; and two that say how to open them, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from saver.canonical import canonical
+from saver.disk import mapped
+from saver.disk.durable import NewFile
+from saver.hubs._provenance import LARGEST, Provenance, encoded, provenance, write_saver
+from saver.hubs._scratch import made, written
+from saver.hubs._sealed import own_keys
+from saver.opened import Opened
+from saver.opening import open_blob
+from saver.repo.version import Version
+from saver.sealing import Sealer
+from saver.sealing import opened as unsealed
+from saver.storage import Bytes
+from saver.strict import strict_json
+
+FILE, DOCUMENT, WITHIN, CARD = "model.saver", "saver.json", "saver.sealed", "README.md"
+
+SEALED = {"format": 2, "saver": FILE, "sealed": WITHIN}
+"""What `saver.json` says then."""
+
+README = """\
+---
+library_name: saver
+tags:
+- saver
+---
+
+# A sealed version
+
+What is here is encrypted: it opens for those for whom it was sealed, and tells others nothing but its size.
+
+```sh
+pip install 'saver-ml[encryption,hub]'
+saver pull MODEL {place} --key FILE
+```
+"""
+
+
+def is_of_sealed(data: bytes, where: str) -> bool:
+    """Whether an untrusted `saver.json` says that the rest is sealed."""
+    return bool(strict_json(data, where) == SEALED)
+
+
+def write_sealed(folder: str, opened: Opened, version: Version, sealer: Sealer, place: str) -> Provenance:
+    """Write all files of a version to a folder, where nothing of it is in clear."""
+    made(folder)
+    path = os.path.join(folder, FILE)
+    write_saver(path, opened, version, sealer.content)
+    digest = open_blob(sealer.opened(mapped.open_file(path))).hash
+    said = provenance(version, version.model, True, digest, [])
+    content = sealer.content(Bytes(encoded(said)))
+    with NewFile(os.path.join(folder, WITHIN), content.size) as file:
+        content.write(file)
+        file.commit()
+    written(os.path.join(folder, DOCUMENT), canonical(SEALED, False) + b"\n")
+    written(os.path.join(folder, CARD), README.format(place=place).encode())
+    return said
+
+
+def opened_document(path: str, key: Any, where: str) -> bytes:
+    """What is in a sealed `saver.sealed`. Raises KeyNeededError and WrongKeyError."""
+    return unsealed(mapped.open_file(path, where), own_keys(key, where)).read(0, LARGEST)

@@ -1,0 +1,48 @@
+"""Questions for secrets, on the terminal and without echo."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import warnings
+
+from saver.errors import KeyNeededError
+from saver.keys.secret import Passphrase
+
+
+def ask(question: str) -> str:
+    """What somebody types. Raises KeyNeededError without a terminal: nothing is read that could be seen."""
+    if not has_terminal():
+        raise KeyNeededError(
+            f"{question.rstrip(': ')}: there is no terminal to ask on; pass 'env:NAME' or 'command:…' instead"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(question)
+        except (getpass.GetPassWarning, EOFError):
+            raise KeyNeededError(
+                f"{question.rstrip(': ')}: it could not be read; pass 'env:NAME' or 'command:…' instead"
+            ) from None
+
+
+def ask_new(question: str) -> Passphrase:
+    """A passphrase that is typed twice. Raises KeyNeededError if it is empty, or differs the second time."""
+    first = Passphrase(ask(f"{question}: "))
+    if not first.reveal():
+        raise KeyNeededError(f"{question}: it is empty; nothing was written; type one")
+    if Passphrase(ask("The same once more: ")) != first:
+        raise KeyNeededError(f"{question}: the second one differs; nothing was written; try again")
+    return first
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    if os.name != "posix":
+        return sys.stdin is not None and sys.stdin.isatty()
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

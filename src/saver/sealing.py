@@ -1,0 +1,252 @@
+"""Which keys seal and open files and stores: what is passed as `to=` and `key=`, and `SAVER_KEY`."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError
+
+if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and help needs no numpy
+    from saver.keys.holders import StoreKeys
+    from saver.keys.secret import Passphrase
+    from saver.keys.sources import Keys
+    from saver.seal import Seal
+    from saver.storage import Blob, Content, Storage
+
+VARIABLE = "SAVER_KEY"
+"""The environment variable that names a key, where none is passed."""
+
+KEY = 32
+"""Bytes of the data key of a file."""
+
+
+def keys_of(key: Any) -> Keys | None:
+    """The keys that were passed, or else those of the environment; None for none."""
+    if isinstance(key, str) and not key:
+        raise ValueError("key: it is empty; pass the path of a key file, or leave it out")
+    named = os.environ.get(VARIABLE) if key is None else key
+    if named is None or (key is None and not named):
+        return None
+    from saver.keys.sources import Keys
+
+    return Keys.of(named)
+
+
+# Single files
+
+
+def sealed(content: Content, to: Any, compress: bool = False) -> Content:
+    """What `content` is when it is compressed, and sealed for those whom `to` names; itself for None."""
+    if compress:
+        from saver.seals.compressing import compressed
+
+        content = compressed(content)
+    return content if to is None else Sealer(to).content(content)
+
+
+class Sealer:
+    """Seals files for those whom `to` names, with one key. Raises TypeError and ValueError for what is not
+    somebody."""
+
+    def __init__(self, to: Any) -> None:
+        from saver.seals.aead import Aead
+
+        key = os.urandom(KEY)
+        wrapped = base64.b64encode(_wrapped(key, to)).decode()
+        self._seal = Aead(lambda: [key], wrapped=wrapped)
+
+    def content(self, content: Content) -> Content:
+        """What a file is with this content."""
+        return self._seal.content("", content)
+
+    def opened(self, blob: Blob) -> Blob:
+        """What was sealed here."""
+        return self._seal.file(blob)
+
+
+def _wrapped(key: bytes, to: Any) -> bytes:
+    """The key of a file as an age file."""
+    from saver.keys import age
+
+    people, phrases = recipients(to)
+    if (people and phrases) or len(phrases) > 1:
+        raise ValueError("to: a file is sealed for public keys, or with one passphrase; pass either")
+    try:
+        return age.wrap_for_passphrase(key, phrases[0]) if phrases else age.wrap(key, [*people])
+    except ValueError as error:
+        if isinstance(error, SaverError):
+            raise
+        raise ValueError(f"to: {error}") from None
+
+
+def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
+    """Those whom `to` names: public keys, each with the name of its file ("" for a key itself), and
+    passphrases. Raises ValueError or TypeError for what is not somebody."""
+    from saver.keys.files import recipient_in
+    from saver.keys.sources import Keys
+
+    try:
+        given = [to] if isinstance(to, str | os.PathLike | Keys) or callable(to) else list(to)
+        sources = [each for each in given if not isinstance(each, str | os.PathLike) or _is_source(each)]
+        people = [os.fsdecode(each) for each in given if each not in sources]
+        phrases = [phrase for each in sources for phrase in Keys.of(each).passphrases()]
+        return dict(recipient_in(each) for each in people), phrases
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SaverError):
+            raise
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"to: {error}") from None
+
+
+def _is_source(value: str | os.PathLike[str]) -> bool:
+    """Whether this names a passphrase, rather than somebody's public key."""
+    text = os.fsdecode(value)
+    return text == "prompt" or text.startswith(("env:", "command:", "keyring:"))
+
+
+def opened(blob: Blob, key: Any) -> Blob:
+    """The content of a sealed or compressed file. Raises KeyNeededError and WrongKeyError."""
+    from saver.keys import age
+    from saver.seals.aead import Aead, parsed
+    from saver.seals.recognizing import opened as decompressed
+
+    plain = decompressed(blob)
+    if plain is not blob:
+        return plain
+
+    head, _ = parsed(blob)
+    if not head.keys:
+        raise IncompatibleError(f"{blob.name} is a pack of a sealed store; open its store instead")
+    keys = keys_of(key)
+    if keys is None:
+        raise KeyNeededError(
+            f"{blob.name} is sealed; pass key= (on the command line: --key) with a key that it was sealed "
+            f"for, or set {VARIABLE}"
+        )
+    where = f"{blob.name}: its key"
+    try:
+        wrapped = base64.b64decode(head.keys, validate=True)
+    except ValueError:
+        raise DamagedError(f"{where} is not base64 as it was written; restore the file from a copy") from None
+    if age.for_passphrase(wrapped, where):
+        found = age.unwrap(wrapped, (), keys.passphrases(), where)
+    else:
+        found = age.unwrap(wrapped, keys.identities() or keys.protected(), (), where)
+    if len(found) != KEY:
+        raise IncompatibleError(f"{where} has {len(found):,} bytes, and not {KEY}; seal the file again")
+    return decompressed(Aead(lambda: [found]).file(blob))
+
+
+# Notes of ranks
+
+
+def seal_of_notes(key: Any) -> tuple[Seal | None, bytes | None]:
+    """What seals the notes that ranks leave for each other, and 32 secret bytes for hashes in their keys:
+    those have both who have this key. None, and None, without one."""
+    keys = keys_of(key)
+    if keys is None:
+        return None, None
+    from blake3 import blake3
+
+    from saver.seals.aead import Aead
+
+    known = [each.reveal().encode() for each in keys.identities()]
+    if not known:
+        # what is typed may be short: each guess is to take as long as for a store
+        known = [_slow(each.reveal().encode()) for each in keys.passphrases()]
+    known = known or [each.reveal().encode() for each in keys.protected()]
+    if not known:
+        raise KeyNeededError("key: there is no key in what was passed; pass key=PATH, or key='prompt'")
+    secret, hashes = (
+        blake3(known[0], derive_key_context=f"saver 1 2026-11 {what} of ranks").digest()
+        for what in ("notes", "keys of notes")
+    )
+    return Aead(lambda: [secret]), hashes
+
+
+def _slow(passphrase: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.scrypt(
+        passphrase, salt=b"saver notes of ranks", n=2**18, r=8, p=1, maxmem=2**29, dklen=KEY
+    )
+
+
+# Stores
+
+
+class StoreHolder:
+    """Opens stores with these keys, and makes the keys of new ones, whose first holders own these."""
+
+    def __init__(self, keys: Keys, author: Callable[[], str]) -> None:
+        self._keys = keys
+        self._author = author
+
+    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
+        from saver.keys.founding import found
+
+        return found(storage, self._keys, self._author())
+
+    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
+        from saver.keys.holders import SEAL
+        from saver.keys.opening import open_bundles
+
+        if seal.get("seal") != SEAL:
+            raise IncompatibleError(
+                f"{storage} has the seal {str(seal.get('seal'))[:40]!r}, which this Saver does not know; "
+                "install a newer one"
+            )
+        return open_bundles(storage, self._keys, seal)
+
+
+class Founder:
+    """Makes stores for those whom `to` names. `author` is what those are called who have no name."""
+
+    def __init__(self, to: Any, author: Callable[[], str]) -> None:
+        self._to, self._author = recipients(to), author
+
+    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
+        from saver.keys.founding import found_for
+
+        people, phrases = self._to
+        return found_for(storage, people, phrases, self._author())
+
+    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
+        raise KeyNeededError(f"{storage} is sealed by somebody else meanwhile; pass a key that opens it")
+
+
+class Passing:
+    """Makes and opens one store with keys that nobody has but this process."""
+
+    def __init__(self) -> None:
+        from saver.keys.holders import new_store_keys
+
+        self._keys = new_store_keys()
+
+    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
+        from saver.keys.holders import seal_header
+
+        return self._keys, seal_header(self._keys)
+
+    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
+        return self._keys
+
+
+def beneath(storage: Storage) -> Storage:
+    """The place itself, in which sealed objects are stored."""
+    from saver.storages.sealed import SealedStorage
+
+    return storage.storage if isinstance(storage, SealedStorage) else storage
+
+
+def storage_for(storage: Storage, key: Any, author: Callable[[], str]) -> Storage:
+    """The storage of a store, sealed if a key was passed. With a key of the environment alone, sealed stores
+    are opened, and new ones are not sealed."""
+    keys = keys_of(key)
+    if keys is None or (key is None and storage.seals):
+        return storage
+    from saver.addresses import sealed
+
+    return sealed(storage, StoreHolder(keys, author), key is not None)

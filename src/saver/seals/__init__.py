@@ -1,0 +1,1 @@
+"""Seals: what is done to stored bytes. See `saver.seal`."""

@@ -1,0 +1,90 @@
+"""Sealed files on the command line: `saver export --to`, `--passphrase`, and `saver import`, which asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import error_of, run, run_in_a_terminal
+
+pytest.importorskip("cryptography")
+pytest.importorskip("pyrage")
+
+import saver
+from registries import fake
+from saver.keys import scrypt
+from saver.keys.files import new_key_file
+
+PHRASE = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(scrypt, "FACTOR", scrypt.FACTORS[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SAVER_KEY", raising=False)
+    saver.Saver("models").save("iris", {"secret thing": [1, 2, 3]})
+    new_key_file("ann.key")
+
+
+def test_what_is_exported_to_somebody_is_imported_by_them() -> None:
+    assert run("export", "iris", "a.saver", "--to", "ann.key.pub").exit_code == 0
+    assert b"secret thing" not in Path("a.saver").read_bytes()
+    assert "is sealed" in error_of(run("show", "a.saver"), 4)
+    assert run("import", "a.saver", "two", "--key", "ann.key", "--store", "other").exit_code == 0
+    assert saver.Saver("other").load("two") == {"secret thing": [1, 2, 3]}
+
+
+def test_import_asks_for_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHRASE", PHRASE)
+    saver.Saver("models").export("iris", "p.saver", to="env:PHRASE")
+    shown = run_in_a_terminal("import", "p.saver", "two", answer=f"{PHRASE}\n")
+    assert PHRASE not in shown
+    assert "two@1" in shown
+    shown = run_in_a_terminal("import", "p.saver", "three", answer="battery\n", exit_code=4)
+    assert "three" not in saver.Saver("models").models()
+    assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0
+
+
+def test_who_a_file_is_for_is_said_in_one_way() -> None:
+    error_of(run("export", "iris", "a.saver", "--to", "nobody.pub"), 3)
+    error_of(run("export", "iris", "a.npz", "--to", "ann.key.pub"), 4)
+    assert run("export", "iris", "a.saver", "--to", "ann.key.pub", "--passphrase").exit_code == 2
+    assert not Path("a.saver").exists()
+    assert not Path("a.npz").exists()
+
+
+def test_what_is_pushed_to_a_hub_is_sealed_for_somebody_and_pulled_by_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("oras", reason="needs oras")
+    monkeypatch.setenv("SAVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PHRASE", PHRASE)
+    with fake() as registry:
+        place = f"oci://{registry.host}/team/iris:v1"
+        assert run("push", "iris", place, "--to", "ann.key.pub").exit_code == 0
+        assert not any(b"secret thing" in blob for blob in registry.blobs.values())
+        assert "is sealed" in error_of(run("pull", "iris", place, "--store", "other"), 4)
+        assert not Path("other").exists()
+        assert run("pull", "iris", place, "--store", "other", "--key", "ann.key").exit_code == 0
+        assert saver.Saver("other").load("iris") == {"secret thing": [1, 2, 3]}
+        typed = f"oci://{registry.host}/team/iris:v2"
+        saver.Saver("models").push("iris", typed, to="env:PHRASE")
+        shown = run_in_a_terminal("pull", "iris", typed, "--store", "third", answer=f"{PHRASE}\n")
+        assert PHRASE not in shown
+        assert saver.Saver("third").load("iris") == {"secret thing": [1, 2, 3]}
+
+
+def test_pulling_from_a_sealed_store_asks_for_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHRASE", PHRASE)
+    saver.Saver("sealed", key="env:PHRASE").save("rose", {"secret thing": [4]})
+    assert "is sealed" in error_of(run("pull", "rose", "sealed"), 4)
+    shown = run_in_a_terminal("pull", "rose", "sealed", answer=f"{PHRASE}\n")
+    assert PHRASE not in shown
+    assert saver.Saver("models").load("rose") == {"secret thing": [4]}
+
+
+def test_a_push_to_a_store_is_not_sealed_for_somebody() -> None:
+    assert run("push", "iris", "there", "--to", "ann.key.pub").exit_code == 2
+    assert not Path("there").exists()

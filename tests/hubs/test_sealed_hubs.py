@@ -1,0 +1,291 @@
+"""What is pushed to a hub for somebody tells others nothing, is opened by those alone, and is the same to
+them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saver
+from huggingface import hub
+from pushed import kept
+from registries import WEIGHTS, Fake
+from saver.errors import CannotWriteError, IncompatibleError, KeyNeededError, NotFoundError, WrongKeyError
+from saver.storages.memory import MemoryStorage
+
+pytest.importorskip("cryptography")
+pytest.importorskip("pyrage")
+
+from saver.keys import age
+
+KNOWN = [
+    b"team/m", b'"owner"', b'"ann"', b"note 4", b'"settings"', b'"auc"', b'"t4"', b"production", b"float64",
+    b"numpy.array", b"saver.manifest", b'"python"', WEIGHTS.tobytes()[:64], WEIGHTS.tobytes()[5000:5064],
+]  # fmt: skip
+"""Names, numbers and runs of bytes of the versions that are pushed."""
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # within the library
+
+
+class People:
+    """Somebody who pushes, somebody who may read, and somebody who may not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.secret, self.public = {}, {}
+        for name in ("ann", "bob", "eve"):
+            identity = age.new_identity()
+            path = folder / f"{name}.key"
+            path.write_text(identity.reveal() + "\n")
+            path.chmod(0o600)
+            (folder / f"{name}.key.pub").write_text(identity.public + "\n")
+            self.secret[name], self.public[name] = str(path), str(folder / f"{name}.key.pub")
+
+    @property
+    def both(self) -> list[str]:
+        return [self.public["ann"], self.public["bob"]]
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> People:
+    return People(tmp_path)
+
+
+class Place:
+    """A hub, and all bytes that it has, with their names."""
+
+    def __init__(self, address: str, server: Any) -> None:
+        self.address, self.server = address, server
+
+    def stored(self) -> bytes:
+        return everything(self.server)
+
+
+@pytest.fixture(params=["oci", "hf"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if request.param == "oci":
+        registry: Fake = request.getfixturevalue("registry")
+        from saver.hubs import _registry
+
+        request.getfixturevalue("monkeypatch").setattr(_registry, "PAUSES", ())
+        yield Place(f"oci://{registry.host}/x/y:v1", registry)
+        return
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub")
+    patch = request.getfixturevalue("monkeypatch")
+    from huggingface_hub import constants
+
+    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.delenv("HF_HUB_OFFLINE", raising=False)
+    patch.setattr(constants, "HF_TOKEN_PATH", "/nonexistent/token")
+    patch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    patch.setenv("HF_TOKEN", "hf_of_the_test")
+    with hub() as server:
+        patch.setenv("HF_ENDPOINT", server.url)
+        yield Place("hf://org/model", server)
+
+
+def everything(server: Any) -> bytes:
+    """All that a server was sent and keeps."""
+    return b"\n".join(_bytes(vars(server)))
+
+
+def _bytes(value: Any) -> Iterator[bytes]:
+    if isinstance(value, bytes | bytearray):
+        yield bytes(value)
+    elif isinstance(value, str):
+        yield value.encode()
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from _bytes(list(pair))
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from _bytes(each)
+    elif hasattr(value, "__dict__") and type(value).__module__ in ("huggingface", "registries"):
+        yield from _bytes(vars(value))
+
+
+def empty(key: str | None = None) -> saver.Saver:
+    return saver.Saver(MemoryStorage("there"), key=key)
+
+
+def test_what_is_sealed_is_in_clear_nowhere_and_opens_for_those(
+    here: saver.Saver, place: Place, people: People, own_cache: Path
+) -> None:
+    here.push("team/m", place.address, to=people.both)
+    stored = place.stored()
+    cached = b"".join(path.read_bytes() for path in (own_cache / "hubs").rglob("*") if path.is_file())
+    for needle in KNOWN:
+        assert needle not in stored, needle
+        assert needle not in cached, needle
+    for name in ("ann", "bob"):
+        there = empty()
+        there.pull("team/m", place.address, key=people.secret[name])
+        assert kept(there, number=4) == kept(here, number=4)
+        assert np.array_equal(there.load("team/m")["w"], WEIGHTS)
+
+
+def test_the_key_of_the_store_that_pulls_opens_it_too(
+    here: saver.Saver, place: Place, people: People
+) -> None:
+    here.push("team/m", place.address, to=people.both)
+    there = empty(people.secret["bob"])
+    there.pull("team/m", place.address)
+    assert kept(there, number=4) == kept(here, number=4)
+
+
+def test_nobody_else_opens_it(
+    here: saver.Saver, place: Place, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.push("team/m", place.address, to=people.both)
+    with pytest.raises(KeyNeededError, match="sealed"):
+        empty().pull("team/m", place.address)
+    with pytest.raises(WrongKeyError):
+        empty().pull("team/m", place.address, key=people.secret["eve"])
+    with pytest.raises(WrongKeyError):
+        empty(people.secret["eve"]).pull("team/m", place.address)
+    monkeypatch.setenv("SAVER_KEY", people.secret["ann"])
+    there = empty()
+    there.pull("team/m", place.address)
+    assert there.versions("team/m")
+
+
+def test_what_is_sealed_is_pushed_to_again_by_one_who_can_open_it(
+    here: saver.Saver, place: Place, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.push("team/m@3", place.address, to=people.both)
+    with pytest.raises(KeyNeededError, match="sealed"):
+        here.push("team/m", place.address, to=people.both)
+    monkeypatch.setenv("SAVER_KEY", people.secret["eve"])
+    with pytest.raises(WrongKeyError):
+        here.push("team/m", place.address, to=people.both)
+    monkeypatch.setenv("SAVER_KEY", people.secret["ann"])
+    assert [each.number for each in here.push("team/m", place.address, to=people.both).versions] == [4]
+    there = empty()
+    there.pull("team/m", place.address, key=people.secret["bob"])
+    assert kept(there, number=4) == kept(here, number=4)
+    stored = place.stored()
+    assert not any(needle in stored for needle in KNOWN)
+
+
+@pytest.mark.slow
+def test_whatever_request_fails_nothing_is_in_clear_and_another_attempt_succeeds(
+    here: saver.Saver, place: Place, people: People
+) -> None:
+    """The first push that is sealed, and a pull: neither leaves anything that stands in its way."""
+    blank = place.address + "-whole" if place.address.startswith("oci") else "hf://org/whole"
+    here.push("team/m", blank, to=people.both)
+    total = len(place.server.calls)
+    for at in range(1, total + 1):
+        address = f"{place.address}-{at}" if place.address.startswith("oci") else f"hf://org/m{at}"
+        place.server.calls.clear()
+        place.server.down_from = at
+        pushed = False
+        with suppress(saver.SaverError):
+            here.push("team/m", address, to=people.both)
+            pushed = True
+        assert not pushed or len(place.server.calls) < at, "what is there already needs no requests"
+        with pytest.raises(saver.SaverError):
+            empty().pull("team/m", address, key=people.secret["bob"])
+        place.server.down_from = None
+        if pushed:
+            break
+        here.push("team/m", address, to=people.both)
+        there = empty()
+        place.server.calls.clear()
+        place.server.down_from = 1 + at % 5
+        with suppress(saver.SaverError):
+            there.pull("team/m", address, key=people.secret["bob"])
+        place.server.down_from = None
+        there.pull("team/m", address, key=people.secret["bob"])
+        assert kept(there, number=4) == kept(here, number=4)
+    stored = place.stored()
+    assert not any(needle in stored for needle in KNOWN)
+
+
+def test_clear_and_sealed_do_not_mix(
+    here: saver.Saver, place: Place, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.push("team/m@3", place.address)
+    before = place.stored()
+    with pytest.raises(CannotWriteError, match="not sealed"):
+        here.push("team/m", place.address, to=people.both)
+    with pytest.raises(IncompatibleError, match="not sealed"):
+        empty().pull("team/m", place.address, key=people.secret["ann"])
+    there = empty(people.secret["ann"])  # the store's own key is not a demand
+    there.pull("team/m", place.address)
+    assert there.versions("team/m")
+    assert b"team" in before
+
+
+def test_a_passphrase_seals_too(here: saver.Saver, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHRASE", "five random words are enough")
+    here.push("team/m", place.address, to="env:PHRASE")
+    there = empty()
+    there.pull("team/m", place.address, key="env:PHRASE")
+    assert kept(there, number=4) == kept(here, number=4)
+
+
+def test_a_sealed_store_that_is_pushed_in_clear_is_warned_of(
+    place: Place, people: People, here: saver.Saver
+) -> None:
+    sealed = empty(people.secret["ann"])
+    sealed.pull("team/m", here)
+    with pytest.warns(UserWarning, match=r"weights, names of models.*authors.*--to"):
+        sealed.push("team/m", place.address)
+
+
+def test_a_sealed_push_of_a_sealed_store_warns_of_nothing(
+    place: Place, people: People, here: saver.Saver
+) -> None:
+    sealed = empty(people.secret["ann"])
+    sealed.pull("team/m", here)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        sealed.push("team/m", place.address, to=people.both)
+
+
+@pytest.mark.parametrize("to", [[], "nobody", "age1nonsense", 7, [None]])
+def test_who_is_nobody_is_said_before_anything_is_sent(here: saver.Saver, place: Place, to: Any) -> None:
+    before = place.stored()
+    with pytest.raises((ValueError, TypeError, NotFoundError)):
+        here.push("team/m", place.address, to=to)
+    assert not any(needle in place.stored() for needle in KNOWN) or place.stored() == before
+
+
+def test_another_store_is_not_sealed_for_somebody(here: saver.Saver, people: People, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="to: only what is pushed to a hub"):
+        here.push("team/m", tmp_path / "other", to=people.both)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("place", ["oci"], indirect=True)
+def test_a_registry_is_not_sealed_for_others_afterwards(
+    here: saver.Saver, place: Place, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = place.address
+    here.push("team/m@3", where, to=people.both)
+    monkeypatch.setenv("SAVER_KEY", people.secret["ann"])
+    with pytest.raises(CannotWriteError, match="cannot open it"):
+        here.push("team/m", where, to=[*people.both, people.public["eve"]])
+    here.push("team/m", where)  # for those who can open it
+    there = empty()
+    there.pull("team/m@4", where, key=people.secret["bob"])
+    assert kept(there, number=4) == kept(here, number=4)
+
+
+@pytest.mark.parametrize("place", ["hf"], indirect=True)
+def test_each_sealed_push_to_the_hub_is_for_those_whom_it_names(
+    here: saver.Saver, people: People, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.push("team/m", place.address, to=people.both)
+    monkeypatch.setenv("SAVER_KEY", people.secret["ann"])
+    here.push("team/m", place.address, to=[people.public["ann"], people.public["eve"]])
+    empty().pull("team/m", place.address, key=people.secret["eve"])
+    with pytest.raises(WrongKeyError):
+        empty().pull("team/m", place.address, key=people.secret["bob"])

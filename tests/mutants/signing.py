@@ -1,0 +1,168 @@
+"""Signatures, and who may do what."""
+
+from __future__ import annotations
+
+from .mutant import Mutant
+
+_ATTACKS = "attacks/test_hostile_signatures.py"
+_ROLES = "repo/test_roles.py"
+_KEYS = "signing/test_keys.py"
+_HEADS = "signing/test_heads.py"
+_VOUCHING = "repo/test_vouching.py"
+_POLICY = "signing/test_trust_file.py"
+
+MUTANTS = [
+    Mutant(
+        "statement-from-content", "repo/stated.py",
+        "        parts[name] = part_hash(content, held, names)\n",
+        "        parts[name] = manifest.parts[name].hash\n",
+        "making the statement from what was read, not from what a manifest says of it",
+        (f"{_ATTACKS}::test_a_document_that_lies_about_the_hashes_of_its_parts_is_not_believed",),
+    ),
+    Mutant(
+        "words-before-statements", "signing/signatures.py",
+        'STATEMENT = b"saver statement 1\\n"', 'STATEMENT = b""',
+        "words of their own before each kind of signed message",
+        (f"{_ATTACKS}::test_messages_of_one_kind_are_not_of_another",),
+    ),
+    Mutant(
+        "twins-of-signatures", "signing/keys.py",
+        "not 0 < s <= _ORDER // 2 or", "not 0 < s < _ORDER or",
+        "refusing the second form of a signature of P-256",
+        (f"{_KEYS}::test_a_signature_of_p256_has_no_twin",),
+    ),
+    Mutant(
+        "small-keys", "signing/keys.py",
+        '    if key.removeprefix("ed25519:") in _SMALL:\n', "    if False:\n",
+        "refusing keys with which anybody can sign",
+        (f"{_KEYS}::test_keys_with_which_anybody_can_sign_are_refused",),
+    ),
+    Mutant(
+        "missing-library", "signing/keys.py",
+        "    _asymmetric()  # without the library nothing is known: that ", "    # that ",
+        "telling a missing library from a signature that does not hold",
+        ("signing/test_without_cryptography.py",),
+    ),
+    Mutant(
+        "many-signatures", "signing/signatures.py",
+        "    if len(signatures) > LIMIT:\n", "    if False:\n",
+        "the limit on signatures",
+        (f"{_ATTACKS}::test_a_record_with_signatures_that_no_saver_writes_is_refused",),
+    ),
+    Mutant(
+        "displaced-signatures", "repo/state/values.py",
+        "signatures=signatures[-LIMIT:]", "signatures=signatures[:LIMIT]",
+        "letting older signatures give way, so that nobody is kept from signing",
+        (f"{_ATTACKS}::test_many_signatures_displace_older_ones_and_keep_nobody_from_signing",),
+    ),
+    Mutant(
+        "signatures-of-other-names", "encoding.py",
+        "opened.signatures if found.model == model else ()", "opened.signatures",
+        "leaving signatures behind where a version gets another name",
+        (f"{_ATTACKS}::test_a_statement_says_the_same_after_a_push_and_a_collection",),
+    ),
+    Mutant(
+        "void-records", "repo/state/view.py",
+        "        reason = refusal(record, known.roles, self.tags)\n", '        reason = ""\n',
+        "leaving out records without the right",
+        (f"{_ROLES}::test_a_record_without_the_right_changes_nothing_and_is_named",),
+    ),
+    Mutant(
+        "signatures-of-records", "repo/state/rights.py",
+        "    return record_failure(record, signed)\n", '    return ""\n',
+        "verifying the signature of a record",
+        (f"{_ROLES}::test_a_signature_for_another_place_in_the_log_is_void",),
+    ),
+    Mutant(
+        "tags-that-need-a-right", "repo/state/rights.py",
+        "        if not any(map(partial(_admits, tag=tag), held)):\n", "        if False:\n",
+        "the right to each tag", (f"{_ROLES}::test_each_kind_of_record_needs_its_right",),
+    ),
+    Mutant(
+        "tags-of-what-is-deleted", "repo/state/rights.py",
+        " for tag, number in tags_of(event.model).items() if number in event.numbers]\n",
+        " for tag in ()]\n",
+        "the right to tags that go with a deletion",
+        (f"{_ROLES}::test_tags_of_a_commit_and_of_what_is_deleted_need_their_right_too",),
+    ),
+    Mutant(
+        "somebody-who-grants", "repo/state/rights.py",
+        'isinstance(event, Roles) and not any(is_key(key) and "grant" in after[key] for key in after):\n',
+        "False:\n",
+        "leaving somebody who may grant",
+        (f"{_ROLES}::test_the_first_roles_let_their_signer_grant_and_somebody_always_may",),
+    ),
+    Mutant(
+        "roles-of-checkpoints", "repo/state/state.py",
+        "found.previous, found.root, found.roles)", "found.previous, found.root)",
+        "the roles in a checkpoint",
+        (f"{_ROLES}::test_the_state_is_a_pure_function_of_the_log_however_it_is_read",),
+    ),
+    Mutant(
+        "writers-without-a-key", "repo/repository.py",
+        "            self.signer.demand_key(self.state.roles)\n", "",
+        "refusing a writer without a right before it writes anything",
+        (f"{_ROLES}::test_a_writer_without_a_key_is_refused_before_it_writes_a_byte",),
+    ),
+    Mutant(
+        "shorter-logs", "repo/signer.py",
+        "            self._demand_seen(not seen.number, f", "            self._demand_seen(True, f",
+        "noticing a log that is shorter than it was",
+        (f"{_HEADS}::test_a_rollback_is_noticed_by_whom_saw_a_later_head",),
+    ),
+    Mutant(
+        "other-records", "repo/signer.py",
+        "self._demand_seen(there == seen.hash,", "self._demand_seen(True,",
+        "noticing that another record has the number of one that was seen",
+        (f"{_HEADS}::test_replaced_records_are_noticed_by_whom_saw_a_later_head",),
+    ),
+    Mutant(
+        "the-log-alone", "demanding.py",
+        "        repo.state.alone = True\n", "",
+        "reading the log alone where a trust file is followed",
+        (f"{_ATTACKS}::test_a_shortcut_is_not_believed_where_a_policy_is",),
+    ),
+    Mutant(
+        "unknown-fields-of-rules", "signing/policy.py",
+        '    _demand_known(left, "[[require]]")\n', "",
+        "refusing a rule with a field that is not known",
+        (f"{_POLICY}::test_a_trust_file_that_is_not_understood_is_refused",),
+    ),
+    Mutant(
+        "one-key-twice", "signing/policy.py",
+        "    if len({*found.values()}) != len(found):\n", "    if False:\n",
+        "refusing one key under two names, which would count twice",
+        (f"{_POLICY}::test_a_trust_file_that_is_not_understood_is_refused",),
+    ),
+    Mutant(
+        "resumed-runs", "checkpoints/trials.py",
+        "        demand_opened(self._repo, found)\n", "",
+        "demanding signatures of what a run resumes from",
+        (f"{_POLICY}::test_a_run_does_not_resume_from_what_nobody_signed",),
+    ),
+    Mutant(
+        "tags-under-a-policy", "repo/changing.py",
+        "        demand(version)\n", "",
+        "demanding signatures for a tag",
+        (f"{_POLICY}::test_a_tag_is_set_once_its_version_has_the_signatures",),
+    ),
+    Mutant(
+        "listed-signatures", "repo/vouching.py",
+        "        found = failures(signatures, statement())\n",
+        '        found = dict.fromkeys((each.key for each in signatures), "")\n',
+        "verifying the signatures of versions that a log lists",
+        (f"{_VOUCHING}::test_the_log_says_which_signatures_of_versions_hold",),
+    ),
+    Mutant(
+        "listed-authors", "repo/vouching.py",
+        "    return replace(version, unverified=lack) if lack else version\n", "    return version\n",
+        "saying of whom nobody vouches that they made a version, where a trust file is followed",
+        (f"{_VOUCHING}::test_every_listing_says_what_a_policy_does_not_accept",),
+    ),
+    Mutant(
+        "files-under-a-policy", "signed.py",
+        "policy_of(None) if demands else None", "None",
+        "demanding signatures of files, where a trust file is followed",
+        (f"{_POLICY}::test_files_follow_the_trust_file_as_stores_do",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,158 @@
+"""A store that was rolled back, or had records replaced, is noticed where a later head was seen.
+What that cannot detect is here too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+pytest.importorskip("cryptography")
+
+import saver
+from saver.errors import CannotReadError, DamagedError, IncompatibleError
+from saver.repo.events import Commit
+from saver.repo.log import Record
+from saver.signing.heads import Head, Heads
+from signed import private, public, rewritten
+
+
+@pytest.fixture(autouse=True)
+def heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path / "heads"))
+    return tmp_path / "heads"
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """From here on this process is on another machine."""
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path / f"heads of {name}"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    store = saver.Saver(tmp_path / "models", sign=private("alice"))
+    for number in range(4):
+        store.save("iris", {"a": number})
+    return tmp_path / "models"
+
+
+def rolled_back(folder: Path, to: int) -> None:
+    for path in (folder / "log").glob("*.json"):
+        if int(path.stem) > to:
+            path.unlink()
+    shutil.rmtree(folder / "state")
+
+
+def reader(folder: Path) -> object:
+    return saver.Saver(folder).load("iris@latest", signed_by=public("alice"))
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "load": reader,
+    "verify": lambda folder: saver.Saver(folder).verify("iris@latest", signed_by=public("alice")),
+    "save": lambda folder: saver.Saver(folder, sign=private("alice")).save("iris", [1]),
+    "tag": lambda folder: saver.Saver(folder, sign=private("alice")).tag("iris@1", "best"),
+}
+
+
+@pytest.mark.parametrize("door", READERS)
+@pytest.mark.parametrize("to", [1, 2, 3])
+def test_a_rollback_is_noticed_by_whom_saw_a_later_head(folder: Path, to: int, door: str) -> None:
+    rolled_back(folder, to)
+    with pytest.raises(DamagedError, match=f"record 4 of this store was seen .* record {to}: .*rolled back"):
+        READERS[door](folder)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_replaced_records_are_noticed_by_whom_saw_a_later_head(folder: Path, number: int) -> None:
+    def change(record: Record) -> Record:
+        event = record.event
+        if record.number == number and isinstance(event, Commit):
+            return replace(record, event=replace(event, labels={"changed": "1"}))
+        return record
+
+    rewritten(folder, change)
+    with pytest.raises(DamagedError, match="another record 4 is there"):
+        reader(folder)
+
+
+def test_a_log_that_goes_on_from_what_was_seen_is_fine(folder: Path) -> None:
+    for number in range(40):
+        saver.Saver(folder).save("iris", {"b": number})
+    saver.Saver(folder).load("iris@4", signed_by=public("alice"))
+    rolled_back(folder, 43)
+    with pytest.raises(DamagedError, match="record 44 of this store was seen"):
+        reader(folder)
+
+
+def test_what_it_cannot_detect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where a store is seen for the first time, nor if it goes on from what was seen last, nor if nothing
+    has to do with signatures."""
+    whole = tmp_path / "whole"
+    shutil.copytree(folder, whole)
+    rolled_back(folder, 2)
+    saver.Saver(folder).load("iris@2")  # without signatures, nothing is remembered
+    machine(monkeypatch, tmp_path, "one who was never here")
+    saver.Saver(folder).verify("iris@2", signed_by=public("alice"))
+    shutil.rmtree(folder)
+    shutil.copytree(whole, folder)  # it goes on from there as if nothing had been
+    saver.Saver(folder).verify("iris@4", signed_by=public("alice"))
+    rolled_back(folder, 3)
+    with pytest.raises(DamagedError):
+        reader(folder)
+
+
+def test_a_copy_that_was_restored_is_used_again_once_the_memory_is_deleted(folder: Path, heads: Path) -> None:
+    rolled_back(folder, 2)
+    with pytest.raises(DamagedError, match="delete") as caught:
+        reader(folder)
+    (path,) = heads.iterdir()
+    assert str(path) in str(caught.value)
+    path.unlink()
+    assert saver.Saver(folder).load("iris", signed_by=public("alice")) == {"a": 1}
+
+
+def test_two_stores_have_memories_of_their_own(folder: Path, tmp_path: Path) -> None:
+    saver.Saver(tmp_path / "other", sign=private("alice")).save("iris", [1])
+    reader(folder)
+    assert saver.Saver(tmp_path / "other").load("iris", signed_by=public("alice")) == [1]
+
+
+def test_a_memory_that_cannot_be_read_is_not_taken_for_an_empty_one(folder: Path, heads: Path) -> None:
+    (path,) = heads.iterdir()
+    for text in ("", "nonsense", "{}", '{"number": "x", "hash": ""}'):
+        path.write_text(text)
+        with pytest.raises(IncompatibleError, match="delete it to begin anew"):
+            reader(folder)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CannotReadError, match="cannot be read"):
+        reader(folder)
+
+
+def test_a_memory_that_cannot_be_written_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path / "file" / "heads"))
+    with pytest.raises(CannotReadError):
+        reader(folder)
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path / "heads of others"))
+    monkeypatch.setattr(
+        os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.warns(UserWarning, match="could not be remembered"):
+        reader(folder)
+
+
+def test_the_newest_head_stays(tmp_path: Path) -> None:
+    found = Heads(str(tmp_path / "heads"))
+    for number in (3, 5, 4):
+        found.note("ab", Head(number, str(number) * 64))
+    assert Heads(str(tmp_path / "heads")).seen("ab") == Head(5, "5" * 64)
+    with pytest.raises(IncompatibleError):
+        found.path("../ab")
