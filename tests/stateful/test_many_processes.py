@@ -150,10 +150,20 @@ def quick_switches() -> Iterator[None]:
 
 
 STRUCTS = """
-import gc, os
+import gc, importlib, os, pkgutil
 import msgspec, numpy as np
-import saver, saver.saver, saver.repo.check, saver.repo.gc, saver.repo.index
+import saver
 from saver.repo.state import state
+
+def modules(package):  # those that need nothing but the core: a struct is known once its module is imported
+    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if found.name not in BEYOND:
+            module = importlib.import_module(found.name)
+            if found.ispkg:
+                modules(module)
+
+BEYOND = [f"saver.{name}" for name in "__main__ cli distributed families integrations pages serve".split()]
+modules(saver)
 
 def structs(kind=msgspec.Struct):
     for each in kind.__subclasses__():

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from descriptors import open_files
 from saver import registry
 from saver.disk import files
 from saver.disk.files import Files
@@ -404,7 +405,7 @@ def test_closing_that_fails_is_no_reason_to_call_a_save_failed(
         close(file)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    storage, before = LocalStorage(tmp_path / "models"), set(os.listdir("/proc/self/fd"))
+    storage, before = LocalStorage(tmp_path / "models"), open_files(tmp_path)
     monkeypatch.setattr(os, "close", failing)
     storage.put("packs/a", Bytes(b"abc"))
     assert storage.create("log/1", b"first")
@@ -416,4 +417,4 @@ def test_closing_that_fails_is_no_reason_to_call_a_save_failed(
         raise CannotWriteError("stop")
     storage.delete("packs/a")
     monkeypatch.undo()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_files(tmp_path) == before

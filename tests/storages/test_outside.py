@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from descriptors import open_files
 from saver.disk.files import Files
 from saver.disk.files import Path as DiskPath
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
@@ -108,10 +109,6 @@ def _nothing_left() -> None:
     gc.collect()
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-
-
 # Folders
 
 FOLDER_LINKS: dict[str, Callable[[Path, Path, str], object]] = {
@@ -141,17 +138,17 @@ def _moved(path: Path, link: Path) -> Path:
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(("key", "level"), LEVELS)
 def test_no_link_in_place_of_a_folder_is_followed(
-    key: str, level: str, act: str, kind: str, folder: Path, outside: Path
+    key: str, level: str, act: str, kind: str, folder: Path, outside: Path, tmp_path: Path
 ) -> None:
     take_away(folder / level)
     FOLDER_LINKS[kind](folder / level, outside, level)
-    before, inside, open_files = content(outside), content(folder), descriptors()
+    before, inside, held = content(outside), content(folder), open_files(tmp_path)
     error = DamagedError if act in {*READS, "list"} else CannotWriteError
     with pytest.raises(error, match=rf"{level} is a symbolic link.*remove it"):
         ACTS[act](store_in(folder), key)
     assert content(outside) == before
     assert content(folder) == inside
-    assert descriptors() == open_files
+    assert open_files(tmp_path) == held
 
 
 @pytest.mark.parametrize(("key", "level"), LEVELS)
@@ -167,10 +164,12 @@ def test_a_listing_from_above_does_not_enter_a_link(
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(("key", "level"), LEVELS)
-def test_a_file_in_place_of_a_folder_holds_nothing(key: str, level: str, act: str, folder: Path) -> None:
+def test_a_file_in_place_of_a_folder_holds_nothing(
+    key: str, level: str, act: str, folder: Path, tmp_path: Path
+) -> None:
     take_away(folder / level)
     (folder / level).write_bytes(b"a file")
-    storage, open_files = store_in(folder), descriptors()
+    storage, held = store_in(folder), open_files(tmp_path)
     if act in WRITES:
         with pytest.raises(CannotWriteError, match="Not a directory"):
             ACTS[act](storage, key)
@@ -180,7 +179,7 @@ def test_a_file_in_place_of_a_folder_holds_nothing(key: str, level: str, act: st
     else:
         assert not ACTS[act](storage, key)
     assert (folder / level).read_bytes() == b"a file"
-    assert descriptors() == open_files
+    assert open_files(tmp_path) == held
 
 
 # Objects
@@ -220,18 +219,18 @@ OTHER_KINDS: dict[str, Callable[[Path, Path, str], object]] = {
 @pytest.mark.parametrize("act", READS | WRITES)
 @pytest.mark.parametrize("key", KEYS)
 def test_what_is_not_a_file_is_not_an_object(
-    key: str, act: str, kind: str, folder: Path, outside: Path
+    key: str, act: str, kind: str, folder: Path, outside: Path, tmp_path: Path
 ) -> None:
     (folder / key).unlink()
     OTHER_KINDS[kind](folder / key, outside, key)
-    before, inside, open_files = content(outside), content(folder), descriptors()
+    before, inside, held = content(outside), content(folder), open_files(tmp_path)
     with pytest.raises(
         DamagedError if act in READS else CannotWriteError, match=r"not an object of a store.*restore"
     ):
         ACTS[act](store_in(folder), key)
     assert content(outside) == before
     assert content(folder) == inside
-    assert descriptors() == open_files
+    assert open_files(tmp_path) == held
 
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
@@ -362,7 +361,7 @@ def test_a_link_that_comes_at_any_moment_is_not_followed(
 ) -> None:
     if named:
         monkeypatch.setattr("saver.disk.files._O_TMPFILE", 0)
-    before, open_files = content(outside), descriptors()
+    before, held = content(outside), open_files(tmp_path)
     for _ in moments(ACTS[act], key, level, tmp_path, outside, act in WRITES):
         assert content(outside) == before
-        assert descriptors() == open_files
+        assert open_files(tmp_path) == held
