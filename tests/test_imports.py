@@ -50,6 +50,7 @@ CONTRACTS = {
     "saver.garbage": (),
     "saver.threads": (),
     "saver.memory": (),
+    "saver.loopback": (),
     "saver.canonical": (),
     "saver.rules": (),
     "saver.stack": (),
@@ -71,7 +72,8 @@ CONTRACTS = {
         "page", "callers", "canonical", "disk", "errors", "human", "keys", "logger", "storage", "strict",
     ),
     "saver.storages": (
-        "mask", "seal", "seals", "errors", "forks", "logger", "threads", "storage", "disk", "storages",
+        "mask", "seal", "seals", "errors", "forks", "logger", "loopback", "threads", "storage", "disk",
+        "storages",
     ),
     "saver.mask": (),
     "saver.seal": ("storage",),

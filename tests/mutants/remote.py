@@ -156,7 +156,7 @@ MUTANTS = [
     Mutant(
         "http-for-this-machine",
         "storages/remote/address.py",
-        '    if parts.scheme != "https" and not is_this_machine(host):\n',
+        '    if parts.scheme != "https" and not is_loopback(host):\n',
         "    if False:\n",
         "refusing http:// to other machines",
         (f"{_STRANGERS}::test_addresses_that_cannot_be",),

@@ -16,9 +16,10 @@ from visits import Running, Serve
 
 import saver
 from saver.errors import IncompatibleError, NotFoundError
+from saver.loopback import is_loopback
 from saver.serve import tokens
 from saver.serve.refusals import Refusal
-from saver.serve.settings import BadSettingsError, Settings, is_loopback, limits_of, names_of
+from saver.serve.settings import BadSettingsError, Settings, limits_of, names_of
 from saver.serve.tokens import Bucket, Gate, Token, add_token, read_tokens, revoke_token
 
 ROWS = {"rows": X[:1].tolist()}

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from saver.errors import KeyNeededError
 from saver.sealing import VARIABLE
+from saver.storage import Storage
 
 T = TypeVar("T")
 
@@ -26,15 +27,14 @@ def asked_for(path: str) -> str | None:
     return "prompt" if is_sealed(first) and not is_compressed(first) else None
 
 
-def asked_for_store(address: str) -> Any:
+def asked_for_store(storage: Storage) -> Any:
     """Where the key of another store comes from: the terminal, if there is one, the store is sealed and no
     key was passed; it is asked once. Otherwise None."""
     from saver import Keys
-    from saver.addresses import open_storage
     from saver.keys.asking import has_terminal
     from saver.repo.format import is_sealed
 
-    if os.environ.get(VARIABLE) or not is_sealed(open_storage(address)) or not has_terminal():
+    if os.environ.get(VARIABLE) or not is_sealed(storage) or not has_terminal():
         return None
     return Keys("prompt")
 

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from saver import documents
+from saver.addresses import open_storage
 from saver.cli._screen import print_json, screen
 from saver.errors import SaverError
+from saver.hub import hub_at
 from saver.pushing import Pushed
+from saver.storage import Storage
 
 
 def place(context: click.Context, parameter: click.Parameter, address: str) -> str:
     """The address of a store or hub; a wrong one is said before anything is done."""
-    from saver.addresses import open_storage
-    from saver.hub import hub_at
-
-    try:
+    with _misuse():
         if "://" in address and hub_at(address) is None:
             open_storage(address)
+    return address
+
+
+def theirs(address: str, token: str | None) -> str | Storage:
+    """The other store or hub: its address, or the storage that the token in this file opens."""
+    with _misuse():
+        return address if token is None else open_storage(address, Path(token))
+
+
+@contextmanager
+def _misuse() -> Iterator[None]:
+    """What is wrong with an address is a mistake on the command line."""
+    try:
+        yield
     except ValueError as error:
         if isinstance(error, SaverError):
             raise
         raise click.BadParameter(str(error).partition(": ")[2] or str(error)) from None
-    return address
 
 
 def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,6 +49,12 @@ def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--as", "model", metavar="NAME", help="The name of the model over there."),
         click.option("--no-history", "alone", is_flag=True, help="Only this version, not those before it."),
         click.option("--no-tags", is_flag=True, help="Leave the tags over there as they are."),
+        click.option(
+            "--token",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="FILE",
+            help="The token of the other server; otherwise $SAVER_TOKEN or $SAVER_TOKEN_FILE is for both.",
+        ),
     ):
         command = option(command)
     return command

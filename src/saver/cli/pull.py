@@ -7,10 +7,11 @@ from functools import partial
 import click
 
 from saver import Saver
+from saver.addresses import storage_at
 from saver.cli import Missing
 from saver.cli._sealed import asked_for_store, asking
 from saver.cli._store import json_option, store_option
-from saver.cli._transfer import place, transfer_options, transferred
+from saver.cli._transfer import place, theirs, transfer_options, transferred
 from saver.hub import hub_at
 
 
@@ -21,8 +22,9 @@ from saver.hub import hub_at
 @store_option
 @json_option
 def command(
-    ref: str, source: str, model: str | None, alone: bool, no_tags: bool, address: str, as_json: bool
-) -> None:
+    ref: str, source: str, model: str | None, alone: bool, no_tags: bool, token: str | None, address: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Pull a version, and those before it, from another store or from a hub.
 
     \b
@@ -36,8 +38,11 @@ def command(
     """
     if not source:
         raise click.UsageError("the name of the other store is empty")
-    key = None if hub_at(source) is not None else asked_for_store(source)
-    if hub_at(source) is None and not Saver(source, key=key).exists():
-        raise Missing(f"{source}: there is no store here; name the one that has the versions after {ref}")
-    send = partial(asking(Saver(address).pull), ref, source, model=model, key=key)
+    of, key = theirs(source, token), None
+    if hub_at(source) is None:
+        of = storage_at("source", of)
+        key = asked_for_store(of)
+        if not Saver(of, key=key).exists():
+            raise Missing(f"{source}: there is no store here; name the one that has the versions after {ref}")
+    send = partial(asking(Saver(address).pull), ref, of, model=model, key=key)
     transferred(send, "Pulling", source, address, alone, no_tags, as_json)

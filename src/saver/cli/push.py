@@ -9,7 +9,7 @@ import click
 
 from saver.cli._completing import models_and_refs
 from saver.cli._store import existing, json_option, store_option
-from saver.cli._transfer import place, transfer_options, transferred
+from saver.cli._transfer import place, theirs, transfer_options, transferred
 from saver.cli._writing import passphrase_option, recipients, to_option
 from saver.hub import hub_at
 
@@ -23,8 +23,8 @@ from saver.hub import hub_at
 @store_option
 @json_option
 def command(
-    ref: str, target: str, model: str | None, alone: bool, no_tags: bool, to: Any, passphrase: Any,
-    address: str, as_json: bool,
+    ref: str, target: str, model: str | None, alone: bool, no_tags: bool, token: str | None, to: Any,
+    passphrase: Any, address: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Push a version, and those before it, to another store or to a hub.
 
@@ -49,5 +49,5 @@ def command(
     sealed_for = recipients(to, passphrase)
     if sealed_for is not None and hub_at(target) is None:
         raise click.UsageError("--to and --passphrase are about hubs; a store seals for its own holders")
-    send = partial(existing(address).push, ref, target, model=model, to=sealed_for)
+    send = partial(existing(address).push, ref, theirs(target, token), model=model, to=sealed_for)
     transferred(send, "Pushing", address, target, alone, no_tags, as_json)

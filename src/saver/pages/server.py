@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import uvicorn
 
-from saver import Saver
+from saver import Saver, loopback
 from saver.errors import CannotReadError
 from saver.pages.app import application
 from saver.pages.site import Site
-from saver.serve.door import LOCAL, House
+from saver.serve.door import House
 from saver.serve.limits import Limits
 from saver.serve.listening import Listening
 from saver.serve.metrics import Metrics
@@ -28,7 +28,7 @@ class Pages:
 
     def __init__(self, store: Saver, host: str = "127.0.0.1", port: int = 0) -> None:
         self._host, self._port = host, port
-        hosts = frozenset({*LOCAL, host})
+        hosts = frozenset({*loopback.NAMES, host})
         self.house = House(LIMITS, Gate(None), Metrics(), terse=False, hosts=hosts)
         self.site = Site(store, self.house)
         self.address = ""

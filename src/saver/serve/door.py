@@ -23,7 +23,6 @@ from saver.serve.tracing import Tracing
 
 logger = logging.getLogger("saver.serve")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-LOCAL = {"localhost", "127.0.0.1", "[::1]", "::1"}
 _PORT = re.compile(r":[0-9]+$")
 LINGER = 2.0
 """Seconds for which the rest of a refused body is read and thrown away: the client then sees the answer."""

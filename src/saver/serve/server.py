@@ -15,10 +15,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 import saver
+from saver import loopback
 from saver.errors import CannotReadError, SaverError
 from saver.logger import logger
 from saver.serve.app import Service
-from saver.serve.door import LOCAL, House
+from saver.serve.door import House
 from saver.serve.generation import Generation, Order
 from saver.serve.listening import Listening
 from saver.serve.metrics import Metrics
@@ -49,7 +50,7 @@ class Server:
             name: Served(name, ref, self._start(name), self.metrics) for name, ref in settings.names.items()
         }
         gate = Gate(settings.tokens, settings.public)
-        hosts = frozenset({*LOCAL, settings.host}) if gate.is_open else None
+        hosts = frozenset({*loopback.NAMES, settings.host}) if gate.is_open else None
         self.house = House(settings.limits, gate, self.metrics, terse=settings.terse, hosts=hosts)
         self.store = saver.Saver(settings.store)
         self._sharing = self._shared()

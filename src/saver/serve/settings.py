@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from saver.errors import SaverError
+from saver.loopback import is_loopback
 from saver.serve.limits import Limits
 from saver.serve.storing.sharing import GRACE, Share
 
@@ -59,14 +59,6 @@ class Settings:
                 raise BadSettingsError(f"{path}: there is no such file; TLS needs it")
         if self.workers < 1 or not (self.names or self.share):
             raise BadSettingsError("a server needs at least one model and one worker")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def names_of(refs: Iterable[str]) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from saver.errors import quoted
+from saver.loopback import is_loopback
 from saver.storage import Storage
 from saver.storages._deadline import deadline_of
 from saver.storages.remote.asking import Asking
@@ -42,7 +42,7 @@ def open_storage(address: str, token: Any = None) -> Storage:
             f"store: {quoted(public(address))} is not the address of a server; write "
             "https://host:port/folder, perhaps with ?deadline=SECONDS"
         )
-    if parts.scheme != "https" and not is_this_machine(host):
+    if parts.scheme != "https" and not is_loopback(host):
         raise ValueError(
             f"store: {public(address)}: http:// is for this machine alone, since everybody on the way could "
             "read the token and change what is sent; use https://"
@@ -72,11 +72,3 @@ def public(address: str) -> str:
 def _masked(text: str) -> str:
     """A text without what begins as tokens do."""
     return re.sub("saver(_|%5f).*", "saver_…", text, flags=re.DOTALL | re.IGNORECASE)
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether what is sent to a host stays on this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
