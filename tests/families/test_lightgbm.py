@@ -17,7 +17,7 @@ from msgspec import structs
 from sklearn.datasets import load_diabetes, load_iris
 
 import saver
-from saver.errors import CannotSaveError, UntrustedError
+from saver.errors import CannotSaveError, IncompatibleError, UntrustedError
 from saver.testing import CodecTests
 
 lightgbm = pytest.importorskip("lightgbm")
@@ -27,6 +27,7 @@ sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 import lightgbm_crashes as samples  # noqa: E402
 
 from saver.families.lightgbm.codecs import split  # noqa: E402
+from saver.families.lightgbm.estimators import LGBMModelCodec  # noqa: E402
 from saver.families.lightgbm.text import check, read  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("lightgbm")
@@ -288,3 +289,17 @@ def test_text_that_lightgbm_never_writes_is_not_read(line: str, changed: str) ->
     lengths = " ".join(str(end - start) for start, end in pairwise(places))
     with pytest.raises(ValueError, match="tree"):
         check(read(re.sub("tree_sizes=.*", f"tree_sizes={lengths}", whole)))
+
+
+@pytest.mark.parametrize("part", ["_Booster", "_class_map", "_le", "_other_params"])
+def test_another_object_in_the_place_of_a_part_of_an_estimator_is_refused(part: str) -> None:
+    made = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(*load_iris(return_X_y=True))
+    assert saver.loads(saver.dumps(made)).get_params() == made.get_params()
+    setattr(made, part, pd.Series([1]))
+    with pytest.raises(CannotSaveError, match=f"the attribute {part} of an estimator is not"):
+        saver.dumps(made)
+    with pytest.MonkeyPatch.context() as forging:
+        forging.setattr(LGBMModelCodec, "holds", {})
+        data = saver.dumps(made)
+    with pytest.raises(IncompatibleError, match=f"the attribute {part} of an estimator is not"):
+        saver.loads(data)

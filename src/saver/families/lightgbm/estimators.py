@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import lightgbm
 from lightgbm.sklearn import LGBMModel
+from sklearn.preprocessing import LabelEncoder
 
 from saver.codec import Codec
 from saver.families.lightgbm import parameters
@@ -19,7 +20,9 @@ class LGBMModelCodec(HoldingCodec):
 
     name = "lightgbm.estimator"
     base = LGBMModel
-    holds: ClassVar[Mapping[str, type]] = {"_Booster": lightgbm.Booster}
+    holds: ClassVar[Mapping[str, type]] = {
+        "_Booster": lightgbm.Booster, "_class_map": dict, "_le": LabelEncoder, "_other_params": dict,
+    }  # fmt: skip
     functions = frozenset(("objective", "_objective", "metric", "eval_metric"))
 
     def check_attributes(self, attributes: Mapping[str, Any]) -> None:
