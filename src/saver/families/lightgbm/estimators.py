@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import lightgbm
+from lightgbm.compat import _LGBMLabelEncoder
 from lightgbm.sklearn import LGBMModel
-from sklearn.preprocessing import LabelEncoder
 
 from saver.codec import Codec
 from saver.families.lightgbm import parameters
@@ -21,7 +21,7 @@ class LGBMModelCodec(HoldingCodec):
     name = "lightgbm.estimator"
     base = LGBMModel
     holds: ClassVar[Mapping[str, type]] = {
-        "_Booster": lightgbm.Booster, "_class_map": dict, "_le": LabelEncoder, "_other_params": dict,
+        "_Booster": lightgbm.Booster, "_class_map": dict, "_le": _LGBMLabelEncoder, "_other_params": dict,
     }  # fmt: skip
     functions = frozenset(("objective", "_objective", "metric", "eval_metric"))
 

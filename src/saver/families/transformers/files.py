@@ -7,7 +7,6 @@ a hostile file, would make it copy any file.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any, NamedTuple
 
 SETTINGS = "init_kwargs"
@@ -116,6 +115,8 @@ def forget(obj: Any, form: Form) -> None:
         if name == _PUNCTUATION:
             type(obj)._setup_normalizer(obj)
         elif name == _CUTTER:
-            own[name] = import_module(_RJIEBA)
+            import rjieba
+
+            own[name] = rjieba
         else:
             own[name] = None
