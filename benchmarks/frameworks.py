@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import saver
-from benchmarks.measure import files_of, make_durable, remove, rounds, timed
+from benchmarks.measure import files_of, make_durable, make_warm, remove, rounds, timed
 from benchmarks.tables import Row, Table
 
 OURS, OWN = "Saver", "its own saver"
@@ -163,6 +163,7 @@ class _Measured:
 
     def _take(self, who: str, path: Path, save: Callable[[], object], load: Callable[[], Any]) -> None:
         saving, _ = timed(save)
+        make_warm(path)  # Saver writes past the page cache
         loading, found = timed(load)
         answering, answer = timed(lambda: self._model.answer(found))
         if who not in self.sizes:  # the first round warms up: imports, caches

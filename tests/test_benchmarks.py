@@ -8,6 +8,7 @@ import json
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,15 @@ def test_frameworks_are_measured_against_their_own_savers(
 ) -> None:
     pytest.importorskip(name)
     monkeypatch.setattr(frameworks, "MODELS", {name: frameworks.MODELS[name]})
+    cached, original = list[float](), frameworks.saver.load
+
+    def watched(path: Path, **more: Any) -> Any:
+        cached.append(resident(path))
+        return original(path, **more)
+
+    monkeypatch.setattr(frameworks.saver, "load", watched)
     save, load = frameworks.run(tmp_path, 1, 10)
+    assert set(cached) == {1.0}, "what is loaded is in the page cache, as the table says"
     assert list(tmp_path.iterdir()) == []
     assert all(row.seconds for table in (save, load) for row in table.rows)
     Report([save, load], rounds="1").save(tmp_path)

@@ -7,7 +7,8 @@ tensors; and a node of the first kind says that it is one of the second. Each fi
 of the fuzzer, which says what no file may do, and what was loaded is saved again. The exit status is 1 if
 anything was found.
 
-`--hosts` names families whose nodes are replaced (`torch`), or single kinds.
+`--hosts` names families whose nodes are replaced (`torch`), or single kinds. With `--slots`, each kind is
+replaced within each kind of node that holds it, and `--hosts` names the holders.
 """
 
 from __future__ import annotations
@@ -84,6 +85,17 @@ def hosts(files: list[File]) -> dict[str, Host]:
     return found
 
 
+def slots(files: list[File]) -> dict[str, Host]:
+    """The places where a kind stands in a node of another kind: one for each two kinds."""
+    found: dict[str, Host] = {}
+    for file in sorted(files, key=lambda file: len(file.data) + len(dumps(file.manifest))):
+        for number, (container, key) in enumerate(nodes(file)):
+            holder = _holder(file, container)
+            if holder not in ANYTHING and holder:
+                found.setdefault(f"{container[key]['$']} in {holder}", Host(file, number, holder))
+    return found
+
+
 def _rank(holder: str) -> int:
     """How much it matters what stands there: least at the root, most in a node that expects something."""
     return 0 if not holder else 1 if holder in ANYTHING else 2
@@ -131,14 +143,15 @@ def renamed(host: Host, kind: str) -> Callable[[Path], list[str]]:
 
 
 def cases(
-    found: dict[str, Host], wanted: list[str], replace: bool
+    places: dict[str, Host], found: dict[str, Host], wanted: list[str], replace: bool
 ) -> Iterator[tuple[str, Callable[[Path], list[str]]]]:
-    """Every pair of two kinds, both ways."""
-    for kind, host in sorted(found.items()):
-        if wanted and kind not in wanted and kind.partition(".")[0] not in wanted:
+    """Every place with every kind that does not stand there, both ways."""
+    for kind, host in sorted(places.items()):
+        of = host.holder if " in " in kind else kind
+        if wanted and of not in wanted and of.partition(".")[0] not in wanted:
             continue
         for other, donor in sorted(found.items()):
-            if other != kind:
+            if other != kind.partition(" in ")[0]:
                 yield f"{kind} <- {other}", replaced(host, donor)
                 if not replace:
                     yield f"{kind} says {other}", renamed(host, other)
@@ -187,13 +200,15 @@ def main() -> int:
     parser.add_argument("--hosts", nargs="*", default=[])
     parser.add_argument("--samples", nargs="*", default=[], help="groups or names of samples of the fuzzer")
     parser.add_argument("--replaced", action="store_true", help="only honest nodes in the place of others")
+    parser.add_argument("--slots", action="store_true", help="each kind in each kind of node that holds it")
     parser.add_argument("--output", type=Path, help="a file for what became of each pair, as JSON")
     options = parser.parse_args()
     faulthandler.enable()
     with tempfile.TemporaryDirectory(prefix="saver-swaps-") as name, quiet():
         folder = Path(name)
         os.environ["SAVER_CONFIG"] = str(folder / "no-config.toml")
-        found = hosts(honest(folder, tuple(options.samples)))
+        files = honest(folder, tuple(options.samples))
+        found = hosts(files)
         print(
             f"{len(found)} kinds; without a sample: {', '.join(sorted(known() - set(found))) or 'none'}",
             flush=True,
@@ -208,7 +223,8 @@ def main() -> int:
             loaded(watch, path)
         watch.learning = False
         outcomes, finds, rows = Counter[str](), 0, list[Any]()
-        for case, make in cases(found, options.hosts, options.replaced):
+        places = slots(files) if options.slots else found
+        for case, make in cases(places, found, options.hosts, options.replaced):
             print(case, file=sys.stderr, flush=True)  # the last one, if it ends the process
             holder = make(path)[0]
             outcome, wrong = loaded(watch, path)

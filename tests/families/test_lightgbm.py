@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +17,7 @@ from msgspec import structs
 from sklearn.datasets import load_diabetes, load_iris
 
 import saver
-from saver.errors import CannotSaveError, UntrustedError
+from saver.errors import CannotSaveError, IncompatibleError, UntrustedError
 from saver.testing import CodecTests
 
 lightgbm = pytest.importorskip("lightgbm")
@@ -25,7 +27,8 @@ sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 import lightgbm_crashes as samples  # noqa: E402
 
 from saver.families.lightgbm.codecs import split  # noqa: E402
-from saver.families.lightgbm.text import check  # noqa: E402
+from saver.families.lightgbm.estimators import LGBMModelCodec  # noqa: E402
+from saver.families.lightgbm.text import check, read  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("lightgbm")
 
@@ -263,3 +266,40 @@ def test_a_file_cannot_bring_the_name_of_a_file_or_a_machine(name: str) -> None:
     forged = structs.replace(model, parameters={**model.parameters, name: "/somewhere"})
     with pytest.raises(ValueError, match=f"{name} names a file or a machine"):
         check(forged)
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("leaf_count=", "leaf_count=99999999999 "),
+        ("decision_type=", "decision_type=300 "),
+        ("left_child=", "left_child=-99999999999 "),
+        ("num_cat=0", "num_cat=1"),
+        ("Tree=1", "Tree=2"),
+        ("split_gain=", "split_gains="),
+        ("\nleaf_value=", "\nleaf_value=\nleaf_value="),
+    ],
+)
+def test_text_that_lightgbm_never_writes_is_not_read(line: str, changed: str) -> None:
+    """Numbers that do not fit into those of LightGBM would become others."""
+    whole = text(trained("regression"))
+    assert line in whole
+    whole = whole.replace(line, changed, 1)
+    places = [found.start() for found in re.finditer("^Tree=|^end of trees", whole, re.MULTILINE)]
+    lengths = " ".join(str(end - start) for start, end in pairwise(places))
+    with pytest.raises(ValueError, match="tree"):
+        check(read(re.sub("tree_sizes=.*", f"tree_sizes={lengths}", whole)))
+
+
+@pytest.mark.parametrize("part", ["_Booster", "_class_map", "_le", "_other_params"])
+def test_another_object_in_the_place_of_a_part_of_an_estimator_is_refused(part: str) -> None:
+    made = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(*load_iris(return_X_y=True))
+    assert saver.loads(saver.dumps(made)).get_params() == made.get_params()
+    setattr(made, part, pd.Series([1]))
+    with pytest.raises(CannotSaveError, match=f"the attribute {part} of an estimator is not"):
+        saver.dumps(made)
+    with pytest.MonkeyPatch.context() as forging:
+        forging.setattr(LGBMModelCodec, "holds", {})
+        data = saver.dumps(made)
+    with pytest.raises(IncompatibleError, match=f"the attribute {part} of an estimator is not"):
+        saver.loads(data)

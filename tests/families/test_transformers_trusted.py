@@ -15,11 +15,17 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("torch")
 
+pytest.importorskip("sentencepiece")
+
+import tokenizers
 import torch
 import transformers
+from sentencepiece_models import trained
+from transformers.models.cpmant import tokenization_cpmant
 
 import saver
-from saver.errors import CannotSaveError, UntrustedError
+from saver.errors import CannotSaveError, IncompatibleError, UntrustedError
+from saver.testing.codecs import bytes_of
 
 pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.filterwarnings("ignore")]
 
@@ -123,20 +129,74 @@ def test_a_tokenizer_that_no_list_has_reads_the_same_under_trust(name: str, tmp_
         assert found.decode(found(text)["input_ids"]) == words.decode(words(text)["input_ids"])
 
 
+CUTTING = ("CpmAntTokenizer", "CpmTokenizer", "CpmTokenizerFast")
+"""Tokenizers that cut Chinese texts with a library, `rjieba`."""
+
+
+def jieba() -> types.ModuleType:
+    """What stands for the library: it cuts between all letters."""
+    found = types.ModuleType("rjieba")
+    found.__spec__ = ModuleSpec("rjieba", None)
+    found.cut = lambda text, hmm: list(text)  # type: ignore[attr-defined]
+    return found
+
+
+def cutting(name: str, folder: Path) -> Any:
+    if name == "CpmTokenizerFast":
+        words = {word: number for number, word in enumerate(("<unk>", "<s>", "</s>", "a", "b"))}
+        whole = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+        whole.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+        return transformers.CpmTokenizerFast(tokenizer_object=whole)
+    path = folder / "pieces"
+    path.write_bytes(trained("unigram") if name == "CpmTokenizer" else FILES["pieces.txt"].encode())
+    made = getattr(transformers, name)(str(path))
+    path.write_text("another file")
+    return made
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = jieba()
+    monkeypatch.setitem(sys.modules, "rjieba", library)
+    monkeypatch.setattr(tokenization_cpmant, "rjieba", library, raising=False)
+    monkeypatch.setattr(tokenization_cpmant, "requires_backends", lambda obj, backends: None)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["CpmAntTokenizer", "CpmTokenizer"])
-def test_tokenizers_that_hold_a_module_are_refused_when_they_are_saved(
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", CUTTING)
+def test_tokenizers_that_cut_with_a_library_read_the_same_under_trust(name: str, tmp_path: Path) -> None:
+    words = cutting(name, tmp_path)
+    words.add_tokens(["<new>"])
+    data = saver.dumps(words)
+    assert str(tmp_path).encode() not in data
+    with pytest.raises(UntrustedError, match=name):
+        saver.loads(data)
+    found = saver.loads(data, trust=TRUST)
+    assert found.get_vocab() == words.get_vocab()
+    for text in ("ab", "a b <new>", "", "the fox"):
+        assert found(text)["input_ids"] == words(text)["input_ids"]
+        assert found.decode(found(text)["input_ids"]) == words.decode(words(text)["input_ids"])
+    assert bytes_of(found) == bytes_of(words)
+    if name == "CpmAntTokenizer":
+        assert found.wordpiece_tokenizer.vocab is found.encoder
+    if name != "CpmTokenizerFast":
+        found.save_pretrained(tmp_path / "saved")
+        again = getattr(transformers, name).from_pretrained(tmp_path / "saved")
+        assert again("ab")["input_ids"] == words("ab")["input_ids"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["CpmTokenizer", "CpmTokenizerFast"])
+def test_the_library_that_cuts_is_the_only_module_that_such_a_tokenizer_holds(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sentencepiece_models import trained
-
-    jieba = types.ModuleType("rjieba")
-    jieba.__spec__ = ModuleSpec("rjieba", None)
-    monkeypatch.setitem(sys.modules, "rjieba", jieba)
-    (tmp_path / "pieces").write_text(FILES["pieces.txt"])
-    if name == "CpmTokenizer":
-        (tmp_path / "pieces").write_bytes(trained("unigram"))
-    words = getattr(transformers, name)(str(tmp_path / "pieces"))
-    with pytest.raises(CannotSaveError, match=r"\$\.model\.(jieba|wordpiece_tokenizer)"):
-        saver.dump(words, tmp_path / "w.saver")
-    assert not (tmp_path / "w.saver").exists()
+    words = cutting(name, tmp_path)
+    data = saver.dumps(words)
+    words.jieba = json
+    with pytest.raises(CannotSaveError, match="jieba is not the module rjieba"):
+        saver.dumps(words)
+    monkeypatch.setitem(sys.modules, "rjieba", None)
+    with pytest.raises(IncompatibleError, match="rjieba"):
+        saver.loads(data, trust=TRUST)

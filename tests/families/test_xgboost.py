@@ -23,6 +23,8 @@ sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 
 import xgboost_crashes as samples  # noqa: E402
 
+from saver.families.xgboost import alike, learner  # noqa: E402
+
 pytestmark = pytest.mark.xdist_group("xgboost")
 
 OBJECTIVES = {
@@ -203,3 +205,18 @@ def test_numbers_that_json_does_not_have_come_back(tmp_path: Path) -> None:
     assert b"NaN" in made.save_raw("json")
     saver.dump(made, tmp_path / "booster.saver")
     assert same(made, saver.load(tmp_path / "booster.saver"))
+
+
+@pytest.mark.parametrize("count", [5, 127, 128, 300])
+def test_trees_of_many_sizes_are_read_one_by_one_as_by_the_many(count: int) -> None:
+    """The place of a number is found from that of another tree, whose arrays have other lengths."""
+    rows = np.random.default_rng(0).normal(size=(200, 5))
+    data = xgboost.DMatrix(rows, rows[:, 0] * rows[:, 1])
+    raw = bytes(xgboost.train({"max_depth": 5, "gamma": 0.01}, data, count).save_raw("ubj"))
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(alike, "_resized", lambda form, data, start: None)
+        slow = learner.read(raw)
+    fast = learner.read(raw)
+    assert len(set(slow.arrays["trees"][:, 0].tolist())) > 3
+    assert all(np.array_equal(fast.arrays[name], slow.arrays[name]) for name in slow.arrays)
+    assert learner.write(fast) == learner.write(slow)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import lightgbm
+from lightgbm.compat import _LGBMLabelEncoder
 from lightgbm.sklearn import LGBMModel
 
 from saver.codec import Codec
@@ -19,7 +20,9 @@ class LGBMModelCodec(HoldingCodec):
 
     name = "lightgbm.estimator"
     base = LGBMModel
-    holds: ClassVar[Mapping[str, type]] = {"_Booster": lightgbm.Booster}
+    holds: ClassVar[Mapping[str, type]] = {
+        "_Booster": lightgbm.Booster, "_class_map": dict, "_le": _LGBMLabelEncoder, "_other_params": dict,
+    }  # fmt: skip
     functions = frozenset(("objective", "_objective", "metric", "eval_metric"))
 
     def check_attributes(self, attributes: Mapping[str, Any]) -> None:

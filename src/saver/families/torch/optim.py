@@ -17,6 +17,7 @@ from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder, refusals, ways
 from saver.families.torch.hooks import AfterStep, BeforeStep
 from saver.families.torch.modules import lies_in
+from saver.families.torch.schedules import check_held
 from saver.families.torch.storages import Storages, is_dense
 from saver.tree import Node, Value
 
@@ -250,6 +251,7 @@ class SchedulerCodec(Codec):
 
     def check(self, obj: Any) -> None:
         _check_uses(obj)
+        check_held(obj)
 
 
 _OF_AN_ITERATION = frozenset(("_per_optimizer_states", "_scale", "_growth_tracker"))

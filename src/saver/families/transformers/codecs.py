@@ -27,6 +27,9 @@ _BASES = (
     ImageProcessingMixin, TokenizersBackend, PythonBackend, Trie,
 )  # fmt: skip
 
+_PART = re.compile(r"transformers\.models\.\w+\.tokenization_\w+")
+"""The modules of tokenizers. What these hold of their own making, as a splitter, is saved as they are."""
+
 _HOMES = ("transformers", "tokenizers", "sentencepiece")
 
 _TEMPLATE = "chat_template"
@@ -64,7 +67,8 @@ class ObjectCodec(Codec):
     early = True
 
     def accepts(self, cls: type) -> bool:
-        return issubclass(cls, _BASES)
+        is_part = cls.__mro__ == (cls, object) and _PART.fullmatch(cls.__module__) is not None
+        return issubclass(cls, _BASES) or is_part
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))

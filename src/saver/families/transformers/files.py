@@ -6,6 +6,7 @@ a hostile file, would make it copy any file.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 SETTINGS = "init_kwargs"
@@ -24,8 +25,17 @@ class Form(NamedTuple):
 
 _NORMALIZER = "_normalizer"
 _PUNCTUATION = "punc_normalizer"
+_CUTTER = "jieba"
+_RJIEBA = "rjieba"
+"""The library that cuts Chinese texts, and the attribute in which the tokenizers of CPM hold it."""
 
 _FORMS = {
+    "transformers.models.cpm.tokenization_cpm:CpmTokenizer": Form(
+        paths={"vocab_file": ""}, anew=frozenset((_CUTTER,))
+    ),
+    "transformers.models.cpm.tokenization_cpm_fast:CpmTokenizerFast": Form(
+        (), {"vocab_file": None}, frozenset((_CUTTER,))
+    ),
     "transformers.models.m2m_100.tokenization_m2m_100:M2M100Tokenizer": Form(
         paths={"vocab_file": "", "spm_file": ""}
     ),
@@ -77,6 +87,8 @@ def check_anew(obj: Any, form: Form) -> None:
     found = vars(obj).get(_PUNCTUATION)
     if _PUNCTUATION in form.anew and getattr(found, "__qualname__", None) not in _OWN:
         raise ValueError(f"{_PUNCTUATION} is not the one that the tokenizer makes")
+    if _CUTTER in form.anew and vars(obj).get(_CUTTER) is not sys.modules.get(_RJIEBA):
+        raise ValueError(f"{_CUTTER} is not the module {_RJIEBA}, which the tokenizer imports")
 
 
 _OWN = frozenset(("MarianTokenizer._setup_normalizer.<locals>.<lambda>", "MosesPunctNormalizer.normalize"))
@@ -102,5 +114,9 @@ def forget(obj: Any, form: Form) -> None:
     for name in form.anew:
         if name == _PUNCTUATION:
             type(obj)._setup_normalizer(obj)
+        elif name == _CUTTER:
+            import rjieba
+
+            own[name] = rjieba
         else:
             own[name] = None

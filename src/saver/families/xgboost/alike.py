@@ -19,6 +19,9 @@ BYTES = np.dtype(np.uint8)
 """The type of a number that is not in an array: XGBoost writes it in as few bytes as it needs, as its type
 says, which is among the constants."""
 
+_LENGTH = 8
+"""The bytes of the length of an array, which come before its numbers."""
+
 _TRIED = 1 << 24
 """How many forms are compared at most, which of the thousands of trees of a booster are few."""
 
@@ -28,11 +31,13 @@ Value = Callable[[bytes, int], tuple[Any, int]]
 
 class Form(msgspec.Struct, frozen=True):
     """Objects that differ in numbers alone: `spans` divides one into bytes that are the same in each, the
-    `constants`, and numbers, by turns. What comes after these is a value of another kind, its last one.
+    `constants`, and numbers, by turns. These have the `sizes`, in bytes. What comes after them is a value of
+    another kind, its last one.
     """
 
     spans: struct.Struct
     constants: tuple[bytes, ...]
+    sizes: tuple[int, ...]
     names: tuple[str, ...]
     dtypes: tuple[np.dtype[Any], ...]
 
@@ -63,7 +68,7 @@ def read(data: bytes, at: int, count: int, form_at: Callable[[bytes, int], Form]
     forms: dict[bytes, list[Form]] = {}
     known: dict[bytes, Any] = {}
     rows, last = [], []
-    first, width, tried = None, 0, 0
+    first, latest, width, tried = None, None, 0, 0
     for _ in range(count):
         likely = forms.get(data[at : at + width], ())
         form = _fitting(likely, data, at)
@@ -71,7 +76,7 @@ def read(data: bytes, at: int, count: int, form_at: Callable[[bytes, int], Form]
         if tried > _TRIED:
             raise ValueError("XGBoost's bytes have objects of too many forms")
         if form is None:
-            form = form_at(data, at)
+            form = latest = (_resized(latest, data, at) if latest else None) or form_at(data, at)
             first, width = first or form, width or len(form.constants[0])
             if (form.names, form.dtypes) != (first.names, first.dtypes) or len(form.constants[0]) != width:
                 raise ValueError("XGBoost's bytes have objects of several kinds where they should be alike")
@@ -90,6 +95,24 @@ def _fitting(forms: Sequence[Form], data: bytes, at: int) -> Form | None:
         if len(data) - at >= form.spans.size and form.spans.unpack_from(data, at)[::2] == form.constants:
             return form
     return None
+
+
+def _resized(form: Form, data: bytes, start: int) -> Form | None:
+    """The form of an object that differs from those of another form in the lengths of arrays alone; None if
+    it differs in more."""
+    at, spans = start, list[tuple[int, int]]()
+    for constant, size, dtype in zip(form.constants, form.sizes, form.dtypes, strict=False):
+        is_array = constant[-_LENGTH - 2 : -_LENGTH] == b"#L"
+        if not data.startswith(constant[:-_LENGTH] if is_array else constant, at):
+            return None
+        begin = at + len(constant)
+        if is_array:
+            size = int.from_bytes(data[begin - _LENGTH : begin], "big") * dtype.itemsize
+        at = begin + size
+        spans.append((begin, at))
+    end = at + len(form.constants[-1])
+    found = form_of(data, start, form.names, spans, form.dtypes, end) if end <= len(data) else None
+    return found if found and found.constants[-1] == form.constants[-1] else None
 
 
 def _last(data: bytes, at: int, known: dict[bytes, Any], value: Value) -> tuple[Any, int]:
@@ -111,4 +134,5 @@ def form_of(data: bytes, start: int, names: Sequence[str], spans: Sequence[tuple
     """That of an object from `start` to `end`, whose numbers with these names lie there."""
     ends = [start, *(place for span in spans for place in span), end]
     layout = struct.Struct("".join(f"{after - before}s" for before, after in pairwise(ends)))
-    return Form(layout, layout.unpack_from(data, start)[::2], tuple(names), tuple(dtypes))
+    sizes = tuple(after - before for before, after in spans)
+    return Form(layout, layout.unpack_from(data, start)[::2], sizes, tuple(names), tuple(dtypes))

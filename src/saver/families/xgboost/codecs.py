@@ -41,7 +41,7 @@ def split(booster: Any) -> tuple[Model, dict[str, Any]]:
 def joined(model: Model, found: dict[str, Any]) -> Any:
     """The booster with this model and these settings, which have been checked."""
     booster = xgboost.Booster()
-    booster.load_model(bytearray(learner.write(model)))
+    booster.load_model(learner.write(model))
     booster.load_config(settings.write(found, _form(model.booster), learner.settings(model)))
     return booster
 

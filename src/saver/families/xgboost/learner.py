@@ -108,7 +108,7 @@ def settings(model: Model) -> dict[str, Any]:
     }
 
 
-def write(model: Model) -> bytes:
+def write(model: Model) -> bytearray:
     """The model in XGBoost's bytes."""
     arrays = model.arrays
     found: dict[str, Any]
@@ -118,8 +118,8 @@ def write(model: Model) -> bytes:
         found = {
             "cats": categories.write(model.encoders),
             "gbtree_model_param": settings(model)["gbtree_model_param"],
-            "iteration_indptr": arrays["iteration_indptr"].tolist(),
-            "tree_info": arrays["trees"][:, 3].tolist(),
+            "iteration_indptr": ubj.integers(arrays["iteration_indptr"]),
+            "tree_info": ubj.integers(arrays["trees"][:, 3]),
             "trees": trees.write(arrays, whole(model.sizes["num_feature"])),
         }
     booster: dict[str, Any] = {"model": found, "name": model.booster}

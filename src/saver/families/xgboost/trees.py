@@ -85,9 +85,10 @@ def write(arrays: Arrays, features: int) -> ubj.Raw:
     names = [name for name in (*_NODES, *_OTHERS, "categories_segments") if name != "leaf_weights" or vectors]
     columns = [_pieces(every[name], ends[_KINDS.get(name, "nodes")]) for name in names]
     columns.append(_pieces(np.arange(len(rows)), list(range(len(rows) + 1))))
-    forms = {row: _form(row, [(name, every[name]) for name in names], features) for row in set(rows)}
+    heads = [(_KINDS.get(name, "nodes"), ubj.named(name, ubj.head_of(every[name]))) for name in names]
+    forms = {row: _form(row, heads, features) for row in set(rows)}
     each = zip(rows, zip(*columns, strict=True), strict=True)
-    return ubj.Raw(ubj.listed([forms[row] % numbers for row, numbers in each]))
+    return ubj.listed([forms[row] % numbers for row, numbers in each])
 
 
 def _pieces(array: NDArray[Any], bounds: list[int]) -> list[bytes]:
@@ -96,19 +97,17 @@ def _pieces(array: NDArray[Any], bounds: list[int]) -> list[bytes]:
     return [data[start * size : end * size] for start, end in pairwise(bounds)]
 
 
-def _form(row: tuple[int, ...], arrays: list[tuple[str, NDArray[Any]]], features: int) -> bytes:
-    """A tree with such a row (without its group) where its numbers are left out, for `%`."""
+def _form(row: tuple[int, ...], heads: list[tuple[str, bytes]], features: int) -> bytes:
+    """A tree with such a row (without its group) where its numbers are left out, for `%`. `heads` are the
+    kinds of its arrays, and how these begin."""
     nodes, deleted, size, leaves, categories, categorical = row
     counts = {
         "nodes": nodes, "weights": nodes * size, "leaves": leaves, "categories": categories,
         "categorical": categorical,
     }  # fmt: skip
-    parts = [
-        ubj.named(name, ubj.head_of(array)) + ubj.length_of(counts[_KINDS.get(name, "nodes")])
-        for name, array in arrays
-    ]
+    parts = [head + ubj.length_of(counts[kind]) for kind, head in heads]
     texts = {"num_feature": features, "num_nodes": nodes, "num_deleted": deleted, "size_leaf_vector": size}
-    last = ubj.named("tree_param", ubj.write({name: str(number) for name, number in texts.items()}))
+    last = ubj.named("tree_param", bytes(ubj.write({name: str(number) for name, number in texts.items()})))
     gaps = [*parts, ubj.named("id", b"L"), b"%b}" % last]
     return b"{" + b"%b".join(gap.replace(b"%", b"%%") for gap in gaps)
 

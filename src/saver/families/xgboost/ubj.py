@@ -26,12 +26,14 @@ _DTYPES = {
 """XGBoost's letter for a type of number."""
 
 _LETTERS = {dtype.newbyteorder("="): bytes([letter]) for letter, dtype in _DTYPES.items()}
+_NUMBERS = {ord(letter): struct.Struct(f">{form}") for letter, form in zip("dDiUIlL", "fdbBhiq", strict=True)}
 _LENGTH = struct.Struct(">q")
 _FLOAT = struct.Struct(">f")
+_CELL = np.dtype([("letter", "S1"), ("value", ">i8")])
 
 
-class Raw(bytes):
-    """A value that is written already."""
+class Raw(list[bytes]):
+    """A value that is written already, piece by piece."""
 
 
 def read(data: bytes | bytearray) -> Any:
@@ -54,10 +56,10 @@ def _value(data: bytes, at: int) -> tuple[Any, int]:
         return text.decode(), at
     if letter in (b"T", b"F"):
         return letter == b"T", at + 1
-    dtype = _DTYPES.get(data[at])
-    if dtype is None:
+    form = _NUMBERS.get(data[at])
+    if form is None:
         raise ValueError(f"XGBoost's bytes have a value of the kind {letter!r}")
-    return np.frombuffer(data, dtype, 1, at + 1)[0].item(), at + 1 + dtype.itemsize
+    return form.unpack_from(data, at + 1)[0], at + 1 + form.size
 
 
 def _text_at(data: bytes, at: int) -> tuple[bytes, int]:
@@ -127,28 +129,53 @@ def _list(data: bytes, at: int) -> tuple[Any, int]:
     return found, at + 1
 
 
-def write(value: Any) -> bytes:
-    """A value as XGBoost's bytes."""
+def write(value: Any) -> bytearray:
+    """A value as XGBoost's bytes, which are copied once."""
+    pieces = Raw()
+    _add(pieces, value)
+    return bytearray().join(pieces)
+
+
+def _add(pieces: Raw, value: Any) -> None:
+    """Add what a value is written as."""
     if type(value) is Raw:
-        return value
-    if type(value) is str:
-        return b"S" + _text(value)
-    if type(value) is dict:
-        return b"{%b}" % b"".join(_text(name) + write(item) for name, item in value.items())
-    if type(value) is list:
-        return listed(list(map(write, value)))
-    if type(value) is int:
-        return b"L" + _LENGTH.pack(value)
-    if type(value) is float:
-        return b"d" + _FLOAT.pack(value)
-    if isinstance(value, np.ndarray):
-        return head_of(value) + _LENGTH.pack(len(value)) + big(value)
-    raise ValueError(f"XGBoost has no value of the class {type(value).__name__}")
+        pieces += value
+    elif type(value) is str:
+        pieces.append(b"S" + _text(value))
+    elif type(value) is dict:
+        pieces.append(b"{")
+        for name, item in value.items():
+            pieces.append(_text(name))
+            _add(pieces, item)
+        pieces.append(b"}")
+    elif type(value) is list:
+        pieces.append(_head(len(value)))
+        for item in value:
+            _add(pieces, item)
+    elif type(value) is int:
+        pieces.append(b"L" + _LENGTH.pack(value))
+    elif type(value) is float:
+        pieces.append(b"d" + _FLOAT.pack(value))
+    elif isinstance(value, np.ndarray):
+        pieces.append(head_of(value) + _LENGTH.pack(len(value)) + big(value))
+    else:
+        raise ValueError(f"XGBoost has no value of the class {type(value).__name__}")
 
 
-def listed(items: list[bytes]) -> bytes:
+def listed(items: list[bytes]) -> Raw:
     """A list of values that are written already."""
-    return b"[#L" + _LENGTH.pack(len(items)) + b"".join(items)
+    return Raw((_head(len(items)), *items))
+
+
+def integers(array: np.ndarray[Any, Any]) -> Raw:
+    """A list of integers, each with its type, where XGBoost reads no array."""
+    cells = np.empty(len(array), _CELL)
+    cells["letter"], cells["value"] = b"L", array
+    return Raw((_head(len(array)), cells.tobytes()))
+
+
+def _head(length: int) -> bytes:
+    return b"[#L" + _LENGTH.pack(length)
 
 
 def _text(value: str) -> bytes:
