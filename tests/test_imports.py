@@ -184,11 +184,11 @@ CONTRACTS = {
     "saver.addresses": ("storages", "arguments", "caching", "registry", "repo", "storage"),
     "saver.cluster": (),
     "saver.clusters": (
-        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "sealing", "storage",
+        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage",
     ),
     "saver.distributed": (
-        "callers", "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
-        "restoring",
+        "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
+        "restoring", "seal", "seals",
         "storage", "tensors", "threads",
     ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging", "torn"),

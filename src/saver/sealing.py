@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and 
     from saver.keys.holders import StoreKeys
     from saver.keys.secret import Passphrase
     from saver.keys.sources import Keys
-    from saver.seal import Seal
     from saver.storage import Blob, Content, Storage
 
 VARIABLE = "SAVER_KEY"
@@ -137,41 +136,6 @@ def opened(blob: Blob, key: Any) -> Blob:
     if len(found) != KEY:
         raise IncompatibleError(f"{where} has {len(found):,} bytes, and not {KEY}; seal the file again")
     return decompressed(Aead(lambda: [found]).file(blob))
-
-
-# Notes of ranks
-
-
-def seal_of_notes(key: Any) -> tuple[Seal | None, bytes | None]:
-    """What seals the notes that ranks leave for each other, and 32 secret bytes for hashes in their keys:
-    those have both who have this key. None, and None, without one."""
-    keys = keys_of(key)
-    if keys is None:
-        return None, None
-    from blake3 import blake3
-
-    from saver.seals.aead import Aead
-
-    known = [each.reveal().encode() for each in keys.identities()]
-    if not known:
-        # what is typed may be short: each guess is to take as long as for a store
-        known = [_slow(each.reveal().encode()) for each in keys.passphrases()]
-    known = known or [each.reveal().encode() for each in keys.protected()]
-    if not known:
-        raise KeyNeededError("key: there is no key in what was passed; pass key=PATH, or key='prompt'")
-    secret, hashes = (
-        blake3(known[0], derive_key_context=f"saver 1 2026-11 {what} of ranks").digest()
-        for what in ("notes", "keys of notes")
-    )
-    return Aead(lambda: [secret]), hashes
-
-
-def _slow(passphrase: bytes) -> bytes:
-    import hashlib
-
-    return hashlib.scrypt(
-        passphrase, salt=b"saver notes of ranks", n=2**18, r=8, p=1, maxmem=2**29, dklen=KEY
-    )
 
 
 # Stores
