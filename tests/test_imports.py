@@ -76,7 +76,7 @@ CONTRACTS = {
     "saver.mask": (),
     "saver.seal": ("storage",),
     "saver.seals": ("disk", "errors", "memory", "seal", "seals", "storage", "strict"),
-    "saver.sealing": ("addresses", "errors", "keys", "seal", "seals", "storage", "storages"),
+    "saver.sealing": ("addresses", "disk", "errors", "keys", "mask", "seals", "storage", "storages"),
     "saver.holders": (
         "arguments", "creating", "errors", "keys", "line", "repo", "sealing", "storage", "store",
     ),

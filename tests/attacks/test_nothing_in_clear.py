@@ -22,8 +22,8 @@ from equality import assert_same
 from saver.cluster import Network
 from saver.clusters.memory import MemoryCluster
 from saver.clusters.storage import StorageCluster
-from saver.distributed.corners import SealedCorner
-from saver.distributed.members import leave, secret_of
+from saver.distributed.corners import SealedCorner, secret_of
+from saver.distributed.members import leave
 from saver.errors import DamagedError, KeyNeededError, NotFoundError
 from saver.keys import age
 from saver.repo import resumable

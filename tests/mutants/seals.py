@@ -68,7 +68,7 @@ MUTANTS = [
         (f"{_CLEAR}::test_ranks_leave_nothing_in_clear",),
     ),
     Mutant(
-        "seal-notes-in-clear", "distributed/members.py",
+        "seal-notes-in-clear", "distributed/corners.py",
         "    return None if mask is None else mask.notes\n", "    return None\n",
         "sealing what the ranks of a sealed store tell each other",
         (f"{_CLEAR}::test_ranks_leave_nothing_in_clear",),

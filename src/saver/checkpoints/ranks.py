@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from saver.checkpoints.deciding import Deciding, Due
 from saver.cluster import Cluster
 from saver.distributed.broadcast import demand_network, told
-from saver.distributed.corners import Corner, SealedCorner
-from saver.distributed.members import Members, secret_of
+from saver.distributed.corners import Corner, SealedCorner, secret_of
+from saver.distributed.members import Members
 from saver.distributed.planning import Task
 from saver.distributed.running import Announced, Announcements
 from saver.distributed.saving import Copy, known_task, save_as

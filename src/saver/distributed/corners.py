@@ -9,8 +9,23 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from saver.cluster import Cluster, Network
+from saver.repo.repository import Repository
 from saver.seal import Seal
 from saver.seals.aead import Aead
+
+
+def secret_of(repo: Repository, *, creates: bool = False) -> bytes | None:
+    """What seals the notes of ranks that use a store; None if it is not sealed. With `creates`, a sealed one
+    that is not there yet is made first, since ranks can say nothing of it before.
+
+    Raises NotFoundError, and KeyNeededError or WrongKeyError in a rank that cannot open the store.
+    """
+    if repo.storage.seals and not repo.exists():
+        if creates:
+            repo.create()
+        repo.format()
+    mask = repo.storage.mask if repo.exists() else None
+    return None if mask is None else mask.notes
 
 
 class Corner(Cluster):

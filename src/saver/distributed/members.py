@@ -21,7 +21,6 @@ from saver.cluster import Cluster
 from saver.distributed.corners import SealedCorner
 from saver.distributed.notes import Board, Member, Problem, Pulse, Waiting, led_by, problem_of
 from saver.errors import IncompatibleError, LostRankError, SaverError
-from saver.repo.repository import Repository
 
 SIGNS = 5
 """How many signs of life a rank gives within `lost_after`."""
@@ -90,20 +89,6 @@ class Members:
 
 _members: WeakKeyDictionary[Cluster, dict[bytes | None, tuple[int, Members]]] = WeakKeyDictionary()
 """Those of a cluster, by the secret of the sealed store that they use; None: of one that is not sealed."""
-
-
-def secret_of(repo: Repository, *, creates: bool = False) -> bytes | None:
-    """What seals the notes of ranks that use a store; None if it is not sealed. With `creates`, a sealed one
-    that is not there yet is made first, since ranks can say nothing of it before.
-
-    Raises NotFoundError, and KeyNeededError or WrongKeyError in a rank that cannot open the store.
-    """
-    if repo.storage.seals and not repo.exists():
-        if creates:
-            repo.create()
-        repo.format()
-    mask = repo.storage.mask if repo.exists() else None
-    return None if mask is None else mask.notes
 
 
 def members_of(cluster: Cluster, secret: bytes | None = None) -> Members:

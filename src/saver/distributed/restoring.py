@@ -11,7 +11,8 @@ import msgspec
 
 from saver.cluster import Cluster
 from saver.distributed.broadcast import Broadcast, demand_network, told
-from saver.distributed.members import members_of, secret_of
+from saver.distributed.corners import secret_of
+from saver.distributed.members import members_of
 from saver.distributed.naming import own_parts
 from saver.distributed.session import Session
 from saver.errors import NotFoundError

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from saver.cluster import Cluster
+from saver.distributed.corners import secret_of
 from saver.distributed.describing import assigned, described
-from saver.distributed.members import Members, members_of, secret_of
+from saver.distributed.members import Members, members_of
 from saver.distributed.naming import own_parts
 from saver.distributed.planning import Task
 from saver.distributed.plans import Plans, adapted, said, small_changes
