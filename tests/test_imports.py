@@ -78,7 +78,7 @@ CONTRACTS = {
     "saver.mask": (),
     "saver.seal": ("storage",),
     "saver.seals": ("disk", "errors", "memory", "seal", "seals", "storage", "strict"),
-    "saver.sealing": ("addresses", "errors", "keys", "seal", "seals", "storage", "storages"),
+    "saver.sealing": ("addresses", "disk", "errors", "keys", "mask", "seals", "storage", "storages"),
     "saver.holders": (
         "arguments", "creating", "errors", "keys", "line", "repo", "sealing", "storage", "store",
     ),
@@ -186,11 +186,11 @@ CONTRACTS = {
     "saver.addresses": ("storages", "arguments", "caching", "registry", "repo", "storage"),
     "saver.cluster": (),
     "saver.clusters": (
-        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "sealing", "storage",
+        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage",
     ),
     "saver.distributed": (
-        "callers", "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
-        "restoring",
+        "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
+        "restoring", "seal", "seals",
         "storage", "tensors", "threads",
     ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging", "torn"),

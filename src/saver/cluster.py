@@ -27,12 +27,6 @@ class Cluster(ABC):
     lost_after: float = 10.0
     arrive_within: float = 600.0
 
-    in_clear: bool = False
-    """Whether the notes lie somewhere that others may read, and are not sealed."""
-
-    secret: bytes | None = None
-    """32 bytes that all ranks have and nobody else, for hashes in the keys of notes; None: nothing is."""
-
     network: Callable[[str], Network] | None = None
     """Makes a network between all ranks, which call it with the same name, one that no other network has.
     Waits for them, `lost_after` seconds at most. Raises any exception if they cannot reach each other."""

@@ -12,6 +12,10 @@ class Mask(Protocol):
     def key(self) -> bytes:
         """For hashes, 32 bytes."""
 
+    @property
+    def notes(self) -> bytes:
+        """For what the ranks of a cluster tell each other of the store, 32 bytes."""
+
     def masked(self, text: str) -> str:
         """The same for the same text."""
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError
+from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError, WrongKeyError
 
 if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and help needs no numpy
     from saver.keys.holders import StoreKeys
     from saver.keys.secret import Passphrase
     from saver.keys.sources import Keys
-    from saver.seal import Seal
+    from saver.mask import Mask
     from saver.storage import Blob, Content, Storage
 
 VARIABLE = "SAVER_KEY"
@@ -139,41 +140,6 @@ def opened(blob: Blob, key: Any) -> Blob:
     return decompressed(Aead(lambda: [found]).file(blob))
 
 
-# Notes of ranks
-
-
-def seal_of_notes(key: Any) -> tuple[Seal | None, bytes | None]:
-    """What seals the notes that ranks leave for each other, and 32 secret bytes for hashes in their keys:
-    those have both who have this key. None, and None, without one."""
-    keys = keys_of(key)
-    if keys is None:
-        return None, None
-    from blake3 import blake3
-
-    from saver.seals.aead import Aead
-
-    known = [each.reveal().encode() for each in keys.identities()]
-    if not known:
-        # what is typed may be short: each guess is to take as long as for a store
-        known = [_slow(each.reveal().encode()) for each in keys.passphrases()]
-    known = known or [each.reveal().encode() for each in keys.protected()]
-    if not known:
-        raise KeyNeededError("key: there is no key in what was passed; pass key=PATH, or key='prompt'")
-    secret, hashes = (
-        blake3(known[0], derive_key_context=f"saver 1 2026-11 {what} of ranks").digest()
-        for what in ("notes", "keys of notes")
-    )
-    return Aead(lambda: [secret]), hashes
-
-
-def _slow(passphrase: bytes) -> bytes:
-    import hashlib
-
-    return hashlib.scrypt(
-        passphrase, salt=b"saver notes of ranks", n=2**18, r=8, p=1, maxmem=2**29, dklen=KEY
-    )
-
-
 # Stores
 
 
@@ -205,16 +171,66 @@ class Founder:
     """Makes stores for those whom `to` names. `author` is what those are called who have no name."""
 
     def __init__(self, to: Any, author: Callable[[], str]) -> None:
-        self._to, self._author = recipients(to), author
+        self.people, self.phrases = recipients(to)
+        self._author = author
 
     def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
         from saver.keys.founding import found_for
 
-        people, phrases = self._to
-        return found_for(storage, people, phrases, self._author())
+        return found_for(storage, self.people, self.phrases, self._author())
+
+    def mark(self, purpose: str) -> str:
+        """The same for the same people and passphrases, for one purpose. A passphrase is as slow to guess
+        from it as from what it wraps."""
+        from blake3 import blake3
+
+        salt = blake3(purpose.encode()).digest()
+        known = [
+            hashlib.scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex()
+            for each in self.phrases
+        ]
+        return blake3("\n".join(sorted([*self.people, *known])).encode(), key=salt).hexdigest()
 
     def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
         raise KeyNeededError(f"{storage} is sealed by somebody else meanwhile; pass a key that opens it")
+
+
+class Continuing:
+    """Makes a store as `founder` does, and keeps its keys in a file of this machine, so that a process which
+    comes later goes on with what this one began. A `mask` hides them there."""
+
+    def __init__(self, founder: Founder, path: str, mask: Mask | None) -> None:
+        self._founder, self._path, self._mask = founder, path, mask
+
+    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
+        from saver.disk.durable import NewFile
+        from saver.storage import Bytes
+
+        keys, header = self._founder.make(storage)
+        text = keys.to_json().decode()
+        content = Bytes((text if self._mask is None else self._mask.masked(text)).encode())
+        os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
+        with NewFile(self._path, content.size) as file:
+            content.write(file)
+            file.commit()
+        return keys, header
+
+    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
+        from saver.keys.holders import StoreKeys, is_of
+
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                text = file.read()
+            shown = text if self._mask is None else self._mask.unmasked(text)
+            found = StoreKeys.from_json((shown or "").encode(), self._path)
+        except (OSError, ValueError):
+            found = None
+        if found is None or not is_of(found, seal):
+            raise WrongKeyError(
+                f"{storage}: a push that broke off has left something whose keys are not in {self._path}; "
+                f"delete the folder {os.path.dirname(self._path)} to begin anew"
+            )
+        return found
 
 
 class Passing:

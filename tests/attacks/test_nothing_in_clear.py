@@ -19,9 +19,12 @@ pytest.importorskip("pyrage")
 
 import saver
 from equality import assert_same
+from saver.cluster import Network
+from saver.clusters.memory import MemoryCluster
 from saver.clusters.storage import StorageCluster
+from saver.distributed.corners import SealedCorner, secret_of
 from saver.distributed.members import leave
-from saver.errors import DamagedError, WrongKeyError
+from saver.errors import DamagedError, KeyNeededError, NotFoundError
 from saver.keys import age
 from saver.repo import resumable
 from saver.storage import Blob, Storage
@@ -114,6 +117,7 @@ class Watched:
         self.folders = list(folders)
         self.files: list[FaultyFiles] = []
         self.known = dict(NEEDLES)
+        self.heard: list[tuple[str, bytes]] = []
 
     def recorded(self, folder: Path) -> LocalStorage:
         """A storage of which every byte that is ever written is looked at."""
@@ -139,6 +143,7 @@ class Watched:
         }
 
     def everything(self) -> Iterator[tuple[str, bytes]]:
+        yield from self.heard
         for folder in self.folders:
             for path in folder.rglob("*"):
                 yield "a name", str(path.relative_to(folder)).encode()
@@ -298,59 +303,168 @@ def test_an_interrupted_push_into_a_sealed_store_goes_on(
     assert sum(call.startswith("put packs/") for call in counted.calls) == len(puts) - 3
 
 
-def test_ranks_leave_nothing_in_clear(watched: Watched, tmp_path: Path, key: str) -> None:
+class Heard(MemoryCluster):
+    """Ranks of which every note, and all that they pass on, is kept."""
+
+    heard: list[tuple[str, bytes]]
+
+    def put(self, key: str, data: bytes) -> None:
+        self.heard.append((f"the note {key}", key.encode() + data))
+        super().put(key, data)
+
+    def network(self, name: str) -> Network:
+        return HeardNetwork(super().network(name), self.heard)
+
+
+class HeardNetwork(Network):
+    def __init__(self, network: Network, heard: list[tuple[str, bytes]]) -> None:
+        self._network, self._heard = network, heard
+
+    def send(self, rank: int, data: Any, tag: int) -> Callable[[], object]:
+        self._heard.append((f"what is passed on to {rank}", data.tobytes()))
+        return self._network.send(rank, data, tag)
+
+    def receive(self, rank: int, memory: Any, tag: int) -> None:
+        self._network.receive(rank, memory, tag)
+
+    def close(self) -> None:
+        self._network.close()
+
+
+def ranks_in_memory(watched: Watched) -> list[Heard]:
+    found = Heard.all(2)
+    heard: list[tuple[str, bytes]] = []
+    for each in found:
+        each.heard = heard
+    watched.heard = heard
+    return found
+
+
+@pytest.mark.parametrize("kind", ["memory", "storage", "not sealed"])
+def test_ranks_leave_nothing_in_clear(kind: str, watched: Watched, tmp_path: Path, key: str) -> None:
+    """Neither on their board nor on the way between them, whatever connects them, and from the first save on,
+    which makes the store. What is not sealed is heard."""
+    own = None if kind == "not sealed" else key
     place = watched.recorded(tmp_path / "store")
-    notes = watched.recorded(tmp_path / "notes")
-    clusters = [StorageCluster(notes, rank=rank, size=2, key=key) for rank in range(2)]
+    if kind == "storage":
+        notes = watched.recorded(tmp_path / "notes")
+        clusters: list[Any] = [StorageCluster(notes, rank=rank, size=2) for rank in range(2)]
+    else:
+        clusters = ranks_in_memory(watched)
     objects = {"confidential_part": {"confidential_tensor": ARRAYS["rank"], "words": "confidential text"}}
 
     def act(cluster: Any) -> Any:
-        store = saver.Saver(place, key=key, author="confidential_author")
+        store = saver.Saver(place, key=own, author="confidential_author")
         return store.save("confidential_model", objects, cluster=cluster, notes="confidential note")
 
     def run(cluster: Any) -> None:
-        store = saver.Saver(place, key=key)
+        store = saver.Saver(place, key=own)
         train = store.checkpoints("confidential_run", {"a": [0]}, every=saver.Every(steps=1), cluster=cluster)
         with train:
             for step in range(train.resume(), 2):
                 train.step(step)
 
+    def restore(cluster: Any) -> None:
+        mine = {"confidential_part": {"confidential_tensor": np.zeros(30_000), "words": ""}}
+        how = None if kind == "storage" else "broadcast"
+        saver.Saver(place, key=own).restore("confidential_model", into=mine, cluster=cluster, shared=how)
+        assert_same(objects, mine)
+
     with ThreadPoolExecutor(2) as threads:
         one, other = threads.map(act, clusters)
         list(threads.map(run, clusters))
+        list(threads.map(restore, clusters))
     for cluster in clusters:
         leave(cluster)
     assert one == other
-    store = saver.Saver(place, key=key)
+    store = saver.Saver(place, key=own)
     watched.know(store)
     assert_same(objects, store.load("confidential_model"))
+    if own is None:
+        watched.folders, watched.files = [], []
+        said = {each.partition(" in the note")[0] for each in watched.found()}
+        passed = {each.partition(" in what is passed on")[0] for each in watched.found()}
+        assert {"confidential_model", "confidential_run"} <= said
+        assert "bytes of rank" in passed
+        return
     assert watched.found() == set()
     hashed = blake3(b"confidential_run").hexdigest(8).encode()  # a name that somebody may guess
     assert not any(hashed in data or hashed.decode() in where for where, data in watched.everything())
 
 
-def test_notes_in_clear_of_a_sealed_store_are_warned_of(tmp_path: Path, key: str) -> None:
-    cluster = StorageCluster(tmp_path / "notes", rank=0, size=1)
-    store = saver.Saver(tmp_path / "store", key=key)
-    store.save("iris", [1])
-    with pytest.warns(UserWarning, match="the notes of its ranks are not"):
-        store.save("iris", {"a": [2]}, cluster=cluster)
-    leave(cluster)
+def test_an_error_of_a_rank_is_passed_on_in_clear_to_nobody(
+    watched: Watched, tmp_path: Path, key: str
+) -> None:
+    clusters = ranks_in_memory(watched)
+
+    def act(cluster: Any) -> str:
+        store = saver.Saver(tmp_path / "store", key=key)
+        names = {"confidential_part": {"a": [1], "confidential_tensor": object() if cluster.rank else 1}}
+        with pytest.raises(saver.SaverError) as caught:
+            store.save("confidential_model", names, cluster=cluster)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(2) as threads:
+        said = list(threads.map(act, clusters))
+    for cluster in clusters:
+        leave(cluster)
+    assert all("confidential_tensor" in each for each in said), said
+    assert watched.heard
+    assert watched.found() == set()
 
 
-def test_ranks_with_another_key_or_none_do_not_meet(tmp_path: Path, key: str) -> None:
-    (tmp_path / "other.key").write_text(age.new_identity().reveal() + "\n")
-    (tmp_path / "other.key").chmod(0o600)
-    one = StorageCluster(tmp_path / "notes", rank=0, size=2, key=key)
+def test_notes_of_ranks_without_the_key_are_refused(tmp_path: Path, key: str) -> None:
+    """And so are those that were changed, or put in the place of another one."""
+    saver.Saver(tmp_path / "store", key=key).save("iris", [1])
+    secret = secret_of(saver.Saver(tmp_path / "store", key=key)._repo)
+    assert secret is not None
+    board = MemoryCluster.all(2)
+    one, other = (SealedCorner(each, secret) for each in board)
     one.put("hello/0", b"a note")
-    assert one.get("hello/0") == b"a note"
-    with pytest.raises(WrongKeyError):
-        StorageCluster(tmp_path / "notes", rank=1, size=2, key=str(tmp_path / "other.key")).get("hello/0")
-    clear = StorageCluster(tmp_path / "notes", rank=1, size=2)
-    clear.put("hello/1", b"a note")
-    with pytest.raises(DamagedError, match="not sealed"):
-        one.get("hello/1")
-    assert clear.get("hello/0") != b"a note"
+    one.put("hello/1", b"another")
+    assert other.get("hello/0") == b"a note"
+    first, second = board[0]._board
+    notes = dict(board[0]._board)
+    for wrong in (notes[second], b"a note", notes[first][:-1], notes[first] + b"\0", b""):
+        board[0]._board[first] = wrong
+        with pytest.raises(DamagedError):
+            other.get("hello/0")
+    strange = SealedCorner(board[1], bytes(32))
+    assert strange.get("hello/1") is None
+    strange.put("hello/1", b"a note of somebody")
+    assert one.get("hello/1") == b"another"
+    other.delete("hello/1")
+    assert one.get("hello/1") is None
+    with pytest.raises(KeyNeededError):
+        secret_of(saver.Saver(tmp_path / "store")._repo)
+
+
+def test_what_ranks_pass_on_is_bound_to_sender_tag_and_network() -> None:
+    data = ARRAYS["small"].view(np.uint8)
+    ends = [SealedCorner(each, b"s" * 32)._sealed_network for each in MemoryCluster.all(3)]
+    nets = [make("n") for make in ends]
+    into = np.empty_like(data)
+    nets[0].send(1, data, 7)
+    nets[1].receive(0, into, 7)
+    assert into.tobytes() == data.tobytes()
+    lines = nets[0]._network._sent
+    for sender, tag, name in ((0, 8, "n"), (2, 7, "n"), (0, 7, "other")):
+        nets[0].send(1, data, 7)
+        lines[name, sender, 1, tag] = lines.pop(("n", 0, 1, 7))
+        receiver = nets[1] if name == "n" else ends[1](name)
+        into[:] = 0
+        with pytest.raises(DamagedError, match=f"what rank {sender} passed on"):
+            receiver.receive(sender, into, tag)
+        assert not into.any()
+
+
+def test_ranks_that_restore_from_a_sealed_store_that_is_not_there_say_nothing(
+    tmp_path: Path, key: str
+) -> None:
+    cluster = MemoryCluster.all(1)[0]
+    with pytest.raises(NotFoundError):
+        saver.Saver(tmp_path / "store", key=key).restore("iris", into={"a": [1]}, cluster=cluster)
+    assert not cluster._board
 
 
 class Far(WrappedStorage):

@@ -62,6 +62,18 @@ def test_any_mesh_restores_what_any_mesh_saved(
         assert np.asarray(found[name]).tobytes() == array.tobytes(), name
 
 
+def test_processes_of_a_sealed_store_meet_with_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = pytest.importorskip("saver.keys.files")
+    pytest.importorskip("pyrage")
+    made.new_key_file(str(tmp_path / "own.key"))
+    saver.Saver(tmp_path / "models", key=str(tmp_path / "own.key")).create()
+    monkeypatch.setenv("SAVER_KEY", str(tmp_path / "own.key"))
+    run(2, "save", "rows", tmp_path / "models")
+    run(2, "restore", "columns", tmp_path / "models")
+
+
 def test_a_process_alone_has_no_cluster_of_jax(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cluster='jax': .*jax\.distributed\.initialize"):
         saver.Saver(tmp_path).save("m", [1], cluster="jax")

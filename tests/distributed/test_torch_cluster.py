@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+import saver
+
 RANKS = Path(__file__).parent / "torch_ranks.py"
 
 pytestmark = pytest.mark.slow
@@ -37,6 +39,19 @@ def test_any_mesh_restores_what_any_mesh_saved(tmp_path: Path, size: int) -> Non
     run(size, folder, "save_meshes", "save_models", "loads_alone", "compare_copies")
     for other in {1: (4,), 2: (3,), 3: (2,), 4: (1,)}[size]:
         run(other, folder, "restore_meshes", "restore_models")
+
+
+def test_ranks_of_a_sealed_store_meet_and_pass_on_what_they_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they tell each other, and pass on by gloo, is sealed (`attacks/test_nothing_in_clear.py`)."""
+    made = pytest.importorskip("saver.keys.files")
+    pytest.importorskip("pyrage")
+    made.new_key_file(str(tmp_path / "own.key"))
+    folder = tmp_path / "models"
+    saver.Saver(folder, key=str(tmp_path / "own.key")).create()
+    monkeypatch.setenv("SAVER_KEY", str(tmp_path / "own.key"))
+    run(2, folder, "save_meshes", "restore_meshes")
 
 
 @pytest.mark.parametrize(

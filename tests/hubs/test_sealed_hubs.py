@@ -289,3 +289,93 @@ def test_each_sealed_push_to_the_hub_is_for_those_whom_it_names(
     empty().pull("team/m", place.address, key=people.secret["eve"])
     with pytest.raises(WrongKeyError):
         empty().pull("team/m", place.address, key=people.secret["bob"])
+
+
+@pytest.fixture
+def phrase(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("PHRASE", "five words that nobody knows")
+    return "env:PHRASE"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["oci"], indirect=True)
+@pytest.mark.parametrize("source", ["plain", "sealed"])
+def test_a_first_sealed_push_that_breaks_off_goes_on_with_the_layer_at_which_it_stopped(
+    source: str, here: saver.Saver, place: Place, people: People, own_cache: Path
+) -> None:
+    """And what it keeps on this machine meanwhile tells nothing of a sealed store."""
+    if source == "sealed":
+        own = empty(people.secret["eve"])
+        own.pull("team/m", here)
+        here = own
+    to = people.both
+    here.push("team/m", place.address + "-whole", to=to)
+    total = len(place.server.calls)
+    for at in range(2, total - 2, 2):  # the last requests are not needed: the configuration is there
+        address = f"{place.address}-{at}"
+        place.server.calls.clear()
+        place.server.down_from = at
+        with pytest.raises(saver.SaverError):
+            here.push("team/m", address, to=to)
+        sent = place.server.uploaded()[:-1]  # the last request found the server down
+        for path in (own_cache / "hubs").rglob("*"):
+            left = path.read_bytes() if path.is_file() else b""
+            found = [
+                needle for needle in KNOWN if len(needle) > 5 and needle in left
+            ]  # shorter ones hit by chance
+            assert not found, path
+            assert source == "plain" or b'"epochs"' not in left
+        place.server.calls.clear()
+        place.server.down_from = None
+        here.push("team/m", address, to=to)
+        assert not {*sent} & {*place.server.uploaded()}, f"sent again after request {at}"
+        there = empty()
+        there.pull("team/m", address, key=people.secret["bob"])
+        assert kept(there, number=4) == kept(here, number=4)
+        assert not list(own_cache.glob("hubs/*/objects")), "the keys are gone, too"
+
+
+@pytest.mark.parametrize("place", ["oci"], indirect=True)
+def test_a_sealed_push_for_others_than_the_one_that_broke_off_begins_anew(
+    here: saver.Saver, place: Place, people: People, monkeypatch: pytest.MonkeyPatch, phrase: str
+) -> None:
+    here.push("team/m", place.address + "-whole", to=people.both)
+    total = len(place.server.calls)
+
+    def broken_off(number: int, to: Any) -> str:
+        address = f"{place.address}-{number}"
+        place.server.calls.clear()
+        place.server.down_from = total // 2
+        with pytest.raises(saver.SaverError):
+            here.push("team/m", address, to=to)
+        place.server.down_from = None
+        return address
+
+    address = broken_off(1, people.both)
+    here.push("team/m", address, to=[people.public["ann"]])
+    empty().pull("team/m", address, key=people.secret["ann"])
+    with pytest.raises(WrongKeyError):
+        empty().pull("team/m", address, key=people.secret["bob"])
+    address = broken_off(2, phrase)
+    monkeypatch.setenv("PHRASE", "other words than those before")
+    here.push("team/m", address, to=phrase)
+    empty().pull("team/m", address, key=phrase)
+    monkeypatch.setenv("PHRASE", "five words that nobody knows")
+    with pytest.raises(WrongKeyError):
+        empty().pull("team/m", address, key=phrase)
+
+
+@pytest.mark.parametrize("place", ["oci"], indirect=True)
+def test_keys_that_a_push_left_and_lost_are_an_error_that_says_what_to_delete(
+    here: saver.Saver, place: Place, people: People, own_cache: Path
+) -> None:
+    here.push("team/m", place.address + "-whole", to=people.both)
+    place.server.down_from = len(place.server.calls) // 2
+    place.server.calls.clear()
+    with pytest.raises(saver.SaverError):
+        here.push("team/m", place.address, to=people.both)
+    place.server.down_from = None
+    (left,) = own_cache.glob("hubs/*/objects/keys")
+    left.write_text("{}")
+    with pytest.raises(WrongKeyError, match=r"delete the folder .*objects to begin anew"):
+        here.push("team/m", place.address, to=people.both)

@@ -62,10 +62,28 @@ MUTANTS = [
         (f"{_ATTACKS}::test_a_pack_of_a_store_is_not_read_as_plain_tensors",),
     ),
     Mutant(
-        "seal-notes-of-ranks", "distributed/running.py",
-        "blake3(model.encode()) if secret is None else", "blake3(model.encode()) if True else",
+        "seal-notes-of-ranks", "distributed/corners.py",
+        "blake3(key.encode(), key=self._key)", "blake3(key.encode())",
         "hiding the name of a run in the keys of its ranks' notes",
         (f"{_CLEAR}::test_ranks_leave_nothing_in_clear",),
+    ),
+    Mutant(
+        "seal-notes-in-clear", "distributed/corners.py",
+        "    return None if mask is None else mask.notes\n", "    return None\n",
+        "sealing what the ranks of a sealed store tell each other",
+        (f"{_CLEAR}::test_ranks_leave_nothing_in_clear",),
+    ),
+    Mutant(
+        "seal-passed-on", "distributed/corners.py",
+        "None if cluster.network is None else self._sealed_network", "cluster.network",
+        "sealing the bytes that ranks of a sealed store pass on",
+        (f"{_CLEAR}::test_ranks_leave_nothing_in_clear",),
+    ),
+    Mutant(
+        "seal-passed-bound", "distributed/corners.py",
+        'return f"{self._name}/{sender}/{tag}"', "return self._name",
+        "binding what ranks pass on to its sender and place",
+        (f"{_CLEAR}::test_what_ranks_pass_on_is_bound_to_sender_tag_and_network",),
     ),
     Mutant(
         "seal-plaintext", "seals/opening.py",

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from saver.checkpoints.deciding import Deciding, Due
 from saver.cluster import Cluster
 from saver.distributed.broadcast import demand_network, told
+from saver.distributed.corners import Corner, SealedCorner, secret_of
 from saver.distributed.members import Members
 from saver.distributed.planning import Task
-from saver.distributed.running import Announced, Announcements, Corner
+from saver.distributed.running import Announced, Announcements
 from saver.distributed.saving import Copy, known_task, save_as
 from saver.distributed.session import Session
 from saver.errors import CannotSaveError
@@ -33,10 +34,12 @@ class Ranks:
         self._members: Members | None = None
         self._said: Announcements | None = None
 
-    def open(self, arrived: Collection[int]) -> None:
-        """Meet. Raises LostRankError if not all ranks come. `arrived` are the signals that have
-        arrived at any time."""
-        self._members = Members(Corner(self._cluster, self._model))
+    def open(self, repo: Repository, arrived: Collection[int]) -> None:
+        """Meet, apart from those who use another store. Raises LostRankError if not all ranks come. `arrived`
+        are the signals that have arrived at any time."""
+        secret = secret_of(repo, creates=True)
+        cluster = self._cluster if secret is None else SealedCorner(self._cluster, secret)
+        self._members = Members(Corner(cluster, self._model))
         if not Deciding.is_certain(self._every, self._waits):
             self._said = Announcements(self._members, arrived)
         self._deciding = Deciding(self._every, self.leads, self._said, self._waits)

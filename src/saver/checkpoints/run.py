@@ -84,7 +84,7 @@ class Checkpoints:
         if self._saving.is_open:
             raise CannotSaveError(f"{self.model}: the run is already open; leave its `with` block first")
         if self._ranks is not None:
-            self._ranks.open(self._caught.arrived)
+            self._ranks.open(self._repo, self._caught.arrived)
         self._audience.gather(self._emit, self._grace if self._caught.ending else None)
         if not self._caught.install(self._on_signal):
             warn(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from saver.clusters.storage import StorageCluster
 
@@ -19,8 +18,7 @@ class SlurmCluster(StorageCluster):
     """
 
     def __init__(
-        self, place: str | os.PathLike[str], *, lost_after: float = 30.0, arrive_within: float = 600.0,
-        key: Any = None,
+        self, place: str | os.PathLike[str], *, lost_after: float = 30.0, arrive_within: float = 600.0
     ) -> None:  # fmt: skip
         rank, size, job, step = (
             _number(name) for name in ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID")
@@ -28,7 +26,7 @@ class SlurmCluster(StorageCluster):
         requeued = _number("SLURM_RESTART_COUNT", 0)
         own = f"{os.fspath(place)}/{job}-{requeued}-{step}"
         within = {"lost_after": lost_after, "arrive_within": arrive_within}
-        super().__init__(own, rank=rank, size=size, key=key, **within)
+        super().__init__(own, rank=rank, size=size, **within)
 
 
 def _number(name: str, otherwise: int | None = None) -> int:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
 
 from saver import arguments
 from saver.addresses import storage_at
 from saver.cluster import Cluster
 from saver.errors import NotFoundError
-from saver.sealing import seal_of_notes
 from saver.storage import Storage
 
 
@@ -23,8 +21,7 @@ class StorageCluster(Cluster):
     of its own, not the store that they save to. A note is an object of a few bytes, and a rank writes five of
     them in each `lost_after`, which is longer here, as buckets charge for each.
 
-    While ranks save, their notes have the names of models and tensors. With `key` (a key file, or another
-    source of `saver.Keys`; by default that which `$SAVER_KEY` names) they are sealed: pass it in all ranks.
+    While ranks save, their notes have the names of models and tensors; those of a sealed store are sealed.
     """
 
     def __init__(
@@ -35,21 +32,16 @@ class StorageCluster(Cluster):
         size: int,
         lost_after: float = 30.0,
         arrive_within: float = 600.0,
-        key: Any = None,
     ) -> None:
         size = arguments.whole_number("size", size, 1, 1_000_000)
         super().__init__(arguments.whole_number("rank", rank, 0, size - 1), size)
         self.lost_after = arguments.seconds("lost_after", lost_after)
         self.arrive_within = arguments.seconds("arrive_within", arrive_within)
         self._storage = storage_at("place", place)
-        self._seal, self.secret = seal_of_notes(key)
-        self.in_clear = self._seal is None
         self._last: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, data: bytes) -> None:
-        if self._seal is not None:
-            data = self._seal.document(f"note/{key}", data)
         with self._lock:
             found = [*self._storage.keys(f"{key}/")] if key not in self._last else [_at(key, self._last[key])]
             number = max(map(_number, found), default=0) + 1
@@ -64,11 +56,9 @@ class StorageCluster(Cluster):
             if not found:
                 return None
             try:
-                data = self._storage.read(found[-1])
+                return self._storage.read(found[-1])
             except NotFoundError:  # a newer one took its place meanwhile
                 continue
-            where = f"{self._storage}/{found[-1]}"
-            return data if self._seal is None else self._seal.opened(f"note/{key}", data, where)
 
     def delete(self, *keys: str) -> None:
         self._storage.delete(*(each for key in keys for each in self._storage.keys(f"{key}/")))

@@ -17,11 +17,10 @@ import msgspec
 from blake3 import blake3
 
 from saver import environment
-from saver.callers import warn
 from saver.cluster import Cluster
+from saver.distributed.corners import SealedCorner
 from saver.distributed.notes import Board, Member, Problem, Pulse, Waiting, led_by, problem_of
 from saver.errors import IncompatibleError, LostRankError, SaverError
-from saver.repo.repository import Repository
 
 SIGNS = 5
 """How many signs of life a rank gives within `lost_after`."""
@@ -88,31 +87,24 @@ class Members:
         return self._watch.last(rank)
 
 
-_members: WeakKeyDictionary[Cluster, tuple[int, Members]] = WeakKeyDictionary()
+_members: WeakKeyDictionary[Cluster, dict[bytes | None, tuple[int, Members]]] = WeakKeyDictionary()
+"""Those of a cluster, by the secret of the sealed store that they use; None: of one that is not sealed."""
 
 
-def members_of(cluster: Cluster) -> Members:
-    """The ranks of a cluster, which meet at the first call. Raises LostRankError if not all of them come."""
-    process, found = _members.get(cluster, (0, None))
+def members_of(cluster: Cluster, secret: bytes | None = None) -> Members:
+    """The ranks of a cluster, which meet at the first call; those who use a sealed store, with a `secret`,
+    meet apart. Raises LostRankError if not all of them come."""
+    known = _members.setdefault(cluster, {})
+    process, found = known.get(secret, (0, None))
     if found is None or process != os.getpid():
-        found = Members(cluster)
-        _members[cluster] = os.getpid(), found
+        found = Members(cluster if secret is None else SealedCorner(cluster, secret))
+        known[secret] = os.getpid(), found
     return found
-
-
-def warn_of_notes(repo: Repository, cluster: Cluster) -> None:
-    """Warn if a store is sealed, and what its ranks say of it is not."""
-    if cluster.in_clear and repo.exists() and repo.storage.mask is not None:
-        warn(
-            f"{repo.storage} is sealed, and the notes of its ranks are not: they have names of models and "
-            "tensors; pass key= to the cluster, in every rank", UserWarning,
-        )  # fmt: skip
 
 
 def leave(cluster: Cluster) -> None:
     """This rank takes part no more, if it ever did: the others need not wait for signs of life."""
-    _, found = _members.pop(cluster, (0, None))
-    if found is not None:
+    for _, found in _members.pop(cluster, {}).values():
         found.close()
 
 

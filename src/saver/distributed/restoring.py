@@ -11,7 +11,8 @@ import msgspec
 
 from saver.cluster import Cluster
 from saver.distributed.broadcast import Broadcast, demand_network, told
-from saver.distributed.members import members_of, warn_of_notes
+from saver.distributed.corners import secret_of
+from saver.distributed.members import members_of
 from saver.distributed.naming import own_parts
 from saver.distributed.session import Session
 from saver.errors import NotFoundError
@@ -46,8 +47,7 @@ def restore_together(
     objects' own code can fail after that.
     """
     demand_network(cluster, how)
-    warn_of_notes(repo, cluster)
-    members = members_of(cluster)
+    members = members_of(cluster, secret_of(repo))
     into = own_parts(into, per_rank, members.rank)
     with (
         Session(members, f"restore {ref}{told(how)}") as session,

@@ -10,9 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from blake3 import blake3
 
-from saver.cluster import Cluster
 from saver.distributed.members import Members
 from saver.distributed.notes import Pulse, Waiting, led_by
 from saver.errors import LostRankError, SaverError
@@ -22,29 +20,6 @@ LOOKS = 40
 
 AHEAD = 4
 """Rank 0 announces saves for steps that ranks reach after this many looks, or later."""
-
-
-class Corner(Cluster):
-    """A part of the board of a cluster, for one run: what its ranks do together is apart from what they do
-    otherwise, also at the same time."""
-
-    def __init__(self, cluster: Cluster, model: str) -> None:
-        super().__init__(cluster.rank, cluster.size)
-        self.lost_after, self.arrive_within = cluster.lost_after, cluster.arrive_within
-        self.network = cluster.network
-        self._cluster = cluster
-        secret = cluster.secret
-        hashed = blake3(model.encode()) if secret is None else blake3(model.encode(), key=secret)
-        self._name = f"run-{hashed.hexdigest(8)}"
-
-    def put(self, key: str, data: bytes) -> None:
-        self._cluster.put(f"{self._name}/{key}", data)
-
-    def get(self, key: str) -> bytes | None:
-        return self._cluster.get(f"{self._name}/{key}")
-
-    def delete(self, *keys: str) -> None:
-        self._cluster.delete(*(f"{self._name}/{key}" for key in keys))
 
 
 class Announced(msgspec.Struct, frozen=True):

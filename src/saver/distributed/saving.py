@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from saver.cluster import Cluster
+from saver.distributed.corners import secret_of
 from saver.distributed.describing import assigned, described
-from saver.distributed.members import Members, members_of, warn_of_notes
+from saver.distributed.members import Members, members_of
 from saver.distributed.naming import own_parts
 from saver.distributed.planning import Task
 from saver.distributed.plans import Plans, adapted, said, small_changes
@@ -73,8 +74,7 @@ def save_together(
     If a rank is lost, or fails, the others raise LostRankError, or the error of that rank. Nothing is saved
     then.
     """
-    warn_of_notes(repo, cluster)
-    members = members_of(cluster)
+    members = members_of(cluster, secret_of(repo, creates=True))
     found = partial(draft, own_parts(obj, per_rank, members.rank))
     return save_as(repo, members, f"save {model}", found, progress, compare=compare)
 

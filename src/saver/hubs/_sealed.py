@@ -9,7 +9,7 @@ from saver.errors import CannotWriteError, KeyNeededError
 from saver.repo import holding
 from saver.repo.format import is_sealed
 from saver.repo.repository import Repository
-from saver.sealing import VARIABLE, Founder, Passing, StoreHolder, keys_of, recipients
+from saver.sealing import VARIABLE, Founder, Passing, StoreHolder, keys_of
 from saver.storage import Storage
 from saver.storages.sealed import SealedStorage
 
@@ -28,12 +28,13 @@ def own_keys(key: Any, where: str) -> Keys:
     return keys
 
 
-def place_for(storage: Storage, to: Any, key: Any, author: Callable[[], str]) -> Storage:
-    """The storage in which a push saves: a sealed one if there is a sealed store, which `key` opens, or a new
-    one for those whom `to` names. Raises CannotWriteError if `to` asks for anything else than is there."""
+def place_for(storage: Storage, to: Founder | None, key: Any, author: Callable[[], str]) -> Storage:
+    """The storage in which a push saves: a sealed one if there is a sealed store, which `key` opens, or for
+    those whom `to` names if there is none. Raises CannotWriteError if `to` asks for anything else than is
+    there."""
     sealed = is_sealed(storage)
     if sealed is None:
-        return storage if to is None else SealedStorage(storage, Founder(to, author))
+        return storage if to is None else SealedStorage(storage, to)
     if not sealed:
         if to is not None:
             raise CannotWriteError(
@@ -44,8 +45,7 @@ def place_for(storage: Storage, to: Any, key: Any, author: Callable[[], str]) ->
     keys = own_keys(key, str(storage))
     found = SealedStorage(storage, StoreHolder(keys, author))
     if to is not None:
-        people, phrases = recipients(to)
-        _demand_holders(Repository(found), keys, people, bool(phrases))
+        _demand_holders(Repository(found), keys, to.people, bool(to.phrases))
     return found
 
 

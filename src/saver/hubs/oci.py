@@ -35,8 +35,9 @@ from saver.pushing import Pushed, demand_prefix, push, there
 from saver.repo import changing
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.sealing import keys_of
+from saver.sealing import Continuing, Founder, keys_of
 from saver.storage import Content, Progress, Storage
+from saver.storages.sealed import SealedStorage
 
 SCHEME = "oci://"
 
@@ -83,12 +84,16 @@ class Registry(Hub):
         name = wanted.model if model is None else model
         found = self._artifact(self._reference)
         base = found or (None if to is not None else self._like(source, wanted, name, history))
-        state = "\n".join((base.digest if base else "", source.format().id, wanted.manifest, name))
-        # keys that were made by a push that was interrupted are those of `to`, so it begins anew
-        with scratch(f"push {self}", state if base or to is None else "") as folder:
+        key, founder = keys_of(key), None if to is None else Founder(to, lambda: source.author)
+        mark = "" if founder is None else founder.mark(f"{self} {source.format().id}")
+        state = "\n".join((base.digest if base else "", source.format().id, wanted.manifest, name, mark))
+        with scratch(f"push {self}", state) as folder:
             snapshot = self._snapshot(base, folder)
-            key = keys_of(key)
-            place = place_for(snapshot, to, key, lambda: source.author)
+            if base is None and founder is not None:
+                begun = Continuing(founder, os.path.join(folder, "keys"), source.storage.mask)
+                place: Storage = SealedStorage(snapshot, begun)
+            else:
+                place = place_for(snapshot, founder, key, lambda: source.author)
             if place is snapshot:
                 warn_of_clear(source, self)
             target = Repository(place, lambda: source.author)

@@ -33,6 +33,8 @@ class SealedNames:
         self._cipher: Any = AESSIV(key)
         self.key = blake3(key, derive_key_context="saver 1 2026-11 hashes in caches").digest()
         """For hashes that are kept on this machine."""
+        self.notes = blake3(key, derive_key_context="saver 1 2026-11 what ranks tell each other").digest()
+        """For what ranks tell each other of the store."""
 
     def sealed(self, key: str) -> str:
         """The key under which an object is stored."""
