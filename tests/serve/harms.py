@@ -93,13 +93,18 @@ async def slow_reader(by: Stranger) -> bytes:
 
 async def idle_crowd(by: Stranger) -> bytes:
     """Many connections on which nothing is asked."""
-    lines = await asyncio.gather(
-        *(asyncio.open_connection("127.0.0.1", by.port) for _ in range(40)), return_exceptions=True
-    )
-    await asyncio.sleep(by.random.uniform(0.2, 2))
-    for line in lines:
-        if not isinstance(line, BaseException):
-            line[1].transport.abort()
+    lines: list[asyncio.StreamWriter] = []
+
+    async def one() -> None:
+        with suppress(ConnectionError):
+            lines.append((await asyncio.open_connection("127.0.0.1", by.port))[1])
+
+    try:
+        await asyncio.gather(*(one() for _ in range(40)))
+        await asyncio.sleep(by.random.uniform(0.2, 2))
+    finally:
+        for line in lines:
+            line.transport.abort()
     return b""
 
 

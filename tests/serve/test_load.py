@@ -87,11 +87,12 @@ class Load:
         return text, descriptors(self.trouble.server)
 
     def summary(self) -> str:
-        half = self.trouble.memory[len(self.trouble.memory) // 2 :]
+        tenths = self.trouble.memory[:: max(1, len(self.trouble.memory) // 10)]
+        shown = [tuple(each // 1_000_000 for each in pair) for pair in tenths]
         return (
             f"answers {dict(self.seen.answers)}, refused {dict(self.seen.refused)}, kills "
             f"{self.trouble.kills}, moves {self.trouble.moves}, visits {dict(self.visits)}, statuses "
-            f"{dict(self.statuses)}, memory {self.trouble.memory[:1]} to {half[-1:]}"
+            f"{dict(self.statuses)}, MB of server and largest worker {shown}"
         )
 
 
