@@ -120,7 +120,7 @@ def measure(
     if "sealing" in questions:
         add(sealing.run(folder, repeat, factor, sealing.VERSIONS if factor == 1 else 200))
     if "serving" in questions:
-        few = {"clients": (1, 4), "seconds": 0.2} if factor > 1 else {}
+        few = {"clients": (1, 4), "seconds": 0.2, "large": 1500} if factor > 1 else {}
         add(serving.run(folder, repeat, **few))
     report.machine = machine.describe(folder)
     return report

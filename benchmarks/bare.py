@@ -1,5 +1,5 @@
 """The least that answers predictions over HTTP: Starlette on uvicorn, and a handler that calls the model.
-`python -m benchmarks.bare STORE REF` prints its port."""
+`python -m benchmarks.bare STORE REF PORT`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.routing import Route
 import saver
 
 
-def main(store: str, ref: str) -> None:
+def main(store: str, ref: str, port: str) -> None:
     parts = saver.Saver(store).load(ref)
 
     async def predict(request: Request) -> JSONResponse:
@@ -28,9 +28,9 @@ def main(store: str, ref: str) -> None:
 
     # asyncio turns Nagle's algorithm off only for sockets that name their protocol; it costs 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(port)))
     listener.listen(2048)
-    print(listener.getsockname()[1], flush=True)
     app = Starlette(routes=[Route("/predict/model", predict, methods=["POST"])])
     config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False)
     uvicorn.Server(config).run(sockets=[listener])

@@ -1,34 +1,37 @@
-"""`saver serve` against the least that answers: requests per second, and how long the slowest take."""
+"""`saver serve` against the least that answers, and against other servers: requests per second, how long the
+slowest take, how soon the first answer is there, and what several workers of a large model take of memory."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 
+import joblib
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import saver
+from benchmarks.servers import BARE, FEATURES, OURS, ROWS, End, bare, left_out, own, process, running
+from benchmarks.startup import process as whole_process
 from benchmarks.tables import Row, Table
 
-OURS, BARE = "saver serve", "bare Starlette"
 CLIENTS = (1, 16, 64)
 SECONDS = 2.0
 """Of one round with one number of clients."""
-
-FEATURES = 20
-_PORT = re.compile(r'(?:^|:)([0-9]{4,5})(?:"|\n)')
+LARGE = 11_000
+"""Units of each of two layers: 1 GB."""
+WORKERS = 4
+SCALED, FOREST = "scaled-logistic-regression", "forest-of-100-trees"
+IMPORTING = "import scikit-learn and numpy, nothing else"
 
 
 class _Client(asyncio.Protocol):
@@ -59,7 +62,7 @@ class _Client(asyncio.Protocol):
         if time.perf_counter() > self._end:
             self._transport.close()
             self.done.set_result(None)
-        elif self._pause:
+        elif self._pause > 0:
             asyncio.get_running_loop().call_later(self._pause, self._ask)
         else:
             self._ask()
@@ -69,16 +72,14 @@ class _Client(asyncio.Protocol):
             self.done.set_exception(ConnectionError(f"closed: {error}"))
 
 
-def load(port: int, path: str, clients: int, seconds: float, pause: float = 0) -> list[float]:
+def load(at: End, clients: int, seconds: float, pause: float = 0) -> list[float]:
     """What each request took while so many clients asked."""
-    body = json.dumps({"rows": [[0.25 * at for at in range(FEATURES)]]}).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    request = at.request()
 
     async def run() -> list[float]:
         loop, end = asyncio.get_running_loop(), time.perf_counter() + seconds
         made = [
-            await loop.create_connection(lambda: _Client(request, pause, end), "127.0.0.1", port)
+            await loop.create_connection(lambda: _Client(request, pause, end), "127.0.0.1", at.port)
             for _ in range(clients)
         ]
         await asyncio.gather(*(client.done for _, client in made))
@@ -87,61 +88,50 @@ def load(port: int, path: str, clients: int, seconds: float, pause: float = 0) -
     return asyncio.run(run())
 
 
-@contextmanager
-def _process(*command: str) -> Iterator[int]:
-    """A server, until it is no longer needed: the port that it prints."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        try:
-            found = (_PORT.search(line) for line in process.stdout)
-            yield next(int(each[1]) for each in found if each)
-        finally:
-            process.terminate()
-
-
 def _store(folder: Path) -> saver.Saver:
+    """A store with both models, and beside it each as joblib writes it."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(2000, FEATURES))
     labels = (rows[:, 0] * rows[:, 1] > 0).astype(int)
     scaler = StandardScaler().fit(rows)
     store = saver.Saver(folder / "serving")
-    scaled = {"scaler": scaler, "model": LogisticRegression().fit(scaler.transform(rows), labels)}
-    store.save("scaled-logistic-regression", scaled, example=rows[:100], pipeline="scaler | model")
+    logistic = LogisticRegression().fit(scaler.transform(rows), labels)
+    store.save(SCALED, {"scaler": scaler, "model": logistic}, example=rows[:100], pipeline="scaler | model")
     forest = RandomForestClassifier(100, random_state=0).fit(rows, labels)
-    store.save("forest-of-100-trees", {"model": forest}, example=rows[:100])
+    store.save(FOREST, {"model": forest}, example=rows[:100])
+    for name, model in ((SCALED, make_pipeline(scaler, logistic)), (FOREST, forest)):
+        (folder / name).mkdir()
+        joblib.dump(model, folder / name / "model.joblib")
     return store
 
 
 def run(
-    folder: Path, repeat: int, clients: tuple[int, ...] = CLIENTS, seconds: float = SECONDS
-) -> list[Table]:
-    """A table for each model and number of clients."""
-    store = _store(folder)
+    folder: Path, repeat: int, clients: tuple[int, ...] = CLIENTS, seconds: float = SECONDS,
+    large: int = LARGE,
+) -> list[Table]:  # fmt: skip
+    """A table for each model and number of clients, one of cold starts, and one of memory."""
+    print(*left_out(), sep="\n", flush=True)
+    address = str(_store(folder).storage)
     tables = []
-    for model in store.models():
-        address = str(store.storage)
-        ours = [sys.executable, "-m", "saver", "serve", f"model={model}", "--store", address, "--port", "0"]
-        bare = [sys.executable, "-m", "benchmarks.bare", address, model]
-        with _process(*ours, "--json") as own, _process(*bare) as port:
-            ends = {OURS: (own, "/predict/model?outputs=prediction"), BARE: (port, "/predict/model")}
+    for model in (SCALED, FOREST):
+        with running(address, model, folder / model) as ends:
             tables += [_table(model, many, ends, repeat, seconds) for many in clients]
-    return tables
+    return [*tables, _cold(address, repeat), _memory(folder, large)]
 
 
-def _table(model: str, clients: int, ends: dict[str, tuple[int, str]], repeat: int, seconds: float) -> Table:
+def _table(model: str, clients: int, ends: dict[str, End], repeat: int, seconds: float) -> Table:
     rounds: dict[str, list[list[float]]] = {name: [] for name in ends}
     for end in ends.values():
-        load(*end, clients, min(0.5, seconds))
+        load(end, clients, min(0.5, seconds))
     for _ in range(repeat):
         for name, end in ends.items():
-            rounds[name].append(load(*end, clients, seconds))
+            rounds[name].append(load(end, clients, seconds))
     rows = [Row(name, tuple(seconds / len(took) for took in found)) for name, found in rounds.items()]
     extra, cells = ("median", "p99", "p99 / median at half load"), []
     for name, end in ends.items():
         peak = median(len(took) for took in rounds[name]) / seconds
         pause = 2 * clients / peak - median(_all(rounds[name]))
-        half = _spread(load(*end, clients, seconds, pause))
+        half = _spread(load(end, clients, seconds, pause))
         middle, last = _spread_of(_all(rounds[name]))
         cells.append((f"{middle * 1e3:.2f} ms", f"{last * 1e3:.2f} ms", f"{half:.1f}"))
     about = f"Seconds per answer with {clients} clients that each wait for theirs, one row at a time."
@@ -163,3 +153,72 @@ def _spread_of(took: list[float]) -> tuple[float, float]:
 def _spread(took: list[float]) -> float:
     middle, last = _spread_of(took)
     return last / middle
+
+
+def _cold(address: str, repeat: int) -> Table:
+    """Seconds from the start of a server to its first answer."""
+    seconds: dict[str, list[float]] = {OURS: [], BARE: [], IMPORTING: []}
+    for turn in range(repeat + 1):
+        for name, (end, command) in {OURS: own(address, SCALED), BARE: bare(address, SCALED)}.items():
+            begin = time.perf_counter()
+            with process(end, *command):
+                seconds[name].append(time.perf_counter() - begin)
+        program = "import numpy, sklearn.linear_model, sklearn.preprocessing"
+        seconds[IMPORTING].append(whole_process(("-c", program)))
+        if not turn:  # which compiled what was not compiled yet
+            for each in seconds.values():
+                each.clear()
+    rows = tuple(Row(name, tuple(each)) for name, each in seconds.items())
+    about = "Seconds from the start of the command to the first answer, of the scaled logistic regression."
+    return Table("serving cold", "cold start of a server", about, rows, BARE, IMPORTING)
+
+
+def _memory(folder: Path, units: int) -> Table:
+    """What a server takes with one worker and with several, each of which has predicted."""
+    store, size = _large(folder, units)
+    rows = [Row(f"{many} worker{'s' * (many > 1)}", (), bytes=(taken(store, many),)) for many in (1, WORKERS)]
+    about = (
+        f"A network of {size / 1e6:.0f} MB. All processes of a server: memory that several of them share "
+        "counts once (PSS)."
+    )
+    return Table("serving memory", "memory of workers", about, tuple(rows), bytes_are="MB")
+
+
+def _large(folder: Path, units: int) -> tuple[str, int]:
+    """A store with a network whose layers have so many units, and the bytes of its numbers."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(32, FEATURES))
+    model = MLPRegressor(hidden_layer_sizes=(2, 2), max_iter=1000, tol=1).fit(rows, rows[:, 0])
+    sizes = (FEATURES, units, units, 1)
+    model.hidden_layer_sizes = (units, units)
+    model.coefs_ = [random.random(pair) / pair[0] for pair in pairwise(sizes)]
+    model.intercepts_ = [np.zeros(many) for many in sizes[1:]]
+    store = saver.Saver(folder / "large")
+    store.save("large", {"model": model}, example=rows[:2])
+    return str(store.storage), sum(each.nbytes for each in model.coefs_)
+
+
+def taken(address: str, workers: int) -> int:
+    """Bytes that a server of the store's large model takes, once all of its workers have predicted."""
+    end, command = own(
+        address, "large", "--workers", str(workers), "--limit", "batch_rows=1", "--accept-differences"
+    )
+    with process(End(end.port, "/predict/model", ROWS), *command) as started:
+        load(end, 4 * workers, 2.0)
+        return sum(_shared(each) for each in _tree(started.pid))
+
+
+def _tree(process: int) -> list[int]:
+    """A process and all that it has started."""
+    found = [process]
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{process}/task"):
+            for child in Path(f"/proc/{process}/task/{task}/children").read_text().split():
+                found += _tree(int(child))
+    return found
+
+
+def _shared(process: int) -> int:
+    """Bytes of a process; what it shares counts in part, so that the parts of all make the whole."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    return 1024 * int(text.partition("\nPss:")[2].split()[0])

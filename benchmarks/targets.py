@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from benchmarks import distributed, large, loops, models, ranks, rewriting, scale, startup, versions
+from benchmarks import (
+    distributed,
+    large,
+    loops,
+    models,
+    ranks,
+    rewriting,
+    scale,
+    servers,
+    serving,
+    startup,
+    versions,
+)
 from benchmarks.memory import Peak
 from benchmarks.peers import BASELINE, OURS
 from benchmarks.states import MANY, ONE, TENSORS
@@ -23,7 +35,7 @@ class Target:
     what: str
     needs: tuple[str, ...]
     bound: float
-    measure: Callable[[Tables], float]
+    measure: Callable[[Tables], float | None]
     unit: str = "times"
     at_least: bool = True
 
@@ -32,6 +44,8 @@ class Target:
         if not all(name in tables and _measured(tables[name]) for name in self.needs):
             return None
         figure = self.measure(tables)
+        if figure is None:
+            return None
         good = figure >= self.bound if self.at_least else figure <= self.bound
         off = f" by {abs(figure - self.bound) / self.bound:.0%}" if self.bound else ""
         sign = "≥" if self.at_least else "≤"
@@ -63,7 +77,7 @@ def _targets() -> list[Target]:
         Target("`saver --help`", ("startup",), 170, _taken(startup.HELP), "ms", at_least=False),
         Target("`saver show`", ("startup",), 130, _taken(startup.SHOW), "ms", at_least=False),
     ]
-    return targets + _of_stores() + _of_rewriting() + _of_checkpoints() + _of_ranks()
+    return targets + _of_stores() + _of_rewriting() + _of_checkpoints() + _of_ranks() + _of_serving()
 
 
 def _of_stores() -> list[Target]:
@@ -149,6 +163,43 @@ def _of_ranks() -> list[Target]:
                 ),
             ]  # fmt: skip
     return found
+
+
+def _of_serving() -> list[Target]:
+    """How many requests a server answers, of the others' numbers; how even it is; what workers take."""
+    found = []
+    for model in (serving.SCALED, serving.FOREST):
+        for clients in serving.CLIENTS:
+            name, title = f"serving {model} {clients}", f"{model.replace('-', ' ')}, {clients} clients"
+            mlflow = 2.5 if clients == 1 else 3
+            for other, bound in ((servers.BARE, 0.8), *zip(servers.PEERS, (mlflow, 2, 2), strict=True)):
+                faster = _faster_if_there(name, servers.OURS, other)
+                found.append(Target(f"{title}: against {other}", (name,), bound, faster))
+            even = Target(
+                f"{title}: p99 at half load, of the median", (name,), 2, _even(name), at_least=False
+            )
+            found.append(even)
+    many = f"memory of {serving.WORKERS} workers, of that of one"
+    return [*found, Target(many, ("serving memory",), 1.3, _of_one_worker, at_least=False)]
+
+
+def _even(name: str) -> Callable[[Tables], float]:
+    return lambda tables: float(tables[name].cells[0][-1])
+
+
+def _of_one_worker(tables: Tables) -> float:
+    one, many = tables["serving memory"].rows
+    return many.bytes[0] / one.bytes[0]
+
+
+def _faster_if_there(name: str, ours: str, other: str) -> Callable[[Tables], float | None]:
+    """How many times faster; None of a server that is not installed."""
+
+    def measure(tables: Tables) -> float | None:
+        table = tables[name]
+        return table.faster(ours, other) if any(row.what == other for row in table.rows) else None
+
+    return measure
 
 
 def _coordination_of(name: str) -> Callable[[Tables], float]:

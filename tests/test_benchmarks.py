@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from benchmarks import (
     rewriting,
     scale,
     sealing,
+    servers,
+    serving,
     simulation,
     small,
     startup,
@@ -112,6 +115,32 @@ def test_what_sealing_costs_is_measured(tmp_path: Path) -> None:
     assert [table.name for table in tables] == ["sealed-save", "sealed-load", "sealed-lookups"]
     assert all(len(row.seconds) == 2 for table in tables for row in table.rows)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_serving_is_measured_and_others_that_are_not_installed_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for needed in ("starlette", "uvicorn"):
+        pytest.importorskip(needed)
+    for kind in servers.PEERS.values():
+        monkeypatch.delenv(f"SAVER_{kind.upper()}", raising=False)
+    tables = serving.run(tmp_path, 1, (1,), 0.1, 100)
+    said = capsys.readouterr().out
+    assert all(f"{name}: left out" in said for name in servers.PEERS)
+    assert [table.name for table in tables] == [
+        f"serving {serving.SCALED} 1", f"serving {serving.FOREST} 1", "serving cold", "serving memory",
+    ]  # fmt: skip
+    for table in tables[:2]:
+        assert [row.what for row in table.rows] == [servers.OURS, servers.BARE]
+    assert [row.what for row in tables[3].rows] == ["1 worker", "4 workers"]
+    assert all(row.bytes[0] > 10_000_000 for row in tables[3].rows)
+    goals = [goal for goal, *_ in verdicts(tables, [])]
+    assert len(goals) == 5
+    assert not [goal for goal in goals if "mlflow" in goal]
+    Report(tables).save(tmp_path)
+    assert all(f"### {table.title}" in (tmp_path / "RESULTS.md").read_text() for table in tables)
 
 
 @pytest.mark.long

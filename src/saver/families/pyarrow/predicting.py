@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import parquet
 
 from saver.errors import IncompatibleError
 from saver.predicting.contract import Predicting
@@ -18,6 +17,8 @@ class _PyArrow(Predicting):
 
 def rows_of(path: str, size: int) -> Iterator[tuple[dict[str, list[Any]], int, float]]:
     """The columns of `size` rows at a time, how many rows there are, and which part of the file was read."""
+    from pyarrow import parquet  # takes long, and who serves a model never needs it
+
     try:
         with parquet.ParquetFile(path) as file:
             done, total = 0, max(1, file.metadata.num_rows)

@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.compose import _column_transformer
+import sklearn
 
 from saver.codec import Codec, Decoder, Encoder
 from saver.tree import Node, Value
 
-_COLUMNS: Any = getattr(_column_transformer, "_RemainderColsList", None)
+
+def _columns() -> Any:
+    """The class of the list; None from scikit-learn 1.9 on, and `sklearn.compose` is not imported in vain."""
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9):
+        return None
+    from sklearn.compose import _column_transformer
+
+    return getattr(_column_transformer, "_RemainderColsList", None)
+
+
+_COLUMNS: Any = _columns()
 _OPTIONS = ("future_dtype", "warning_was_emitted", "warning_enabled")
 
 
