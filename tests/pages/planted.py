@@ -72,16 +72,24 @@ class Planted:
         appended(self.store._repo, event, None)
         return f"{name}@1"
 
+    def honest(self) -> File:
+        """A file of a version with a training log and arrays, to be changed."""
+        return self._honest.copy()
+
+    def add_file(self, file: File) -> str:
+        """The ref of a new version that is this file, whose parts vouch for themselves. Raises RecursionError
+        for one that is nested so deep that it cannot be written here."""
+        return self.add(self._written(file), file.manifest.get("parts"))
+
     def mutants(self, count: int) -> Iterator[str]:
         """Versions with a training log and arrays, of which the fuzzer changed something."""
         for seed in range(count):
             file = self._honest.copy()
             mutate(file, Random(f"pages {seed}"), [self._honest])
             try:
-                data = self._written(file)
+                yield self.add_file(file)
             except RecursionError:
-                continue  # nested so deep that it cannot be written here: the corpus has such
-            yield self.add(data, file.manifest.get("parts"))
+                continue  # the corpus has such
 
     def files(self, paths: Iterable[Path]) -> Iterator[str]:
         """Versions that are these files; those that are whole say that they belong here."""

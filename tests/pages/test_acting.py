@@ -183,7 +183,7 @@ def test_without_a_token_there_is_a_form_to_sign_in(gated: tuple[Visitor, dict[s
 
 
 def test_the_form_to_sign_in_has_an_address(gated: tuple[Visitor, dict[str, str]]) -> None:
-    visitor, tokens = gated
+    visitor, _ = gated
     page = visitor.get("/sign-in?back=/model/tuned")
     assert ("input", {"type": "hidden", "name": "back", "value": "/model/tuned"}) in page.elements
     assert visitor.client.head("/sign-in").status_code == 200

@@ -19,7 +19,11 @@ from saver.storages.memory import MemoryStorage
 from saver.training_log import TrainingLog
 
 HISTORY = {"loss": [0.9, 0.5, 0.4], "val_loss": [1.0, float("nan"), 0.6], "lr": [np.float32(0.1)] * 3}
-ROWS = [{"step": 0, "loss": 1.0}, {"step": 10, "loss": 0.5, "acc": 0.7, "note": "x"}, {"step": 20, "ok": True}]
+ROWS = [
+    {"step": 0, "loss": 1.0},
+    {"step": 10, "loss": 0.5, "acc": 0.7, "note": "x"},
+    {"step": 20, "ok": True},
+]
 
 
 def logs(parts: Any) -> list[AnyLog]:
@@ -54,8 +58,9 @@ def test_long_lists_and_arrays_are_logs(count: int) -> None:
 
 
 NO_LOGS = {
-    "nothing": {}, "no rows": [], "a number": 1.0, "texts": {"loss": ["a", "b"]}, "uneven": {"a": [1], "b": [1, 2]},
-    "scalars": {"rate": 0.1, "depth": 3}, "matrix": {"w": np.ones((2, 2))}, "rows of lists": [[1, 2], [3, 4]],
+    "nothing": {}, "no rows": [], "a number": 1.0, "texts": {"loss": ["a", "b"]},
+    "uneven": {"a": [1], "b": [1, 2]}, "scalars": {"rate": 0.1, "depth": 3}, "matrix": {"w": np.ones((2, 2))},
+    "rows of lists": [[1, 2], [3, 4]],
     "only steps": {"step": [1, 2], "epoch": [0, 0]}, "truth": {"ok": [True, False]}, "empty": {"loss": []},
     "mixed": [{"loss": 1.0}, 3], "of keys": {1: [1.0, 2.0]}, "complex": {"loss": [1j]},
 }  # fmt: skip

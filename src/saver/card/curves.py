@@ -7,6 +7,7 @@ from typing import Any
 
 from saver.description import Description
 from saver.opened import Opened
+from saver.tree import Node
 
 KIND = "saver.TrainingLog"
 WIDTH = 80
@@ -15,9 +16,20 @@ PANELS = 8
 """So many panels are drawn; the others are counted."""
 
 
+OWN = frozenset({KIND, "float", "int", "str"})
+"""What a log consists of."""
+
+
+def is_alone(opened: Opened, part: str) -> bool:
+    """Whether a part is a log and nothing else. Of another one, libraries would be imported, for seconds,
+    before it turns out that no Saver wrote it."""
+    nodes = (each for each in opened.trees[part].items if isinstance(each, Node))
+    return all(each.codec in OWN and each.cls is None for each in nodes)
+
+
 def curves(opened: Opened, described: Description) -> Iterator[tuple[str, list[str]]]:
     """The title of each panel, with its lines. Reads the logs, and no other part."""
-    names = [part.name for part in described.parts if part.kind == KIND]
+    names = [part.name for part in described.parts if part.kind == KIND and is_alone(opened, part.name)]
     if not names:
         return
     from saver.plotting import charts, panels

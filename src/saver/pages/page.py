@@ -127,10 +127,9 @@ class Address(msgspec.Struct, frozen=True):
 
     If the path has `{name:path}` or `{ref:path}`, the right is one to that model; else it is one to the whole
     server, or with `some` to any model, and None is for everybody. `menu` is its title in the menu of every
-    page. An `action` changes something: it is asked with POST, and needs the token of the page; GET there leads
-    to `form`, if that is given. What
-    `keeps` leaves the store as it is, so it is allowed where pages change nothing. A `stream` is answered
-    with a Stream, of which there are only so many at the same time.
+    page. An `action` changes something: it is asked with POST, and needs the token of the page; GET there
+    leads to `form`, if that is given. What `keeps` leaves the store as it is, so it is allowed where pages
+    change nothing. A `stream` is answered with a Stream, of which there are only so many at the same time.
     """
 
     path: str

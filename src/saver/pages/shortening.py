@@ -1,4 +1,4 @@
-"""Lists of versions and records as documents: of what one of them has thousands of, the first ones, as pages do."""
+"""Lists of versions and records as documents: of what one has thousands of, the first, as on pages."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from saver.card.curves import is_alone
 from saver.errors import IncompatibleError, NotFoundError
 from saver.opened import Opened
 from saver.pages.comparing.layers import LOG
@@ -43,6 +44,8 @@ class Log:
         self.where, self.part = view.where, part
         root = view.tree(part).root
         state = root.state if isinstance(root, Node) and root.codec == LOG else None
+        if not is_alone(view, part):
+            raise IncompatibleError(f"{view.where}: {part!r} is not a training log alone; no Saver saved it")
         try:
             self.steps = Column(view, state["steps"], "I64")  # type: ignore[index]
             columns = state["columns"]  # type: ignore[index]

@@ -1,5 +1,5 @@
-"""Logs that are plain Python: what Keras calls a history, `{"loss": [0.9, 0.5], "val_loss": [1.0, 0.7]}`, or a
-row for each step, `[{"step": 0, "loss": 0.9}, {"step": 1, "loss": 0.5}]`."""
+"""Logs that are plain Python: what Keras calls a history, `{"loss": [0.9, 0.5], "val_loss": [1.0, 0.7]}`, or
+a row for each step, `[{"step": 0, "loss": 0.9}, {"step": 1, "loss": 0.5}]`."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def plain_log(view: Opened, part: str) -> PlainLog | None:
 
 
 def curves_of(value: Any) -> dict[str, tuple[Steps, Floats]] | None:
-    """The curves of a dict of lists of numbers, all of one length, or of a list of dicts of numbers; None if it
-    is neither. What is not a number in a row is left out, and so are names that no metric can have."""
+    """The curves of a dict of lists of numbers, all of one length, or of a list of dicts of numbers; None if
+    it is neither. What is not a number in a row is left out, and so are names that no metric can have."""
     if type(value) in (list, tuple):
         rows = value
     elif type(value) is dict:
