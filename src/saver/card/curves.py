@@ -7,7 +7,6 @@ from typing import Any
 
 from saver.description import Description
 from saver.opened import Opened
-from saver.tree import Node
 
 KIND = "saver.TrainingLog"
 WIDTH = 80
@@ -23,7 +22,7 @@ OWN = frozenset({KIND, "float", "int", "str"})
 def is_alone(opened: Opened, part: str) -> bool:
     """Whether a part is a log and nothing else. Of another one, libraries would be imported, for seconds,
     before it turns out that no Saver wrote it."""
-    nodes = (each for each in opened.trees[part].items if isinstance(each, Node))
+    nodes: list[Any] = [each for each in opened.trees[part].items if hasattr(each, "codec")]
     return all(each.codec in OWN and each.cls is None for each in nodes)
 
 

@@ -70,7 +70,7 @@ class PlainLog:
 
 def plain_log(view: Opened, part: str) -> PlainLog | None:
     """The log that a part is; None if it is not one. Raises SaverError if it takes too much memory."""
-    tree = view.trees[part]
+    tree = view.tree(part)
     nodes = [each for each in tree.items if isinstance(each, Node)]
     if not isinstance(tree.root, Node) or not all(each.codec in CODECS and not each.cls for each in nodes):
         return None
