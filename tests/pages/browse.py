@@ -4,7 +4,7 @@
     python browse.py ORDER
 
 ORDER is JSON: `address`, `chromium`, `axe` (the path of axe.min.js, or ""), `pages` (by name), `pictures`
-(a folder, or ""), `act` (whether to tag and delete by keyboard).
+(a folder, or ""), `act` (whether to tag and delete by keyboard), `once` (to look at each page once).
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def opened(browser: Browser, troubles: list[str], scheme: str, size: tuple[int, 
 
 def looked_at(browser: Browser, troubles: list[str]) -> None:
     """Each page, wide and narrow: no error, no sideways scrolling, nothing axe finds."""
-    for scheme, size in (("light", "wide"), ("dark", "wide" if order["pictures"] else "narrow")):
+    looks = (("light", "wide"), ("dark", "wide" if order["pictures"] else "narrow"))
+    for scheme, size in looks[: 1 if order["once"] else 2]:
         page = opened(browser, troubles, scheme, SIZES[size])
         for name, path in order["pages"].items():
-            page.goto(address + path)
+            page.goto(address + path, timeout=600_000)
             if order["axe"]:
                 troubles.extend(f"{path} ({scheme}): {each}" for each in axe(page))
             if order["pictures"]:
@@ -142,7 +143,7 @@ def painted(browser: Browser, troubles: list[str]) -> dict[str, float]:
     page, found = opened(browser, troubles, "light", SIZES["wide"]), {}
     for name, path in order["pages"].items():
         for _ in range(3):
-            page.goto(address + path)
+            page.goto(address + path, timeout=600_000)
             until(page, "performance.getEntriesByName('first-contentful-paint').length > 0")
             script = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
             found[name] = page.evaluate(script)
@@ -154,7 +155,7 @@ def main() -> dict[str, Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=order["chromium"], args=["--no-sandbox"])
         looked_at(browser, troubles)
-        paints = painted(browser, troubles)
+        paints = {} if order["once"] else painted(browser, troubles)
         if order["act"]:
             without_scripts(browser, troubles)
             by_keyboard(browser, troubles)

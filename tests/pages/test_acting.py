@@ -182,6 +182,32 @@ def test_without_a_token_there_is_a_form_to_sign_in(gated: tuple[Visitor, dict[s
         assert 'value="/model/team/net"' in answer.text, "the right one leads to where they were going"
 
 
+def test_the_form_to_sign_in_has_an_address(gated: tuple[Visitor, dict[str, str]]) -> None:
+    visitor, _ = gated
+    page = visitor.get("/sign-in?back=/model/tuned")
+    assert ("input", {"type": "hidden", "name": "back", "value": "/model/tuned"}) in page.elements
+    assert visitor.client.head("/sign-in").status_code == 200
+    assert visitor.json("/sign-in").code == "unauthorized"
+    away = visitor.get("/sign-in?back=//evil.example")
+    assert ("input", {"type": "hidden", "name": "back", "value": "/"}) in away.elements
+    signed_in(gated, "reader")
+    left = visitor.client.get("/sign-out")
+    assert (left.status_code, left.headers["location"], "set-cookie" in left.headers) == (303, "/", False)
+    visitor.get("/health")
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        assert visitor.client.request(method, "/sign-in").status_code == 405
+
+
+def test_where_no_token_is_needed_nobody_signs_in(ready: Visitor) -> None:
+    answer = ready.client.get("/sign-in")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+def test_the_address_of_an_action_says_that_a_button_sends_it(ready: Visitor, path: str) -> None:
+    assert "a button of a page sends it; open the page" in ready.get(path, 405).text
+
+
 @pytest.mark.parametrize(
     "back", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1", "\t/", "/\r\nx: 1"]
 )

@@ -46,7 +46,7 @@ def browse(address: str, pages: dict[str, str], **given: Any) -> dict[str, Any]:
             "Playwright, here or in the environment of $SAVER_PLAYWRIGHT, or chromium is not installed"
         )
     order = {"address": address, "chromium": chromium, "pages": pages, "axe": axe(), "pictures": ""}
-    text = json.dumps({**order, "act": False, **given})
+    text = json.dumps({**order, "act": False, "once": False, **given})
     done = subprocess.run([python, str(BROWSER), text], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from visiting import Visitor
 
 import saver
+from saver import documents
 from saver.pages.rendering import CUT, Few, cut, few
 from saver.pages.server import Pages
+from saver.pages.shortening import OF_RECORD, OF_VERSION
 from saver.repo import bounds
 from saver.storages.memory import MemoryStorage
 
@@ -73,3 +76,35 @@ def test_few() -> None:
     assert few({}.items()) == Few((), 0)
     assert cut("x" * CUT) == "x" * CUT
     assert cut("x" * (CUT + 1)) == "x" * CUT + "…"
+
+
+@pytest.mark.parametrize("path", ["/", "/model/large", "/log", "/log/large@2"])
+def test_the_json_of_a_list_is_as_bounded_as_its_page(large: Visitor, path: str) -> None:
+    answer = large.client.get(path, headers={"accept": "application/json"})
+    assert len(answer.content) < 250_000
+    large.json(path)
+
+
+def test_the_json_of_a_list_says_what_it_leaves_out(large: Visitor) -> None:
+    (model,) = (each for each in large.json("/").models if each.model == "large")
+    assert (len(model.tags), model.left_out) == (100, {"tags": MANY - 100})
+    assert (len(model.newest.metrics), len(model.newest.tags)) == (200, 100)
+    assert model.newest.left_out == {"metrics": MANY - 200, "tags": MANY - 100}
+    page = large.json("/model/large")
+    assert (len(page.tags), page.left_out) == (MANY, {}), "where the page leads to all tags"
+    assert [each.left_out for each in page.versions] == [
+        {"metrics": MANY - 200, "tags": MANY - 100}, {"metrics": MANY - 200}
+    ]  # fmt: skip
+    newest = large.json("/log/large").entries[0]
+    assert (len(newest.tags), newest.left_out["tags"]) == (100, MANY - 100)
+    whole = large.json("/version/large@2").version
+    assert (len(whole.metrics), len(whole.tags)) == (MANY, MANY), "a version alone is whole"
+
+
+def test_every_field_of_a_listed_document_that_can_be_long_is_bounded() -> None:
+    for kind, most in ((documents.FoundVersion, OF_VERSION), (documents.FoundEntry, OF_RECORD)):
+        long = {
+            each.name for each in msgspec.structs.fields(kind)
+            if str(each.type).partition("[")[0] in ("dict", "tuple")
+        }  # fmt: skip
+        assert long - {"left_out"} == set(most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,19 @@ def test_a_damaged_version_still_says_who_saved_it(visitor: Visitor) -> None:
         assert "damaged" in found.trouble
         visitor.get(f"/delete/{ref}")
         visitor.get(f"/card/{ref}", 422)
+
+
+def test_each_page_has_a_title_of_its_own(ready: Visitor) -> None:
+    paths = (
+        *SHOWN, "/?text=net", "/?most=1&page=2", "/?text=e&most=1&page=2", "/model/tuned", "/version/tuned@1",
+        "/model/team/net?most=2&page=2", "/model/team/net?tag=production", "/model/team/net?sort=size",
+        "/version/team/net@3?part=model", "/version/team/net@3?most=1&page=2", "/log?kind=tag", "/log?from=2",
+        "/log/team/net", "/compare", "/compare/team/net@1?with=tuned@1", "/curves", "/version/team/net@99",
+        "/compare/team/net@1?with=tuned@1&start=1",
+    )  # fmt: skip
+    titles: dict[str, str] = {}
+    for path in paths:
+        found = re.search("<title>(.*?)</title>", ready.client.get(path).text, re.DOTALL)
+        assert found is not None
+        assert found[1] not in titles, (path, titles[found[1]])
+        titles[found[1]] = path

@@ -9,6 +9,7 @@ import click
 
 from saver.cli import Failure, Misuse
 from saver.cli._screen import print_json, screen
+from saver.cli._sealed import asked_for_store
 from saver.cli._store import existing, json_option, store_option
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def command(place: str | None, port: int, no_browser: bool, address: str, as_jso
         ) from error
     if place == "":
         raise Misuse("the name of the store is empty")
-    pages = Pages(existing(place or address), port=port)
+    where = place or address
+    pages = Pages(existing(where, asked_for_store(where)), port=port)
     try:
         run(pages, lambda ready: _announce(ready, not no_browser, as_json))
     except KeyboardInterrupt:

@@ -39,10 +39,21 @@ class Trend(Piece, frozen=True):
     values: tuple[Number, ...]
 
 
-class FoundModel(Model, frozen=True):
-    """A model in the list of a page; `trend` is null if its newest version has no metrics."""
+class FoundVersion(Version, frozen=True):
+    """A version in the list of a page. Of its metrics, tags, parts and packs it has the first ones, as a page
+    has: `left_out` says of each of these fields that is not whole how many others there are. The page of the
+    version has all."""
 
+    left_out: dict[str, int]
+
+
+class FoundModel(Model, frozen=True):
+    """A model in the list of a page; `trend` is null if its newest version has no metrics. It has the first
+    of its tags: `left_out` is as of versions, and the page of the model has more."""
+
+    newest: FoundVersion
     trend: Trend | None
+    left_out: dict[str, int]
 
 
 class FoundModels(Whole, frozen=True, tag="saver.found-models.1"):
@@ -59,7 +70,8 @@ class FoundModels(Whole, frozen=True, tag="saver.found-models.1"):
 
 
 class FoundVersions(Whole, frozen=True, tag="saver.found-versions.1"):
-    """The page of a model, which has `count` versions: `total` of them fit the filters."""
+    """The page of a model, which has `count` versions: `total` of them fit the filters. If it has very many
+    tags, it has the first of them here: `left_out` says how many others there are."""
 
     store: str
     model: str
@@ -70,7 +82,8 @@ class FoundVersions(Whole, frozen=True, tag="saver.found-versions.1"):
     total: int
     page: int
     pages: int
-    versions: tuple[Version, ...]
+    versions: tuple[FoundVersion, ...]
+    left_out: dict[str, int]
 
 
 class Lineage(Piece, frozen=True):
@@ -87,13 +100,20 @@ class Lineage(Piece, frozen=True):
     pending: bool
 
 
+class FoundEntry(Entry, frozen=True):
+    """A record in the list of a page. Of long fields it has the first entries: `left_out` is as of versions,
+    and `saver log` has all."""
+
+    left_out: dict[str, int]
+
+
 class FoundEntries(Whole, frozen=True, tag="saver.found-entries.1"):
     """The page of the history: records of the log, the newest first. `older` is the record from which the
     next page goes back, or null."""
 
     store: str
     ref: str | None
-    entries: tuple[Entry, ...]
+    entries: tuple[FoundEntry, ...]
     older: int | None
 
 

@@ -36,7 +36,8 @@ class PageDoor:
         self._site, self._address = site, address
         self._menu = sorted((each for each in others if each.menu), key=lambda each: each.path)
         self._paths = [each.path for each in others]
-        self._methods = ("POST",) if address.action else ("GET", "HEAD")
+        reads = ("GET", "HEAD") if not address.action or address.form is not None else ()
+        self._methods = (*(("POST",) if address.action else ()), *reads)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         house = self._site.house
@@ -85,7 +86,7 @@ class PageDoor:
 
     async def _found(self, ask: Ask) -> Answered:
         if ask.scope["method"] not in self._methods:
-            raise Refusal("bad-method", f"{', '.join(self._methods)} is answered here")
+            raise Refusal("bad-method", self._other_method())
         house = self._site.house
         house.check_host(ask.headers)
         house.check_room()
@@ -97,7 +98,8 @@ class PageDoor:
             )
         elif self._address.action:
             ask.token = house.gate.quietly(_shown_token(ask))
-        form = await self._form(ask) if self._address.action else {}
+        acts = ask.scope["method"] == "POST"
+        form = await self._form(ask) if acts else {}
         author = ask.token.name if ask.token is not None else ""
         may = partial(self._may, ask)
         visit = Visit(
@@ -105,7 +107,13 @@ class PageDoor:
         )
         if self._address.stream:
             return await self._seated(visit, ask.token.id if ask.token is not None else client)
+        if self._address.form is not None and not acts:
+            return await self._site.apart.run(partial(self._address.form, visit))
         return await self._site.apart.run(partial(self._acted, visit))
+
+    def _other_method(self) -> str:
+        answered = f"{', '.join(self._methods)} is answered here"
+        return f"{answered}: a button of a page sends it; open the page" if self._address.action else answered
 
     async def _seated(self, visit: Visit, visitor: str) -> Answered:
         """A stream, for which there is room before anything is done for it."""

@@ -7,6 +7,7 @@ import time
 from saver import documents
 from saver.pages.page import PER_PAGE, Address, Answered, Page, Visit
 from saver.pages.paging import with_query
+from saver.pages.shortening import found_entry
 from saver.repo import audit
 from saver.repo.entry import KINDS, Entry, Kind, said, signer
 from saver.repo.naming import kinds_of
@@ -48,7 +49,7 @@ def history(visit: Visit) -> Answered:
     entries, older = look(visit, ref, PER_PAGE, PATIENCE, kinds_of((kind,) if kind else ()), head)
     place = visit.place
     document = documents.FoundEntries(
-        store=place, ref=ref, entries=tuple(map(documents.entry, entries)), older=older
+        store=place, ref=ref, entries=tuple(map(found_entry, entries)), older=older
     )
     path = f"/log/{ref}" if ref else "/log"
     values = {
@@ -56,7 +57,8 @@ def history(visit: Visit) -> Answered:
         "older": with_query(path, [("kind", kind)], **{"from": older}) if older else "", "at_path": path,
         "first": head,
     }  # fmt: skip
-    return Page("history.html", f"History of {ref or place or 'the store'}", document, values)
+    title = f"History of {ref or place or 'the store'}" + (f": {kind}" if kind else "")
+    return Page("history.html", title + (f", from record {head}" if head else ""), document, values)
 
 
 ROUTES = (Address("/log", history, menu="History"), Address("/log/{ref:path}", history))

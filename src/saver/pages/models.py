@@ -6,7 +6,7 @@ from saver import documents
 from saver.pages.catalog import ORDERS, line
 from saver.pages.page import Address, Answered, Page, Visit
 from saver.pages.paging import paging, with_query
-from saver.repo.history import Summary
+from saver.pages.shortening import found_model
 from saver.serve.refusals import Refusal, shown
 
 
@@ -21,7 +21,7 @@ def models(visit: Visit) -> Answered:
     rows = [(each, catalog.trend(each, metric)) for each in found[at.first : at.first + at.most]]
     document = documents.FoundModels(
         store=visit.place, text=text, sort=order, total=at.total, page=at.page, pages=at.pages,
-        models=tuple(_document(each, trend) for each, trend in rows),
+        models=tuple(found_model(each, trend) for each, trend in rows),
     )  # fmt: skip
     given = [("text", text), ("sort", order if order != "name" else ""), ("metric", metric)]
     values = {
@@ -29,12 +29,8 @@ def models(visit: Visit) -> Answered:
         "line": line, "count": len(catalog.models()),
         "to": lambda **changes: with_query("/", given, **changes),
     }  # fmt: skip
-    return Page("models.html", "Models", document, values)
-
-
-def _document(found: Summary, trend: documents.Trend | None) -> documents.FoundModel:
-    newest = documents.version(documents.Version, found.newest)
-    return documents.document(documents.FoundModel, found, newest=newest, trend=trend)
+    title = f"Models with {text}" if text else "Models"
+    return Page("models.html", at.titled(title), document, values)
 
 
 ROUTES = (Address("/", models, menu="Models"),)

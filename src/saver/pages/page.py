@@ -127,9 +127,9 @@ class Address(msgspec.Struct, frozen=True):
 
     If the path has `{name:path}` or `{ref:path}`, the right is one to that model; else it is one to the whole
     server, or with `some` to any model, and None is for everybody. `menu` is its title in the menu of every
-    page. An `action` changes something: it is asked with POST alone, and needs the token of the page. What
-    `keeps` leaves the store as it is, so it is allowed where pages change nothing. A `stream` is answered
-    with a Stream, of which there are only so many at the same time.
+    page. An `action` changes something: it is asked with POST, and needs the token of the page; GET there
+    leads to `form`, if that is given. What `keeps` leaves the store as it is, so it is allowed where pages
+    change nothing. A `stream` is answered with a Stream, of which there are only so many at the same time.
     """
 
     path: str
@@ -139,6 +139,7 @@ class Address(msgspec.Struct, frozen=True):
     menu: str = ""
     action: bool = False
     keeps: bool = False
+    form: Act | None = None
     stream: bool = False
 
     def model(self, params: Mapping[str, str]) -> str | None:

@@ -27,6 +27,10 @@ class Paging(msgspec.Struct, frozen=True):
         """The index of the first item of this page."""
         return (self.page - 1) * self.most
 
+    def titled(self, title: str) -> str:
+        """The title of this page, which is not that of the others."""
+        return title if self.page == 1 else f"{title}, page {self.page}"
+
 
 def paging(visit: Visit, total: int, most: int = PER_PAGE) -> Paging:
     """The page that a request wants, or the nearest one that there is."""

@@ -25,6 +25,20 @@ def sign_in(visit: Visit) -> Answered:
     return Redirect(back, cookie=_cookie(visit, token, HOURS * 3600))
 
 
+def form(visit: Visit) -> Answered:
+    """The form; where no token is needed, the models."""
+    if visit.site.house.gate.is_open:
+        return Redirect("/")
+    document = Trouble(error="a token is needed", code="unauthorized", request_id="")
+    back = local_path(visit.query("back", "/"))
+    return Page("sign_in.html", "Sign in", document, {"back": back, "wrong": ""})
+
+
+def _to_models(visit: Visit) -> Answered:
+    """The button alone signs out: a link of a stranger must not."""
+    return Redirect("/")
+
+
 def sign_out(visit: Visit) -> Answered:
     """Forget the token."""
     return Redirect("/", cookie=_cookie(visit, "", 0))
@@ -37,6 +51,6 @@ def _cookie(visit: Visit, token: str, seconds: int) -> str:
 
 
 ROUTES = (
-    Address("/sign-in", sign_in, None, action=True, keeps=True),
-    Address("/sign-out", sign_out, None, action=True, keeps=True),
+    Address("/sign-in", sign_in, None, action=True, keeps=True, form=form),
+    Address("/sign-out", sign_out, None, action=True, keeps=True, form=_to_models),
 )

@@ -17,6 +17,7 @@ from saver.errors import DamagedError, SaverError
 from saver.pages.history import look
 from saver.pages.page import Address, Answered, Page, Visit, version_at
 from saver.pages.paging import paging, with_query
+from saver.pages.shortening import found_entry
 from saver.pages.tree import tree
 from saver.pages.trying import form_of
 from saver.repo.entry import said, signer
@@ -49,7 +50,8 @@ def version(visit: Visit) -> Answered:
         "predictions": None, "git": None,
         **(_parts(visit, found, described) if described is not None else {}),
     }  # fmt: skip
-    return Page("version.html", str(found), document, values)
+    title = f"{found}, part {alone}" if (alone := visit.query("part")) else str(found)
+    return Page("version.html", values["at"].titled(title) if "at" in values else title, document, values)
 
 
 def _document(
@@ -67,7 +69,7 @@ def _document(
             for key, why in signed.items()
         ),
         history=documents.FoundEntries(
-            store=place, ref=str(found), entries=tuple(map(documents.entry, entries)), older=older
+            store=place, ref=str(found), entries=tuple(map(found_entry, entries)), older=older
         ),
         loading="\n".join(loading_lines(found, described, opening)) if described is not None else "",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from saver import documents
 from saver.pages.filters import Filters, filters
 from saver.pages.page import Address, Answered, Page, Visit, model_at
 from saver.pages.paging import Paging, paging, with_query
+from saver.pages.shortening import MODEL_TAGS, found_version, shortened
 from saver.repo.history import Summary
 from saver.repo.version import Version
 
@@ -22,10 +23,11 @@ def versions(visit: Visit) -> Answered:
     summary = visit.store.summary(model)
     rows, at = _page(visit, summary, chosen)
     names = list(dict.fromkeys(name for each in (summary.newest, *rows) for name in each.metrics))
+    some, left_out = shortened(summary, {"tags": MODEL_TAGS})
     document = documents.document(
-        documents.FoundVersions, summary, store=visit.place, count=summary.versions,
-        total=at.total, page=at.page, pages=at.pages,
-        versions=tuple(documents.version(documents.Version, each) for each in rows),
+        documents.FoundVersions, some, store=visit.place, count=summary.versions,
+        total=at.total, page=at.page, pages=at.pages, left_out=left_out,
+        versions=tuple(map(found_version, rows)),
     )  # fmt: skip
     given = [*chosen.given.items(), ("sort", chosen.sort), ("order", "up" if chosen.up else "")]
     values = {
@@ -33,7 +35,9 @@ def versions(visit: Visit) -> Answered:
         "names": names, "left_out": max(0, len(names) - METRICS),
         "to": lambda **changes: with_query(model_at(model), given, **changes),
     }  # fmt: skip
-    return Page("model.html", model, document, values)
+    title = f"Versions of {model}" + (", some of them" if any(chosen.given.values()) else "")
+    title += f", by {chosen.sort}" if chosen.sort != "number" else ""
+    return Page("model.html", at.titled(title), document, values)
 
 
 def _page(visit: Visit, summary: Summary, chosen: Filters) -> tuple[Sequence[Version], Paging]:

@@ -77,7 +77,9 @@ def compare(visit: Visit) -> Answered:
         "query": _query(visit, refs), "bars": drawing.bars, "cells": drawing.cells, "text": drawing.text,
         "share": drawing.share,
     }  # fmt: skip
-    return Page("compare.html", f"{' and '.join(map(str, versions))} compared", document, values)
+    title = f"{' and '.join(map(str, versions))} compared"
+    title += f", from layer {document.start + 1}" if document.start else ""
+    return Page("compare.html", title, document, values)
 
 
 def progress(visit: Visit) -> Answered:

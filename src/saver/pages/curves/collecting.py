@@ -13,7 +13,7 @@ from saver import Saver, Version, documents
 from saver.documents.charts import Curve, CurvePanel, CurveRun, Curves, Point
 from saver.errors import SaverError, printable
 from saver.opened import open_version
-from saver.pages.curves.logs import Log, logs_of
+from saver.pages.curves.logs import AnyLog, logs_of
 from saver.pages.curves.thinning import Picture, Thinner
 from saver.plotting import PANELS, Panel, panels
 from saver.plotting.lines import wants_log
@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
     name: str
     version: Version
-    log: Log
+    log: AnyLog
 
 
 def runs_of(store: Saver, ref: str) -> list[Run]:
@@ -99,7 +99,7 @@ def about(run: Run) -> CurveRun:
 
 
 def _panel(
-    panel: Panel, logs: dict[str, Log], asked: Asked, thinner: Thinner, ill: dict[str, str]
+    panel: Panel, logs: dict[str, AnyLog], asked: Asked, thinner: Thinner, ill: dict[str, str]
 ) -> CurvePanel:
     """A panel, without the runs that cannot be read, which are put into `ill` with the reason."""
     curves = []

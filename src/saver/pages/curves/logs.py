@@ -4,15 +4,17 @@ of a few thousand."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from saver.card.curves import is_alone
 from saver.errors import IncompatibleError, NotFoundError
 from saver.opened import Opened
 from saver.pages.comparing.layers import LOG
 from saver.pages.curves.columns import Column
 from saver.pages.curves.events import events
+from saver.pages.curves.plain import PlainBlock, PlainLog, plain_log
 from saver.plotting.lines import Floats, Steps
 from saver.training_log.content import OWN, is_name
 from saver.tree import Node
@@ -42,6 +44,8 @@ class Log:
         self.where, self.part = view.where, part
         root = view.tree(part).root
         state = root.state if isinstance(root, Node) and root.codec == LOG else None
+        if not is_alone(view, part):
+            raise IncompatibleError(f"{view.where}: {part!r} is not a training log alone; no Saver saved it")
         try:
             self.steps = Column(view, state["steps"], "I64")  # type: ignore[index]
             columns = state["columns"]  # type: ignore[index]
@@ -123,6 +127,10 @@ class Log:
         )
 
 
+AnyLog: TypeAlias = Log | PlainLog
+AnyBlock: TypeAlias = Block | PlainBlock
+
+
 def _column(view: Opened, rows: Any, values: Any) -> tuple[int | Column, Column]:
     found = Column(view, values, "F64")
     if type(rows) is int:
@@ -135,15 +143,25 @@ def _column(view: Opened, rows: Any, values: Any) -> tuple[int | Column, Column]
     return places, found
 
 
-def logs_of(view: Opened) -> list[Log]:
-    """The training logs of a version: its part `log` if that is one, otherwise every part that is. Raises
-    NotFoundError if it has none."""
+def logs_of(view: Opened) -> list[AnyLog]:
+    """The training logs of a version: its part `log` if that is one, otherwise every part that is. If none
+    is, the same of plain logs, where `history` is as good a name. Raises NotFoundError if it has none."""
     there = [
         name for name, tree in view.trees.items() if isinstance(tree.root, Node) and tree.root.codec == LOG
     ]
+    if not there and (plain := _plain_logs(view)):
+        return plain
     if not there:
         raise NotFoundError(
             f"{view.where} has no training log; save a saver.training_log.TrainingLog as its part 'log', "
-            "as the runs of `Saver.checkpoints` do"
+            "as the runs of `Saver.checkpoints` do, or a dict of lists of numbers"
         )
     return [Log(view, name) for name in ([NAME] if NAME in there else there)]
+
+
+def _plain_logs(view: Opened) -> list[AnyLog]:
+    for names in (NAME,), ("history",), tuple(view.trees):
+        found = [plain_log(view, name) for name in names if name in view.trees]
+        if any(found):
+            return [each for each in found if each is not None]
+    return []

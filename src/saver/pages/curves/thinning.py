@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saver.pages.curves.logs import Block
+from saver.pages.curves.logs import AnyBlock
 from saver.plotting.lines import Floats, Steps, thinned
 
 WITHIN = 256
@@ -51,7 +51,7 @@ class Thinner:
         self._kept: OrderedDict[tuple[Any, ...], Thin] = OrderedDict()
         self._lock = Lock()
 
-    def __call__(self, block: Block) -> Thin:
+    def __call__(self, block: AnyBlock) -> Thin:
         """A block, thinned."""
         with self._lock:
             found = self._kept.get(block.key)
@@ -68,7 +68,7 @@ class Thinner:
         return found
 
     def picture(
-        self, blocks: Sequence[Block], columns: int, low: int | None = None, high: int | None = None
+        self, blocks: Sequence[AnyBlock], columns: int, low: int | None = None, high: int | None = None
     ) -> Picture:
         """The curve of some blocks from the step `low` to `high` (None: all of it), for a picture that is
         `columns` pixels wide. One point on each side of it is kept, so that lines lead out of the picture."""
@@ -92,7 +92,7 @@ class Thinner:
         steps, values = thinned(*_between(steps, values, low, high), low, high, columns)
         return found._replace(steps=steps, values=values)
 
-    def summary(self, blocks: Sequence[Block]) -> Picture:
+    def summary(self, blocks: Sequence[AnyBlock]) -> Picture:
         """What is known of the curve of some blocks, without points."""
         thins = [self(block) for block in blocks]
         if not thins:
