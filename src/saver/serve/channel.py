@@ -10,7 +10,7 @@ import math
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -98,9 +98,8 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=FRAME)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # that of uvloop has another base
+        self._transport.set_write_buffer_limits(high=FRAME - 1)
 
     def say(self, message: object) -> None:
         """Send a message; without effect if the other side has gone, which `ended` reports."""

@@ -132,7 +132,7 @@ class Generation:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "saver.serve.template", str(theirs.fileno()),
                 pass_fds=[theirs.fileno()], env={**os.environ, **ONE_THREAD, **_importing()},
-                stdin=asyncio.subprocess.DEVNULL, process_group=0,  # Ctrl-C reaches the server alone
+                stdin=asyncio.subprocess.DEVNULL, start_new_session=True,  # Ctrl-C reaches the server alone
             )  # fmt: skip
         finally:
             theirs.close()

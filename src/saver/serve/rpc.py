@@ -18,6 +18,7 @@ from saver.serve.door import House
 from saver.serve.inference import HEADER
 from saver.serve.refusals import Refusal
 from saver.serve.settings import Settings
+from saver.serve.within import Application, Reply, asked, scope_of
 
 SERVICE = "inference.GRPCInferenceService"
 MESSAGE = 4 * 1024 * 1024
@@ -37,11 +38,9 @@ CODES = {
 OWN = ("host", "content-type", "content-length", "content-encoding", "origin", HEADER)
 """Headers of HTTP that are not taken from the metadata of a call."""
 
-Application = Callable[[Any, Any, Any], Any]
 Context = Any
 """grpc.ServicerContext: grpcio has no types."""
 Act = Callable[[bytes, Context], bytes]
-Reply = tuple[int, dict[str, str], bytes]
 
 
 class Gateway:
@@ -113,12 +112,12 @@ class Gateway:
     def ask(self, context: Context, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
         """The answer of the application. Raises Refusal."""
         scope = _scope(context, method, path, {**headers, "content-length": str(len(body))})
-        asked = asyncio.run_coroutine_threadsafe(_asked(self._application, scope, body), self._loop)
-        context.add_callback(asked.cancel)  # the client has gone, or waits no longer
+        future = asyncio.run_coroutine_threadsafe(asked(self._application, scope, body), self._loop)
+        context.add_callback(future.cancel)  # the client has gone, or waits no longer
         try:
-            return asked.result(min(context.time_remaining() or FOREVER, FOREVER))
+            return future.result(min(context.time_remaining() or FOREVER, FOREVER))
         except (CancelledError, TimeoutError):
-            asked.cancel()
+            future.cancel()
             raise Refusal("timeout", "the client waits no longer") from None
 
 
@@ -217,29 +216,8 @@ def _scope(context: Context, method: str, path: str, headers: dict[str, str]) ->
     given = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
     kept = {name: value for name, value in given.items() if name not in OWN}
     pairs = {**kept, **headers, "host": "localhost", "content-type": "application/octet-stream"}
-    return {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "2", "method": method, "path": path,
-        "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http", "server": None,
-        "client": (_peer(context), 0),
-        "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs.items()],
-    }  # fmt: skip
-
-
-async def _asked(application: Application, scope: dict[str, Any], body: bytes) -> Reply:
-    sent = list[dict[str, Any]]()
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> dict[str, Any]:
-        return pending.pop() if pending else await asyncio.Future()
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await application(scope, receive, send)
-    if not sent:  # as if the client had gone
-        raise Refusal("failed", "the server failed; its log says more")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, b"".join(each["body"] for each in sent[1:])
+    encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs.items()]
+    return scope_of(method, path, b"", encoded, (_peer(context), 0))
 
 
 def _credentials(settings: Settings) -> Any:

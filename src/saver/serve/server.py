@@ -14,21 +14,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-import saver
-from saver import loopback
-from saver.errors import CannotReadError, SaverError
-from saver.logger import logger
-from saver.serve.app import Service
-from saver.serve.door import House
-from saver.serve.generation import Generation, Order
+from saver.errors import CannotReadError
 from saver.serve.listening import Listening
-from saver.serve.metrics import Metrics
 from saver.serve.protocol import protocol_with
-from saver.serve.served import Served
+from saver.serve.serving import Serving
 from saver.serve.settings import Settings
 from saver.serve.storing.addresses import Sharing
 from saver.serve.storing.keeper import Keeper
-from saver.serve.tokens import Gate
 
 if TYPE_CHECKING:
     from saver.serve.rpc import Gateway
@@ -40,19 +32,13 @@ the answer, and does not find its connection closed."""
 FILES = 65_536
 
 
-class Server:
+class Server(Serving):
     """One server. `run` returns when a signal or `stop` has ended it. `more` makes the addresses that it has
     beside those of predictions."""
 
     def __init__(self, settings: Settings, more: More = lambda server: ()) -> None:
-        self.settings, self.metrics, self._more = settings, Metrics(), more
-        self.models = {
-            name: Served(name, ref, self._start(name), self.metrics) for name, ref in settings.names.items()
-        }
-        gate = Gate(settings.tokens, settings.public)
-        hosts = frozenset({*loopback.NAMES, settings.host}) if gate.is_open else None
-        self.house = House(settings.limits, gate, self.metrics, terse=settings.terse, hosts=hosts)
-        self.store = saver.Saver(settings.store)
+        super().__init__(settings)
+        self._more = more
         self._sharing = self._shared()
         self._listening: Listening | None = None
         self.address = self.grpc_address = ""
@@ -63,22 +49,6 @@ class Server:
             return None
         keeper = Keeper(self.store.storage, settings.share, settings.limits, settings.grace)
         return Sharing(self.house, keeper)
-
-    def _start(self, name: str) -> Callable[[str], asyncio.Future[Generation]]:
-        async def started(ref: str) -> Generation:
-            settings = self.settings
-            order = Order(
-                store=settings.store, ref=ref, trust=settings.trust, signed_by=settings.signed_by,
-                accept=settings.accept,
-            )  # fmt: skip
-            generation = Generation(order, name, settings.limits, self.metrics)
-            await generation.start(settings.workers)
-            return generation
-
-        return lambda ref: asyncio.ensure_future(started(ref))
-
-    def _exact(self, ref: str) -> str:
-        return str(self.store.version(ref))
 
     async def run(self, ready: Callable[[Server], object] = lambda server: None) -> None:
         """Load, listen, and answer; `ready` is called once it does. Raises SaverError if a version is
@@ -117,7 +87,7 @@ class Server:
 
     async def _loaded(self) -> bool:
         """Load; False if SIGTERM ended that. Ctrl-C raises KeyboardInterrupt, as asyncio has it."""
-        loop, loading = asyncio.get_running_loop(), asyncio.ensure_future(self._load())
+        loop, loading = asyncio.get_running_loop(), asyncio.ensure_future(self.load())
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread, or on Windows
             loop.add_signal_handler(signal.SIGTERM, loading.cancel)
         try:
@@ -132,19 +102,10 @@ class Server:
         loading.result()
         return True
 
-    async def _load(self) -> None:
-        """The first generation of each name, at the same time; the first refusal is raised."""
-        refs = {name: self._exact(each.ref) for name, each in self.models.items()}
-        loading = [asyncio.ensure_future(self.models[name].change(ref)) for name, ref in refs.items()]
-        done = await asyncio.gather(*loading, return_exceptions=True)
-        for each in done:
-            if isinstance(each, BaseException):
-                raise each
-
     async def _serve(self, listener: socket.socket, ready: Callable[[Server], object]) -> None:
         settings, limits = self.settings, self.settings.limits
         stored = self._sharing.routes() if self._sharing is not None else ()
-        application = Service(self.house, self.models).application([*stored, *self._more(self)])
+        application = self.application([*stored, *self._more(self)])
         config = uvicorn.Config(
             application, http=protocol_with(limits, self._refused),
             ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
@@ -156,7 +117,7 @@ class Server:
         )  # fmt: skip
         self._listening = Listening(config, self.house, FAREWELL)
         gateway = self._gateway(application)
-        following = [asyncio.ensure_future(self._follow(each)) for each in self.models.values()]
+        following = self.following()
         starting = asyncio.ensure_future(self._say_ready(ready))
         try:
             await self._listening.serve(sockets=[listener])
@@ -187,22 +148,6 @@ class Server:
 
     def _refused(self, reason: str) -> None:
         self.metrics.count("saver_refusals_total", reason=reason, model="")
-
-    async def _follow(self, served: Served) -> None:
-        """Have the version take over to which the ref of a name has moved; each is tried once."""
-        last = served.current.ref if served.current is not None else ""
-        while True:
-            await asyncio.sleep(self.settings.poll)
-            try:
-                await served.renew()
-                ref = await asyncio.to_thread(self._exact, served.ref)
-                if ref == last:
-                    continue
-                last = ref
-                await served.change(ref)
-            except (SaverError, OSError) as error:
-                served.trouble = str(error)
-                logger.warning("%s: still as before, since %s", served.name, error)
 
     def stop(self) -> None:
         """End the server as SIGTERM does; from the thread of its event loop."""
