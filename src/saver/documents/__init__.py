@@ -109,6 +109,7 @@ from saver.documents.upkeep import (
     Created,
     Damage,
     Diagnosis,
+    Failed,
     Finding,
     May,
     Severity,
@@ -172,6 +173,7 @@ __all__ = [
     "Entry",
     "Event",
     "Exported",
+    "Failed",
     "Field",
     "Finding",
     "FoundEntries",
@@ -264,6 +266,6 @@ Document: TypeAlias = (
     | Migrated | MadeKey | Holders | Created | Card | Signed | Verified | Granted
     | SignedFiles | VerifiedFiles | CheckedPredictions | Scored | Serving | MadeToken | Tokens
     | Showing | Done | Trouble | FoundModels | FoundVersions | FoundEntries | ShownVersion | ToDelete | Health
-    | Comparison | Curves
+    | Comparison | Curves | Failed
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""
