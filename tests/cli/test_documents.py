@@ -221,7 +221,8 @@ def test_a_command_that_fails_prints_why_and_which_rule_is_broken() -> None:
 @pytest.mark.parametrize(
     ("command", "code", "exit_code"),
     [
-        ("show iris@9", "not-found", 3), ("ls --store nowhere", "not-found", 3), ("tag iris@1 1bad", "misuse", 2),
+        ("show iris@9", "not-found", 3), ("ls --store nowhere", "not-found", 3),
+        ("tag iris@1 1bad", "misuse", 2),
         ("check iris@1", "misuse", 2), ("show no.saver", "not-found", 3),
     ],
 )  # fmt: skip

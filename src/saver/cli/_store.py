@@ -45,6 +45,7 @@ store_option = click.option(
     help="The folder or the address of the store ($SAVER_STORE, or models).",
 )  # fmt: skip
 
+
 def _noted(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
     """Note for what answers errors whether JSON is wanted."""
     context.meta[AS_JSON] = value

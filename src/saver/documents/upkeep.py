@@ -36,7 +36,7 @@ class Collected(Whole, frozen=True, tag="saver.collected.1"):
 
 class Damage(Piece, frozen=True):
     """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing. `rule`: the
-    number of the rule of the format that it breaks, as docs/format/rules.md lists them; "" if none is known."""
+    number of the rule of the format that it breaks (docs/format/rules.md); "" if none is known."""
 
     key: str
     what: str

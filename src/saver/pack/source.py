@@ -267,7 +267,9 @@ class PackedTensors:
                     ) from None
                 self._tensors = {**self._tensors, **moved}
         if lost:
-            ranges = ranges_of(self._tensors, {name: wanted[name] for name in lost}, self._where, self._advice)
+            ranges = ranges_of(
+                self._tensors, {name: wanted[name] for name in lost}, self._where, self._advice
+            )
             demand_ends(self._packs.held(ranges), ranges, self._where, self._advice)
             self._packs.close()  # another attempt reads anew: the bytes on disk may be right
             raise DamagedError(

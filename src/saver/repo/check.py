@@ -253,9 +253,7 @@ class _Check:
 
     def _lost(self, version: Version, key: str, error: SaverError, parts: Iterable[str]) -> None:
         for part in parts:
-            each = Damage(
-                key, str(error), version.model, version.number, part=part, rule=error.rule or ""
-            )
+            each = Damage(key, str(error), version.model, version.number, part=part, rule=error.rule or "")
             self._damage.append(each)
 
     def _read_packs(self, listed: Iterable[str]) -> None:

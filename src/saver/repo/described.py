@@ -95,7 +95,7 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
         if isinstance(error, IncompatibleError) and _is_intact(blob, version.manifest):
             raise
         raise DamagedError(
-            f"{where}: the file that has its manifest is damaged: {error}; restore it from a copy of the store",
+            f"{where}: the file with its manifest is damaged: {error}; restore it from a copy of the store",
             rule=error.rule if isinstance(error, DamagedError) else "5.15",
         ) from error
     if pack.hash != version.manifest:

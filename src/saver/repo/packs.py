@@ -164,9 +164,9 @@ class Packs:
             what = f"the bytes of {', '.join(alone[:5])} are not those that its header describes"
             self._harmless(key, what, "1.22")
         for use in self._written_for(name):
-            what = contradiction(pack, use.tensor, use.known)
-            if what is not None and self._is_needed(key, use.version):
-                self.damage += use.damage(key, what, "")
+            other = contradiction(pack, use.tensor, use.known)
+            if other is not None and self._is_needed(key, use.version):
+                self.damage += use.damage(key, other, "")
 
     def _reported(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors whose damage was reported, now or by an earlier check, and may have been repaired."""
