@@ -35,8 +35,10 @@ class Collected(Whole, frozen=True, tag="saver.collected.1"):
 
 
 class Damage(Piece, frozen=True):
-    """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing. `rule`: that of
-    the format that it breaks, by its number (docs/format/rules.md); "" if none is known."""
+    """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing.
+
+    `rule`: the number of the rule of the format that it breaks (docs/format/rules.md); "" if none is known.
+    """
 
     key: str
     what: str
