@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from forge import File, forged, node, sealed
 
 import saver
+from saver.errors import IncompatibleError
 
 
 def load(file: File, path: Path) -> Any:
@@ -310,3 +312,26 @@ for path in sys.argv[1:]:
         [sys.executable, "-c", program, *paths], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """Its hash before its attributes are there is that of these."""
+
+    name: str = ""
+    holder: Any = field(default=None, hash=False)
+
+
+LATE = {
+    "2.22": node("frozenset", [REF]),
+    "3.09": node("dict", [[REF, REF], [1, 2]]),
+    "3.08": node("dict", [[REF, REF], [1]]),
+}
+
+
+@pytest.mark.parametrize("rule", LATE)
+def test_keys_that_are_hashed_late_keep_to_the_rules(rule: str, file: File, tmp_path: Path) -> None:
+    file.tree = node("dataclass", {"holder": LATE[rule], "name": "a"}, cls=f"{__name__}:Hashed", id=1)
+    with pytest.raises(IncompatibleError) as caught:
+        saver.load(file.write(tmp_path / "a.saver"), trust=[f"{__name__}.*"])
+    assert caught.value.rule == rule

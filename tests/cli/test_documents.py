@@ -151,6 +151,9 @@ SERVED = {documents.Serving, documents.MadeToken, documents.Tokens}
 """What test_serve_command.py prints."""
 
 
+FAILED = {documents.Failed}
+"""What commands print that could not do their work, below."""
+
 SHOWN = {documents.Showing}
 """What test_ui_command.py prints."""
 
@@ -162,7 +165,7 @@ OF_PAGES = {
 
 
 def test_each_document_is_printed_by_a_command() -> None:
-    others = {*REHEARSED, *KEYED, *PREDICTED, *OF_FILES, *SERVED, *SHOWN, *OF_PAGES}
+    others = {*REHEARSED, *KEYED, *PREDICTED, *OF_FILES, *SERVED, *SHOWN, *FAILED, *OF_PAGES}
     assert {*COMMANDS.values(), *others} == set(KINDS)
 
 
@@ -194,6 +197,47 @@ def test_a_damaged_log_has_the_same_document() -> None:
     found = document_of(run("check", "--json"))
     assert isinstance(found, documents.Checked)
     assert (found.sound, found.versions, len(found.damage)) == (False, None, 1)
+
+
+def _failed(*command: str) -> documents.Failed:
+    done = run(*command, "--json")
+    found = document_of(done)
+    assert isinstance(found, documents.Failed)
+    assert found.exit_code == done.exit_code
+    assert done.stderr.startswith(f"error: {found.message}")
+    return found
+
+
+def test_a_command_that_fails_prints_why_and_which_rule_is_broken() -> None:
+    data = bytearray(Path("iris.saver").read_bytes())
+    data[100] ^= 1
+    Path("bad.saver").write_bytes(data)
+    found = _failed("show", "bad.saver")
+    assert (found.code, found.rule, found.exit_code) == ("damaged", "1.05", 1)
+    assert "bad.saver" in found.message
+    assert "rule" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "exit_code"),
+    [
+        ("show iris@9", "not-found", 3), ("ls --store nowhere", "not-found", 3),
+        ("tag iris@1 1bad", "misuse", 2),
+        ("check iris@1", "misuse", 2), ("show no.saver", "not-found", 3),
+    ],
+)  # fmt: skip
+def test_every_failure_has_the_document(command: str, code: str, exit_code: int) -> None:
+    found = _failed(*command.split())
+    assert (found.code, found.rule, found.exit_code) == (code, "", exit_code)
+
+
+def test_what_failed_after_its_document_prints_no_second_one() -> None:
+    path = Path("models", log_key(2))
+    path.write_bytes(path.read_bytes().replace(b"iris", b"rise"))
+    done = run("check", "--json")
+    found = document_of(done)
+    assert isinstance(found, documents.Checked)
+    assert found.damage[0].rule == "5.01"
 
 
 def test_the_page_names_every_document() -> None:

@@ -317,6 +317,19 @@ def manifests() -> Iterator[Case]:
             store({"tensors": tensors}).objects,
             f"the extents {extents} of 48 bytes",
         )
+    beyond = {"hash": hash_of(F64), "extents": [[0, 4104, 48]]}
+    tensors = {"model": {"dtype": "F64", "shape": [2, 3], "shards": [beyond]}}
+    yield (
+        "extents-beyond",
+        "5.13",
+        store({"tensors": tensors}).objects,
+        "an extent beyond the end of a sound pack",
+    )
+    for name, end, rule in (("header", 2048, "1.01"), ("data", 4096, "1.20"), ("end", 4143, "1.20")):
+        short = changed("packs/", lambda data, end=end: data[:end])
+        yield f"store-cut-in-{name}", rule, short, f"a pack of {end} bytes"
+    short = changed(f"packs/{FILE}", lambda data: data[:-1], in_file())
+    yield "store-cut-file", "1.20", short, "the pack of a version that is a file lacks its last byte"
     yield "content", "5.14", in_document(content="0" * 64).objects, "a document with another content"
     for at, logged_ in enumerate(({"manifest": "0" * 64},)):
         yield f"file-hash-{at}", "5.15", in_file(logged=logged_).objects, "a pack with another header"

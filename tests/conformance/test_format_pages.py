@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 import worked
@@ -16,6 +18,8 @@ from corpus import rules
 from neutral import File
 
 import saver
+from saver.repo import events
+from saver.repo.refs import BadNameError, parse_ref
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "format"
@@ -81,6 +85,64 @@ def test_the_program_of_the_page_refuses_other_files(program: list[str], tmp_pat
 def test_the_page_of_rules_has_the_table() -> None:
     rows = re.findall(r"^\| (\d\.\d\d) \| (.*) \|$", (PAGES / "rules.md").read_text(), re.MULTILINE)
     assert dict(rows) == rules()
+
+
+def test_the_page_of_stores_says_which_fields_of_records_are_required() -> None:
+    page = (PAGES / "store.md").read_text()
+    kinds = {each.__struct_config__.tag: each for each in get_args(events.Event)}
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*) \| (.*) ?\|$", page[page.index("| kind | required") :], re.MULTILINE
+    )
+    found = {kind: (required, other) for kind, required, other in rows if kind in kinds}
+    assert found.keys() == kinds.keys()
+    for kind, struct in kinds.items():
+        for each in msgspec.structs.fields(struct):
+            at = found[kind][0 if each.required else 1]
+            assert f"`{each.encode_name}`" in at, (kind, each.name)
+
+
+def test_the_grammar_of_refs_admits_what_saver_reads() -> None:
+    refs = [
+        "m",
+        "a/b",
+        "m@1",
+        "m@latest",
+        "m@v1.0",
+        "m@step=0",
+        "m@step=12",
+        "m@time=2026-11-20",
+        "m@max:auc",
+    ]
+    name, start = "[A-Za-z0-9_][A-Za-z0-9_.+-]*", "[A-Za-z_][A-Za-z0-9_.+-]{0,99}"
+    ends = [
+        "latest",
+        "[1-9][0-9]{0,11}",
+        start,
+        "step=(0|[1-9][0-9]{0,14})",
+        "time=.+",
+        "(best|worst|max|min):.+",
+    ]
+    grammar = re.compile(f"{name}(/{name})*(@({'|'.join(ends)}))?")
+    for ref in refs:
+        parse_ref(ref)
+        assert grammar.fullmatch(ref)
+    for ref in [
+        "",
+        "@1",
+        "m@",
+        "m@0",
+        "m@01",
+        "m@-1",
+        "a//b",
+        "/a",
+        "m@1000000000000",
+        "m@step=01",
+        "m@1x",
+        "m@max:",
+    ]:
+        assert not grammar.fullmatch(ref)
+        with pytest.raises(BadNameError):
+            parse_ref(ref)
 
 
 def test_the_example_is_what_its_bytes_are() -> None:

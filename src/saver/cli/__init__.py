@@ -15,12 +15,12 @@ from gc import freeze, set_threshold  # `gc` is a command here
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from saver import __version__
-from saver.cli._screen import clean
+from saver.cli._screen import AS_JSON, PRINTED, clean, print_json
 from saver.cli._switches import STORE, store_of_the_program, switches
 from saver.errors import DamagedError, NotFoundError, SaverError, TaggedError
 from saver.repo.refs import BadNameError
@@ -68,9 +68,11 @@ def _imported(name: str) -> ModuleType:
 
 
 class Failure(click.ClickException):
-    """A command could not do its work: one line on stderr, exit code 4."""
+    """A command could not do its work: one line on stderr, exit code 4. `code` is what a document calls it
+    that is not an error of the library."""
 
     exit_code = 4
+    code: ClassVar[str] = ""
 
     def show(self, file: object = None) -> None:
         click.echo(f"error: {clean(self.format_message())}", err=True)
@@ -80,12 +82,14 @@ class Misuse(Failure):
     """The arguments of a command are wrong or missing: one line on stderr, exit code 2."""
 
     exit_code = 2
+    code = "misuse"
 
 
 class Missing(Failure):
     """Something named on the command line does not exist: one line on stderr, exit code 3."""
 
     exit_code = 3
+    code = NotFoundError.code
 
 
 class Finding(Failure):
@@ -136,7 +140,15 @@ class Commands(click.Group):
             formatter.write_dl([(name, _summary(name)) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command; expected errors become one line and an exit code."""
+        """Run the command; expected errors become one line and an exit code, and a document with `--json`."""
+        try:
+            self._run(ctx)
+        except Failure as failure:
+            if ctx.meta.get(AS_JSON) and not ctx.meta.get(PRINTED):
+                _print_failed(failure)
+            raise
+
+    def _run(self, ctx: click.Context) -> None:
         try:
             super().invoke(ctx)
         except DamagedError as error:
@@ -155,6 +167,18 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _print_failed(failure: Failure) -> None:
+    """Print the document of a command that could not do its work."""
+    from saver.documents import Failed
+
+    error = failure.__cause__
+    code, rule = failure.code, None
+    if isinstance(error, SaverError) and not isinstance(failure, Misuse):
+        code, rule = error.code, error.rule
+    message = failure.format_message() if rule is None else str(error)
+    print_json(Failed(code=code, message=message, rule=rule or "", exit_code=failure.exit_code))
 
 
 def _with_rule(error: SaverError) -> str:

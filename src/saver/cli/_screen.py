@@ -204,6 +204,16 @@ def screen() -> Screen:
     return QuietPlain() if quiet else Plain()
 
 
+AS_JSON = "saver.json"
+"""In the `meta` of a context: that the command was called with `--json`."""
+
+PRINTED = "saver.printed"
+"""In the `meta` of a context: that the command printed its document."""
+
+
 def print_json(document: Document) -> None:
     """Print one JSON document, in ASCII, so that control characters stay escaped."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[PRINTED] = True
     click.echo(json.dumps(msgspec.to_builtins(document), indent=2))

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 import saver
 from saver.cli import Missing
+from saver.cli._screen import AS_JSON
 from saver.cli._switches import STORE
 from saver.errors import SaverError
 from saver.human import counted as counted
@@ -44,7 +45,17 @@ store_option = click.option(
     help="The folder or the address of the store ($SAVER_STORE, or models).",
 )  # fmt: skip
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
+
+def _noted(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """Note for what answers errors whether JSON is wanted."""
+    context.meta[AS_JSON] = value
+    return value
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_noted, is_eager=True,
+    help="Print everything as one JSON document.",
+)  # fmt: skip
 
 
 def existing(address: str, key: Any = None) -> Saver:

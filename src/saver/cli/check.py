@@ -63,15 +63,17 @@ def _check_json(store: Saver) -> Checked:
     try:
         found = store.check()
     except DamagedError as error:
-        print_json(_of_a_damaged_log(place, str(error)))
+        print_json(_of_a_damaged_log(place, error))
         raise
     print_json(documents.document(documents.Checked, found, store=place))
     return found
 
 
-def _of_a_damaged_log(place: str, what: str) -> documents.Checked:
+def _of_a_damaged_log(place: str, error: DamagedError) -> documents.Checked:
     """The report when the log is damaged, without which nothing else is known."""
-    damage = documents.Damage(key="log", what=what, model="", number=0, part="", tensor="")
+    damage = documents.Damage(
+        key="log", what=str(error), model="", number=0, part="", tensor="", rule=error.rule or ""
+    )
     return documents.Checked(
         store=place, sound=False, versions=None, bytes=None, damage=(damage,),
         garbage=(), garbage_bytes=None, recorded=False, foreign=(), refused=(),

@@ -12,7 +12,7 @@ from saver import trust, uses
 from saver.codec.attributes import NONE, door
 from saver.codec.budget import Budget
 from saver.codec.contract import BatchCodec, Codec, is_array
-from saver.codec.delayed import Delayed
+from saver.codec.delayed import Delayed, Pending
 from saver.codec.device import Device
 from saver.codec.needed import Needed
 from saver.codec.tensors import TensorReader
@@ -26,18 +26,8 @@ from saver.tree import MAX_OBJECT_DEPTH, SCALARS, Node, Reference, Tensor, Value
 MAX_DECODED_DEPTH = 2 * MAX_OBJECT_DEPTH
 """Twice what is ever written: a reference may point deep into a part that has not been decoded."""
 
-
 _OF_LAYER_3 = frozenset(("builtins", "stdlib", "numpy", "saver"))
 """The roots of the codecs in layer 3 of the format; profiles of layer 4 describe the others."""
-
-
-class _Pending:
-    """A placeholder for an object that is being built, until it can be stored where it is needed."""
-
-    __slots__ = ("id",)
-
-    def __init__(self, ident: int | str) -> None:
-        self.id = ident
 
 
 class Decoder(TensorReader):
@@ -79,7 +69,7 @@ class Decoder(TensorReader):
 
     @property
     def where(self) -> str:
-        """The name of the value being decoded, as messages show it."""
+        """What messages call the value being decoded."""
         return self._where
 
     def __call__(self, value: Value) -> Any:
@@ -89,7 +79,7 @@ class Decoder(TensorReader):
             return self._build(value)  # type: ignore[arg-type]
         if kind is Reference:
             found = self._again(value.id)  # type: ignore[union-attr, arg-type]
-            if type(found) is _Pending:
+            if type(found) is Pending:
                 raise IncompatibleError(
                     f"{self._where}: node {found.id} contains itself where it cannot", rule="2.22"
                 )
@@ -118,7 +108,7 @@ class Decoder(TensorReader):
         if type(value) is not Reference:
             return self(value)
         found = self._again(value.id)
-        if type(found) is _Pending:
+        if type(found) is Pending:
             self.delayed.put(found.id, container, key)
             return None
         return found
@@ -201,7 +191,7 @@ class Decoder(TensorReader):
         if node is None:
             raise IncompatibleError(f"{self._where} refers to node {ident}, which is missing", rule="2.12")
         if ident in self._open:
-            return _Pending(ident)
+            return Pending(ident)
         return self._build(node)
 
     def _build(self, node: Node) -> Any:
@@ -232,9 +222,16 @@ class Decoder(TensorReader):
             self._is_there(ident, obj)
         if codec.checks:
             self._unchecked.append((node, codec, obj))
-        if not depth and self._unchecked:
-            self._check()
+        if not depth:
+            for insert in self.delayed.taken():
+                self._do(node, insert)
+            if self._unchecked:
+                self._check()
         return obj
+
+    def unfinished(self) -> Iterable[Any]:
+        """The objects that are being built, and referred to already."""
+        return (self._built[ident] for ident in self._open if ident in self._built)
 
     def _begin(self, ident: int | str) -> None:
         """The object of a node that others refer to is being built."""
@@ -271,12 +268,15 @@ class Decoder(TensorReader):
         with uses.looking_once():
             for step in ("claim", "check"):
                 for node, codec, obj in unchecked:
-                    try:
-                        getattr(codec, step)(obj)
-                    except (SaverError, MemoryError):
-                        raise
-                    except Exception as error:
-                        raise self._not_understood(node, error) from error
+                    self._do(node, getattr(codec, step), obj)
+
+    def _do(self, node: Node, step: Callable[..., object], *values: Any) -> None:
+        try:
+            step(*values)
+        except (SaverError, MemoryError):
+            raise
+        except Exception as error:
+            raise self._not_understood(node, error) from error
 
     def own(self, value: Value) -> Any:
         """The object that `value` describes; a copy if it is an array that others may refer to. For code

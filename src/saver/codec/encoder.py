@@ -18,7 +18,7 @@ from saver.codec.contract import INLINE_BYTES, BatchCodec, Codec
 from saver.codec.lookup import codec_for
 from saver.codec.names import Names, TensorNames
 from saver.codec.written import written
-from saver.errors import CannotSaveError, kind_of
+from saver.errors import CannotSaveError
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.tensors import TENSOR_DTYPE, ShardedData, TensorData
 from saver.tree import EXACT_INTEGER, MAX_OBJECT_DEPTH, Node, Reference, Tensor, Value, encodable
@@ -154,12 +154,10 @@ class Encoder:
 
     def _again(self, node: Node, obj: Any, steps: tuple[str | int, ...], fillable: bool) -> Reference:
         codec = self._open.get(id(obj))
-        if codec is not None and not codec.early and not fillable:
+        why = "" if codec is None else refusals.of_a_cycle(obj, self._open, codec.early or fillable)
+        if why:
             self._path.extend(steps)
-            self.refuse(
-                f"a cycle leads through {kind_of(obj)}, which cannot be built before its content; "
-                "break the cycle, or put a list or dict in between"
-            )
+            self.refuse(why)
         home = self._homes[id(obj)]
         if node.id is None:
             self._ids[home] += 1

@@ -117,6 +117,38 @@ def registrable(obj: Any) -> bool:
     return registers(type(obj)) and attributes_of(obj)[1] is None
 
 
+_HASHED_BY_CONTENT = frozenset(("tuple", "frozenset", "namedtuple", "dataclass", "object", "derived_value"))
+
+
+def of_a_cycle(obj: Any, around: dict[int, Codec], later: bool) -> str:
+    """Why an object that is being built cannot be referred to here; "" if it can. The objects `around` the
+    reference are there by their ids, from the outside inwards; `later` says that it can be put here later."""
+    if not later:
+        return (
+            f"a cycle leads through {kind_of(obj)}, which cannot be built before its content; "
+            "break the cycle, or put a list or dict in between"
+        )
+    if _is_hashed_before(obj, around):
+        return (
+            f"a cycle leads from {kind_of(obj)} into a frozenset, which needs its hash before its content is "
+            "there; break the cycle, or use a set"
+        )
+    return ""
+
+
+def _is_hashed_before(obj: Any, around: dict[int, Codec]) -> bool:
+    """Whether a frozenset, which is made at once, would hash an object that is being built."""
+    own: Any = type(obj).__hash__
+    if own is None or own is object.__hash__:
+        return False
+    for key, codec in reversed(around.items()):
+        if key == id(obj) or codec.name not in _HASHED_BY_CONTENT:
+            return False
+        if codec.name == "frozenset":
+            return True
+    return False
+
+
 def too_deep(path: str) -> str:
     """All that is said of objects that lie too deep within each other; `path` leads to the deepest."""
     return (

@@ -111,6 +111,7 @@ from saver.documents.upkeep import (
     Created,
     Damage,
     Diagnosis,
+    Failed,
     Finding,
     May,
     Severity,
@@ -174,6 +175,7 @@ __all__ = [
     "Entry",
     "Event",
     "Exported",
+    "Failed",
     "Field",
     "Finding",
     "FoundEntries",
@@ -268,6 +270,6 @@ Document: TypeAlias = (
     | Migrated | MadeKey | Holders | Created | Card | Signed | Verified | Granted
     | SignedFiles | VerifiedFiles | CheckedPredictions | Scored | Serving | MadeToken | Tokens
     | Showing | Done | Trouble | FoundModels | FoundVersions | FoundEntries | ShownVersion | ToDelete | Health
-    | Comparison | Curves
+    | Comparison | Curves | Failed
 )  # fmt: skip
 """Any document: `msgspec.json.decode(text, type=Document)` reads what a command printed."""

@@ -35,7 +35,10 @@ class Collected(Whole, frozen=True, tag="saver.collected.1"):
 
 
 class Damage(Piece, frozen=True):
-    """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing."""
+    """A damaged object, and what it affects: a tensor of a part of a version; "" and 0 if nothing.
+
+    `rule`: the number of the rule of the format that it breaks (docs/format/rules.md); "" if none is known.
+    """
 
     key: str
     what: str
@@ -43,6 +46,7 @@ class Damage(Piece, frozen=True):
     number: int
     part: str
     tensor: str
+    rule: str
 
 
 class Checked(Whole, frozen=True, tag="saver.checked.1"):
@@ -80,6 +84,19 @@ class Copied(Whole, frozen=True, tag="saver.copied.1"):
     present: int
     removed: int
     damage: tuple[Damage, ...]
+
+
+class Failed(Whole, frozen=True, tag="saver.failed.1"):
+    """What a command prints with `--json` that could not do its work, unless it printed its own document
+    before: the `message` on stderr, and its `exit_code`. `code` is that of the error, such as `damaged` or
+    `not-found`, `misuse` for what is wrong on the command line, and "" for an error of the system; `rule` is
+    the number of the rule of the format that what was read breaks, as docs/format/rules.md lists them, and ""
+    if none is known."""
+
+    code: str
+    message: str
+    rule: str
+    exit_code: int
 
 
 class Finding(Piece, frozen=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TypeAlias
 
-from saver.errors import DamagedError
+from saver.errors import DamagedError, SaverError
+from saver.pack.layout import HEADER_LIMIT, parse_header
 from saver.pack.verify import Range
-from saver.storage import Progress
+from saver.storage import Blob, Progress
 from saver.tensors import TensorInfo
 
 Wanted: TypeAlias = Mapping[int, set[int]] | None
@@ -37,6 +38,41 @@ def ranges_of(
                     each = Range(name, offset, offset + length, digest)
                     found.setdefault(pack, []).append(each)
     return found
+
+
+ENDS = frozenset(("1.01", "1.20"))
+"""The rules that say where a file ends."""
+
+
+def ends_early(blob: Blob) -> str:
+    """The rule that a pack breaks which ends before bytes that a manifest has in it: its own header says how
+    long it should be. If that is as long as it is, the manifest is wrong."""
+    length = int.from_bytes(blob.read(0, 8), "little")
+    if blob.size < 8 or blob.size < 8 + length <= 8 + HEADER_LIMIT:
+        return "1.01"
+    try:
+        parse_header(blob.read(0, min(8 + length, 8 + HEADER_LIMIT)), blob.size, blob.name)
+    except SaverError as error:
+        return error.rule or "5.13"
+    return "5.13"
+
+
+def demand_ends(
+    blobs: Mapping[str, Blob], ranges: Mapping[str, list[Range]], where: str, advice: str
+) -> None:
+    """Raise DamagedError if a pack ends before one of its ranges, which are those of damaged tensors."""
+    for pack, blob in blobs.items():
+        beyond = {each.name for each in ranges[pack] if each.end > blob.size}
+        if beyond:
+            raise DamagedError(
+                f"{where}: {blob.name} is cut off: it ends before {some_of(beyond)}; {advice}",
+                rule=ends_early(blob),
+            )
+
+
+def some_of(names: Set[str]) -> str:
+    """The first of these names of tensors, for a message."""
+    return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def further(progress: Progress, done: int, total: int) -> Progress:

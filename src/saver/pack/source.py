@@ -10,7 +10,7 @@ import numpy as np
 from saver.errors import DamagedError, NotFoundError
 from saver.pack import opening
 from saver.pack.opening import OpenPacks
-from saver.pack.ranges import Wanted, further, ranges_of
+from saver.pack.ranges import Wanted, demand_ends, further, ranges_of, some_of
 from saver.pack.sharing import in_one_run, sharing
 from saver.pack.verify import damaged, length_of
 from saver.storage import Blob, Progress
@@ -267,10 +267,13 @@ class PackedTensors:
                     ) from None
                 self._tensors = {**self._tensors, **moved}
         if lost:
+            ranges = ranges_of(
+                self._tensors, {name: wanted[name] for name in lost}, self._where, self._advice
+            )
+            demand_ends(self._packs.held(ranges), ranges, self._where, self._advice)
             self._packs.close()  # another attempt reads anew: the bytes on disk may be right
-            shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             raise DamagedError(
-                f"{self._where}: the bytes of {shown} are not those that were saved; {self._advice}",
+                f"{self._where}: the bytes of {some_of(lost)} are not those that were saved; {self._advice}",
                 rule="1.22",
             )
         return memory

@@ -117,7 +117,7 @@ class _Check:
                 else:
                     self._foreign.append(key)
         except DamagedError as error:
-            self._damage.append(Damage(prefix.removesuffix("/"), str(error)))
+            self._damage.append(Damage(prefix.removesuffix("/"), str(error), rule=error.rule or ""))
             self._hidden.add(prefix)
         return found
 
@@ -136,7 +136,7 @@ class _Check:
                 self._repo.storage.stat(key)
             except DamagedError as error:
                 if not key.startswith("packs/"):
-                    self._damage.append(Damage(key, str(error)))
+                    self._damage.append(Damage(key, str(error), rule=error.rule or ""))
         return sum(map(self._size, garbage))
 
     def _versions(self) -> list[Version]:
@@ -169,7 +169,8 @@ class _Check:
             if record.previous != self._previous:
                 raise DamagedError(
                     f"{repo.storage}: {log_key(number)} does not follow the record before it; restore the "
-                    "folder log/ from a copy of the store"
+                    "folder log/ from a copy of the store",
+                    rule="5.06",
                 )
             self._previous = digest
             self._replay.follow(record)
@@ -199,7 +200,7 @@ class _Check:
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
-            self._lost(version, at, str(error), version.parts)
+            self._lost(version, at, error, version.parts)
             self._packs.lost.add(key)
             self._needed.update(map(pack_key, repo.extents.reached(version.packs)))
             return
@@ -230,7 +231,7 @@ class _Check:
             except NotFoundError:
                 raise
             except SaverError as error:
-                self._lost(version, key, str(error), [name])
+                self._lost(version, key, error, [name])
         return parts
 
     def _learn(self, use: Use) -> None:
@@ -250,9 +251,10 @@ class _Check:
             Row(known.hash, known.length, probe, version.model, version.number, version.manifest, use.tensor)
         )
 
-    def _lost(self, version: Version, key: str, what: str, parts: Iterable[str]) -> None:
+    def _lost(self, version: Version, key: str, error: SaverError, parts: Iterable[str]) -> None:
         for part in parts:
-            self._damage.append(Damage(key, what, version.model, version.number, part))
+            each = Damage(key, str(error), version.model, version.number, part=part, rule=error.rule or "")
+            self._damage.append(each)
 
     def _read_packs(self, listed: Iterable[str]) -> None:
         """Read every pack that exists, and every one that a version needs."""

@@ -94,9 +94,16 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
     except (DamagedError, IncompatibleError) as error:
         if isinstance(error, IncompatibleError) and _is_intact(blob, version.manifest):
             raise
-        raise _damage(blob, where) from error
+        raise DamagedError(
+            f"{where}: the file with its manifest is damaged: {error}; restore it from a copy of the store",
+            rule=error.rule if isinstance(error, DamagedError) else "5.15",
+        ) from error
     if pack.hash != version.manifest:
-        raise _damage(blob, where)
+        raise DamagedError(
+            f"{where}: the header of {blob.name}, which contains its manifest, is not the one that was "
+            "written; restore that file from a copy of the store",
+            rule="5.15",
+        )
     if MANIFEST not in pack.metadata:
         raise IncompatibleError(
             f"{where}: {blob.name} contains no manifest, although the log says so; restore both from a copy",
@@ -114,14 +121,6 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
             f"{where}: a file has its tensors in its header, and this one has a grid", rule="2.07"
         )
     return Described(where, msgspec.structs.replace(found, tensors={}, packs=(version.file,)), pack.tensors)
-
-
-def _damage(blob: Blob, where: str) -> DamagedError:
-    return DamagedError(
-        f"{where}: the header of {blob.name}, which contains its manifest, is damaged; restore that file "
-        "from a copy of the store",
-        rule="5.15",
-    )
 
 
 def _is_intact(blob: Blob, digest: str) -> bool:

@@ -31,7 +31,7 @@ def verify_shortcuts(repo: Repository, keys: Iterable[str]) -> tuple[list[Damage
         except NotFoundError:
             continue
         except (DamagedError, IncompatibleError, CannotReadError) as error:
-            damage.append(Damage(key, f"{error}; {_SHORTCUT}"))
+            damage.append(Damage(key, f"{error}; {_SHORTCUT}", rule=error.rule or ""))
     there = set(keys)
     for shortcuts in (state.shortcuts, repo.users.shortcuts):
         for key, number in shortcuts.missing_pages(state.head, there):

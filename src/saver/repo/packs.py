@@ -9,6 +9,7 @@ import msgspec
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
+from saver.pack.ranges import ENDS, ends_early
 from saver.page import Said
 from saver.repo.extents import Ranges
 from saver.repo.headers import contradiction
@@ -24,7 +25,8 @@ from saver.tensors import Extent, Shard
 
 class Damage(Said, msgspec.Struct, frozen=True):
     """Something that is not as it was saved. `model`, `number`, `part` and `tensor` say what is affected,
-    if a version is; `key` is the object in the store, `what` describes the damage.
+    if a version is; `key` is the object in the store, `what` describes the damage, and `rule` is the number
+    of the rule of the format that it breaks, "" if none is known.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Damage(Said, msgspec.Struct, frozen=True):
     number: int = 0
     part: str = ""
     tensor: str = ""
+    rule: str = ""
 
     def _line(self) -> str:
         whose = f" ({self.model}@{self.number} {self.part} {self.tensor}".rstrip() + ")" if self.model else ""
@@ -47,11 +50,11 @@ class Use(msgspec.Struct, frozen=True):
     tensor: str
     known: Shard
 
-    def damage(self, key: str, what: str) -> list[Damage]:
+    def damage(self, key: str, what: str, rule: str) -> list[Damage]:
         """The damage to this tensor, part by part."""
         version = self.version
         return [
-            Damage(key, what, version.model, version.number, part, self.tensor)
+            Damage(key, what, version.model, version.number, part, self.tensor, rule)
             for part in self.parts or ("",)
         ]
 
@@ -94,11 +97,11 @@ class Packs:
             try:
                 before += self._verified(key, self._repo.storage.open(key), report)
             except NotFoundError:  # deleted by a collector since it was listed, perhaps
-                self._report(key, self._uses_of(key), "the pack is missing")
+                self._report(key, self._uses_of(key), "the pack is missing", "5.16")
             except (DamagedError, IncompatibleError) as error:
-                self._report(key, self._uses_of(key), str(error))
+                self._report(key, self._uses_of(key), str(error), error.rule or "")
                 if not self._uses_of(key) and key not in self.lost:
-                    self.damage.append(Damage(key, str(error)))
+                    self.damage.append(Damage(key, str(error), rule=error.rule or ""))
         return before
 
     def _uses_of(self, key: str) -> list[_Used]:
@@ -108,7 +111,10 @@ class Packs:
         blob = opened(stored)
         if blob.size > stored.size:  # it is compressed
             progress = in_proportion(progress, stored.size, blob.size)
-        pack, lost = self._opened(key, blob), set[str]()
+        beyond = [each for each in self._uses_of(key) if each[0][1] + each[0][2] > blob.size]
+        if beyond:
+            self._report(key, beyond, "the pack is cut off", ends_early(blob))
+        pack, lost = self._opened(key, blob, bool(beyond)), set[str]()
         sound: dict[tuple[int, int], str] = {}
         if pack is not None:
             lost = pack.damaged(progress=progress)
@@ -116,34 +122,34 @@ class Packs:
         ranges, by_name = [], {}
         for number, (extent, digest, use) in enumerate(self._uses_of(key)):
             _, offset, length = extent
-            if offset + length > blob.size:
-                self._report(key, [(extent, digest, use)], "the pack is cut off")
-            elif sound.get((offset, offset + length)) != digest:
+            if offset + length <= blob.size and sound.get((offset, offset + length)) != digest:
                 ranges.append(Range(str(number), offset, offset + length, digest))
                 by_name[str(number)] = (extent, digest, use)
         bad = [by_name[name] for name in sorted(damaged([(blob, ranges)]), key=int)]
-        self._report(key, bad, "the bytes are not those that were saved")
+        self._report(key, bad, "the bytes are not those that were saved", "1.22")
         if pack is not None:
             self._header(key, pack, lost)
         return stored.size
 
-    def _opened(self, key: str, blob: Blob) -> Pack | None:
-        """Open a pack. If its header is bad, notes the damage and returns None; versions can be read
-        without the header."""
+    def _opened(self, key: str, blob: Blob, noted: bool) -> Pack | None:
+        """Open a pack. If its header is bad, or does not fit the pack, notes the damage, unless the pack is
+        `noted` as cut off, and returns None; versions can be read without the header."""
         try:
             return Pack(blob)
         except NotFoundError:
             raise
         except SaverError as error:
-            self._harmless(key, f"its header is damaged ({error})")
+            if not noted:
+                ends = error.rule in ENDS
+                self._harmless(key, str(error) if ends else f"its header is damaged ({error})", error.rule)
             return None
 
-    def _harmless(self, key: str, what: str) -> None:
+    def _harmless(self, key: str, what: str, rule: str | None) -> None:
         if key in self.lost:
             return
         needed = self._uses_of(key) or key in self.files
         effect = "the versions stored in it are not affected" if needed else "no version needs it"
-        self.damage.append(Damage(key, f"{what}; {effect}"))
+        self.damage.append(Damage(key, f"{what}; {effect}", rule=rule or ""))
 
     # Headers
 
@@ -151,17 +157,16 @@ class Packs:
         """Report what is wrong in a header, which other readers use."""
         name = _name_in(key)
         if pack.id != name:
-            self._harmless(key, f"its header calls it {pack.id[:40]!r}")
+            self._harmless(key, f"its header calls it {pack.id[:40]!r}", None)
         needed = self._uses_of(key) or key in self.files
         alone = sorted(lost - self._reported(name, pack, lost)) if needed else sorted(lost)
         if alone:
-            self._harmless(
-                key, f"the bytes of {', '.join(alone[:5])} are not those that its header describes"
-            )
+            what = f"the bytes of {', '.join(alone[:5])} are not those that its header describes"
+            self._harmless(key, what, "1.22")
         for use in self._written_for(name):
-            what = contradiction(pack, use.tensor, use.known)
-            if what is not None and self._is_needed(key, use.version):
-                self.damage += use.damage(key, what)
+            other = contradiction(pack, use.tensor, use.known)
+            if other is not None and self._is_needed(key, use.version):
+                self.damage += use.damage(key, other, "")
 
     def _reported(self, name: str, pack: Pack, lost: set[str]) -> set[str]:
         """The tensors whose damage was reported, now or by an earlier check, and may have been repaired."""
@@ -175,7 +180,7 @@ class Packs:
 
     # What is affected
 
-    def _report(self, key: str, uses: Collection[_Used], what: str) -> None:
+    def _report(self, key: str, uses: Collection[_Used], what: str, rule: str) -> None:
         reported = set[tuple[str, str]]()
         if uses:
             self._repo.state.refresh()
@@ -185,7 +190,7 @@ class Packs:
             self.harm.setdefault(extent[0], set()).add((extent[1], extent[2]))
             if (str(use.version), use.tensor) not in reported:
                 reported.add((str(use.version), use.tensor))
-                self.damage += use.damage(key, what)
+                self.damage += use.damage(key, what, rule)
 
     def _is_needed(self, key: str, version: Version) -> bool:
         """Whether a version still needs an object: it was not deleted meanwhile, nor were its bytes moved."""

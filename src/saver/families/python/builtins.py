@@ -21,7 +21,14 @@ from saver.families.python.classes import (
     ObjectCodec,
 )
 from saver.families.python.columns import decode_run, encode_run, encode_whole_run, fill_run, held_items
-from saver.families.python.items import encode_items, encode_keys, fill_items, hashable
+from saver.families.python.items import (
+    encode_items,
+    encode_keys,
+    fill_items,
+    fill_set,
+    hashable,
+    wait_for_hashes,
+)
 from saver.rules import Broken
 from saver.tree import EXACT_INTEGER, Node, Tensor, Value
 
@@ -209,25 +216,36 @@ class SetCodec(Codec):
 
     name = "set"
     types: tuple[type, ...] = (set,)
-    make: type[set[Any]] | type[frozenset[Any]] = set
 
     def encode(self, obj: Any, encoder: Encoder) -> Value:
         return encode_keys(encoder.in_order(obj), encoder)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        items = hashable(decode_run(node.state, decoder), decoder)
-        found = self.make(items)
+        found = set[Any]()
+        fill_set(node.state, decoder, found)
+        return found
+
+
+class FrozensetCodec(SetCodec):
+    """As sets, but for cycles: it is made at once, so the hash of an element cannot wait."""
+
+    name = "frozenset"
+    types: tuple[type, ...] = (frozenset,)
+
+    def decode(self, node: Node, decoder: Decoder) -> Any:
+        items = [*decode_run(node.state, decoder)]
+        if wait_for_hashes(items, decoder):
+            decoder.delayed.later(lambda: _demand_found(items, found))
+        found = frozenset(hashable(items, decoder))
         if len(found) != len(items):
             raise Broken("3.09", "an element occurs twice")
         return found
 
 
-class FrozensetCodec(SetCodec):
-    """As sets."""
-
-    name = "frozenset"
-    types: tuple[type, ...] = (frozenset,)
-    make = frozenset
+def _demand_found(items: list[Any], found: frozenset[Any]) -> None:
+    """Raise an error if an element has another hash than before everything was complete."""
+    if not all(item in found for item in items):
+        raise Broken("2.22", "the hash of an element of a frozenset needs what contains it")
 
 
 class RangeCodec(Codec):

@@ -45,7 +45,7 @@ class DictRestorer(Restorer):
         if not is_mapping(node):
             saved.refuse(f"{told(node)} was saved, not a mapping; take it from `load`")
         found = items(node, saved)
-        if found is None:
+        if found is None or _has_attributes(node, target):
             return _replacing(node, target, saved, _under_same_keys(node, target, saved))
         if type(target) not in _PLAIN_MAPPINGS:
             for why in refused_names(type(target), found):
@@ -106,6 +106,14 @@ class ListRestorer(Restorer):
         state = node.state[1] if node.codec == _DERIVED else node.state
         found = state if type(state) is list else []
         return _refilled(node, target, list(zip(found, target, strict=False)))
+
+
+def _has_attributes(node: Node, target: Any) -> bool:
+    """Whether an ordered dict has attributes, here or as it was saved: they are a part of it."""
+    saved = type(node.state) is list and node.state[2:] == ["attributes"]
+    return (
+        type(target) is OrderedDict and node.codec == "stdlib.OrderedDict" and (saved or bool(vars(target)))
+    )
 
 
 def _is_of_kind(node: Node, target: Any, saved: Saved) -> bool:

@@ -10,8 +10,8 @@ from saver import trust
 from saver.codec import Codec, Decoder, Encoder, attributes_of, door, native_bases, own_dict
 from saver.errors import kind_of, with_article
 from saver.families.python.classes import declared
-from saver.families.python.columns import decode_run, encode_run, fill_run
-from saver.families.python.items import encode_items, encode_keys, fill_items, hashable
+from saver.families.python.columns import encode_run, fill_run
+from saver.families.python.items import encode_items, encode_keys, fill_items, fill_set
 from saver.tree import Node, Value
 
 _BASES = (dict, OrderedDict, list, set, tuple, frozenset, str, bytes, int, float)
@@ -139,10 +139,7 @@ def _made(cls: type, base: Any, content: Value, node: Node, decoder: Decoder) ->
     if base is list:
         fill_run(content, decoder, _Methods(found, base))  # type: ignore[arg-type]
     elif base is set:
-        items = hashable(decode_run(content, decoder), decoder)
-        set.update(found, items)
-        if set.__len__(found) != len(items):
-            raise ValueError("an element occurs twice")
+        fill_set(content, decoder, found)
     else:
         fill_items(content, decoder, _Methods(found, base))
     return found

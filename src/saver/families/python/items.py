@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from saver.codec import Decoder, Encoder, door, listed, own_dict
-from saver.families.python.columns import LONG, decode_run, encode_run, encode_whole_run, fill_run
+from saver.families.python.columns import LONG, PLAIN, decode_run, encode_run, encode_whole_run, fill_run
 from saver.rules import Broken
 from saver.tree import EXACT_INTEGER, Value
 
@@ -60,6 +60,18 @@ def hashable(items: Iterable[Any], decoder: Decoder) -> list[Any]:
     return found
 
 
+def wait_for_hashes(keys: Iterable[Any], decoder: Decoder) -> bool:
+    """Whether these keys or elements cannot be hashed yet: one of them may be, or hold, an object in a cycle
+    whose attributes, from which its hash is made, are not all there."""
+    late = decoder.delayed.is_waiting or any(map(_is_hashed_by_value, decoder.unfinished()))
+    return late and not all(type(key) in PLAIN for key in keys)
+
+
+def _is_hashed_by_value(obj: Any) -> bool:
+    own: Any = type(obj).__hash__
+    return own is not None and own is not object.__hash__
+
+
 def _check_hashes(keys: list[Any]) -> None:
     """Refuse very many keys of one hash."""
     try:
@@ -102,13 +114,21 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
         decoder.fill(state, target)
         return
     keys_state, values_state = listed(state, 2)
-    keys = hashable(decode_run(keys_state, decoder), decoder)
+    keys = [*decode_run(keys_state, decoder)]
+    late = wait_for_hashes(keys, decoder)
+    keys = keys if late else hashable(keys, decoder)
     column = type(values_state) is not list
     values: list[Any] = [] if column else values_state
     if column:
         fill_run(values_state, decoder, values)
     if len(keys) != len(values):
         raise Broken("3.08", f"there are {len(keys)} keys and {len(values)} values")
+    if late:
+        held = [*values] if column else list[Any]()
+        if not column:
+            decoder.extend(held, values)
+        decoder.delayed.later(lambda: _insert(hashable(keys, decoder), held, target))
+        return
     if column:
         update = dict.update if type(target) is Counter else type(target).update  # a Counter's own one counts
         update(target, zip(keys, values, strict=True))
@@ -118,6 +138,28 @@ def fill_items(state: Any, decoder: Decoder, target: Any) -> None:
             target[key] = decoder.slot(value, target, key)
     if len(target) != len(keys):
         raise Broken("3.09", "a key occurs twice")
+
+
+def _insert(keys: list[Any], values: list[Any], target: Any) -> None:
+    for key, value in zip(keys, values, strict=True):
+        target[key] = value
+    if len(target) != len(keys):
+        raise Broken("3.09", "a key occurs twice")
+
+
+def fill_set(state: Any, decoder: Decoder, target: set[Any]) -> None:
+    """Decode the elements of a set into `target`, by the methods of `set` itself."""
+    items = [*decode_run(state, decoder)]
+
+    def insert() -> None:
+        set.update(target, hashable(items, decoder))
+        if set.__len__(target) != len(items):
+            raise Broken("3.09", "an element occurs twice")
+
+    if wait_for_hashes(items, decoder):
+        decoder.delayed.later(insert)
+    else:
+        insert()
 
 
 def refused_names(cls: type, keys: Iterable[Any]) -> Iterator[str]:
