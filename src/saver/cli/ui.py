@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from saver.addresses import open_storage
 from saver.cli import Failure, Misuse
 from saver.cli._screen import print_json, screen
 from saver.cli._sealed import asked_for_store
@@ -38,7 +39,7 @@ def command(place: str | None, port: int, no_browser: bool, address: str, as_jso
     if place == "":
         raise Misuse("the name of the store is empty")
     where = place or address
-    pages = Pages(existing(where, asked_for_store(where)), port=port)
+    pages = Pages(existing(where, asked_for_store(open_storage(where))), port=port)
     try:
         run(pages, lambda ready: _announce(ready, not no_browser, as_json))
     except KeyboardInterrupt:
