@@ -190,9 +190,7 @@ class Decoder(TensorReader):
         node = self._targets.get(ident)
         if node is None:
             raise IncompatibleError(f"{self._where} refers to node {ident}, which is missing", rule="2.12")
-        if ident in self._open:
-            return Pending(ident)
-        return self._build(node)
+        return Pending(ident) if ident in self._open else self._build(node)
 
     def _build(self, node: Node) -> Any:
         ident = node.id
@@ -223,10 +221,7 @@ class Decoder(TensorReader):
         if codec.checks:
             self._unchecked.append((node, codec, obj))
         if not depth:
-            for insert in self.delayed.taken():
-                self._do(node, insert)
-            if self._unchecked:
-                self._check()
+            self._complete(node)
         return obj
 
     def unfinished(self) -> Iterable[Any]:
@@ -262,8 +257,12 @@ class Decoder(TensorReader):
             rule=rule_of(error, "3.01" if codec_root(node.codec) in _OF_LAYER_3 else "4.01"),
         )
 
-    def _check(self) -> None:
-        """Have codecs check their objects, now that everything is built."""
+    def _complete(self, node: Node) -> None:
+        """Everything is built: store the keys that waited for it, and have codecs check their objects."""
+        for insert in self.delayed.taken():
+            self._do(node, insert)
+        if not self._unchecked:
+            return
         unchecked, self._unchecked = self._unchecked, []
         with uses.looking_once():
             for step in ("claim", "check"):

@@ -98,6 +98,10 @@ def _in_file(blob: Blob, version: Version, where: str) -> Described:
             f"{where}: the file with its manifest is damaged: {error}; restore it from a copy of the store",
             rule=error.rule if isinstance(error, DamagedError) else "5.15",
         ) from error
+    return _in_pack(pack, blob, version, where)
+
+
+def _in_pack(pack: Pack, blob: Blob, version: Version, where: str) -> Described:
     if pack.hash != version.manifest:
         raise DamagedError(
             f"{where}: the header of {blob.name}, which contains its manifest, is not the one that was "
