@@ -44,8 +44,8 @@ LARGEST = 100_000
 class Report:
     """What came of the cases, and the finds; one of each kind is confirmed in a process of its own."""
 
-    def __init__(self, lab: Lab, corpus: Path) -> None:
-        self._lab, self._corpus = lab, corpus
+    def __init__(self, lab: Lab, corpus: Path, shrink: float) -> None:
+        self._lab, self._corpus, self._shrink = lab, corpus, shrink
         self.cases = 0
         self.outcomes, self.kinds, self.slow = Counter[str](), Counter[str](), Counter[str]()
         self.finds: Counter[str] = Counter()
@@ -72,7 +72,9 @@ class Report:
             print("  not so when loaded alone: nothing kept", flush=True)
             return
         self.confirmed.add(what)
-        data = shrunk(path, self._lab.folder, lambda data: what in self._lab.alone(data)["found"])
+        data = shrunk(
+            path, self._lab.folder, lambda data: what in self._lab.alone(data)["found"], self._shrink
+        )
         if len(data) > LARGEST:
             print(f"  {len(data):,} bytes: too large to keep", flush=True)
             return
@@ -158,6 +160,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="where finds are kept")
     parser.add_argument("--timeout", type=float, default=20.0, help="seconds until a case counts as hanging")
     parser.add_argument("--replay", type=Path, nargs="*", help="load these files instead")
+    parser.add_argument("--shrink", type=float, default=10.0, help="seconds in which a find is made smaller")
     parser.add_argument("--first", action="store_true", help="stop at the first find")
     parser.add_argument("--plant", default="", help="a hole of fuzz_plants, to see that it is found")
     options = parser.parse_args()
@@ -177,7 +180,7 @@ def run(options: argparse.Namespace) -> int:
     """Whether anything was found."""
     with tempfile.TemporaryDirectory(prefix="saver-fuzz-") as folder:
         lab = Lab(tuple(options.samples), Path(folder), options.plant, options.timeout)
-        report = Report(lab, options.corpus)
+        report = Report(lab, options.corpus, options.shrink)
         if options.replay is not None:
             replay(lab, report, options.replay)
         else:

@@ -13,7 +13,7 @@ from mutations import is_node, spots
 Reproduces = Callable[[bytes], bool]
 
 
-def shrunk(path: Path, folder: Path, reproduces: Reproduces, seconds: float = 10.0) -> bytes:
+def shrunk(path: Path, folder: Path, reproduces: Reproduces, seconds: float) -> bytes:
     """The bytes of the smallest file found in that time that still does it."""
     best = path.read_bytes()
     try:

@@ -62,19 +62,7 @@ HOLES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("hole", HOLES)
 def test_a_hole_made_on_purpose_is_found(hole: str, tmp_path: Path) -> None:
-    options = (
-        "--plant",
-        hole,
-        "--first",
-        "--cases",
-        "4000",
-        "--minutes",
-        "3",
-        "--timeout",
-        "8",
-        "--samples",
-        *HOLES[hole],
-    )
-    done = fuzz(tmp_path, *options)
+    options = f"--plant {hole} --first --shrink 1 --cases 4000 --minutes 3 --timeout 8 --samples".split()
+    done = fuzz(tmp_path, *options, *HOLES[hole])
     assert done.returncode == 1, done.stdout + done.stderr
     assert "kept as" in done.stdout or "too large to keep" in done.stdout, done.stdout
