@@ -139,7 +139,7 @@ CONTRACTS = {
         "git", "environment", "garbage", "opened",
     ),
     "saver.restoring": (
-        "callers", "page", "human", "errors", "garbage", "stack", "tree", "tensors", "trust", "codec",
+        "callers", "page", "human", "errors", "rules", "garbage", "stack", "tree", "tensors", "trust", "codec",
         "reading", "storage", "opened", "restoring",
     ),
     "saver.compare": (
