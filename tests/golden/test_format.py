@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import golden_grid
 import numpy as np
 import pytest
+from blake3 import blake3
 from format_reader import Reader, Values, Wrong
 from golden_grid import GRIDS
+from golden_profiles import PROFILES, plain
 from golden_store import STORE
 from golden_values import GOLDEN
 from store_reader import StoreReader
@@ -101,6 +105,25 @@ def test_what_a_golden_file_holds_still_has_the_same_bytes(name: str, tmp_path: 
         return {part.name: part.hash for part in saver.describe(path).parts}
 
     assert parts(path) == parts(FOLDER / f"{name}.1.saver")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_files_of_libraries_are_read_forever(name: str) -> None:
+    pytest.importorskip(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # another version of the library wrote it
+        loaded = saver.load(FOLDER / f"{name}.1.saver")
+    assert list(loaded) == list(PROFILES[name]())
+    assert_same(plain(PROFILES[name]()), plain(loaded))
+
+
+def test_no_golden_file_was_changed() -> None:
+    """Files are only added: `kept.json` has the BLAKE3 of each."""
+    kept = json.loads((FOLDER / "kept.json").read_text())
+    files = [path for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    found = {path.relative_to(FOLDER).as_posix(): path for path in files if path.suffix != ".py"}
+    found.pop("kept.json")
+    assert {name: blake3(path.read_bytes()).hexdigest() for name, path in found.items()} == kept
 
 
 stored = pytest.mark.parametrize("ref", STORE)
