@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and 
     from saver.storage import Blob, Content, Storage
 
 VARIABLE = "SAVER_KEY"
-"""The environment variable that names a key, where none is passed."""
+"""The environment variable that names keys, each on a line of its own, where none is passed."""
 
 KEY = 32
 """Bytes of the data key of a file."""
@@ -28,12 +28,17 @@ def keys_of(key: Any) -> Keys | None:
     """The keys that were passed, or else those of the environment; None for none."""
     if isinstance(key, str) and not key:
         raise ValueError("key: it is empty; pass the path of a key file, or leave it out")
-    named = os.environ.get(VARIABLE) if key is None else key
-    if named is None or (key is None and not named):
+    named = of_environment() or None if key is None else key
+    if named is None:
         return None
     from saver.keys.sources import Keys
 
     return Keys.of(named)
+
+
+def of_environment() -> tuple[str, ...]:
+    """Where the keys of the environment are."""
+    return tuple(filter(None, os.environ.get(VARIABLE, "").split("\n")))
 
 
 # Single files

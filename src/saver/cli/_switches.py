@@ -66,12 +66,14 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
-def _use_key(context: click.Context, _: click.Parameter, source: str | None) -> None:
-    """Have everything that is sealed opened with this key, also in processes that the command starts."""
-    if source is None:
+def _use_key(context: click.Context, _: click.Parameter, sources: tuple[str, ...]) -> None:
+    """Have everything that is sealed opened with these keys, also in processes that the command starts."""
+    if not sources:
         return
+    if any("\n" in each for each in sources):
+        raise click.BadParameter("there is a line break in it; repeat --key for several keys")
     before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = source
+    os.environ[VARIABLE] = "\n".join(sources)
 
     def restore() -> None:
         os.environ.pop(VARIABLE, None)
@@ -93,7 +95,8 @@ def switches() -> list[click.Parameter]:
             help="Print the log on standard error: what changed, and what mended itself.",
         ),
         click.Option(
-            ["--key", "opens"], metavar="SOURCE", expose_value=False, callback=_use_key,
-            help="Opens what is sealed: a key file, prompt, env:NAME, command:PROGRAM, … ($SAVER_KEY).",
+            ["--key", "opens"], metavar="SOURCE", expose_value=False, callback=_use_key, multiple=True,
+            help="Opens what is sealed: a key file, prompt, env:NAME, command:PROGRAM, … ($SAVER_KEY). "
+            "Can be repeated.",
         ),
     ]  # fmt: skip
