@@ -41,6 +41,7 @@ def test_import_asks_for_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None
     shown = run_in_a_terminal("import", "p.saver", "two", answer=f"{PHRASE}\n")
     assert PHRASE not in shown
     assert "two@1" in shown
+    assert "Key or passphrase: \n" in shown, "nothing is drawn over the question while somebody types"
     shown = run_in_a_terminal("import", "p.saver", "three", answer="battery\n", exit_code=4)
     assert "three" not in saver.Saver("models").models()
     assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0
@@ -111,3 +112,19 @@ def test_stores_with_other_keys_push_pull_and_import_with_both(monkeypatch: pyte
     assert (done.exit_code, "line break" in done.stderr) == (2, True)
     monkeypatch.setenv("SAVER_KEY", "\n")
     assert "no key was passed" in error_of(run("ls", "--store", "hers"), 4)
+
+
+@pytest.mark.parametrize("named", ["--key", "SAVER_KEY"])
+@pytest.mark.parametrize("what", ["a secret", "passphrase:x", "env:"])
+def test_a_secret_in_place_of_where_it_is_is_misuse_and_not_shown(
+    named: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = Path("ann.key").read_text().split()[-1] if what == "a secret" else what
+    if named == "SAVER_KEY":
+        monkeypatch.setenv("SAVER_KEY", secret)
+    for command in (("ls",), ("log", "iris"), ("push", "iris", "there"), ("verify", "iris")):
+        done = run(*command, *(("--key", secret) if named == "--key" else ()))
+        assert done.exit_code == 2, done.output
+        assert named in done.stderr
+        assert "Traceback" not in done.output
+        assert what != "a secret" or secret not in done.output

@@ -9,7 +9,7 @@ import click
 
 from saver.errors import printable
 from saver.logger import logger
-from saver.sealing import VARIABLE
+from saver.sealing import VARIABLE, of_environment
 
 _QUIET, _VERBOSE = "saver.quiet", "saver.verbose"
 
@@ -66,14 +66,29 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
-def _use_key(context: click.Context, _: click.Parameter, sources: tuple[str, ...]) -> None:
-    """Have everything that is sealed opened with these keys, also in processes that the command starts."""
-    if not sources:
+def _demand_sources(named: tuple[str, ...], where: str) -> None:
+    """Raise BadParameter unless each says where a key is."""
+    if not named:
         return
-    if any("\n" in each for each in sources):
-        raise click.BadParameter("there is a line break in it; repeat --key for several keys")
+    from saver.keys.sources import Keys
+
+    try:
+        Keys(*named)
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("key: "), param_hint=where) from None
+    if any("\n" in each for each in named):
+        raise click.BadParameter(
+            "there is a line break in it; repeat --key for several keys", param_hint=where
+        )
+
+
+def _use_key(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
+    """Have everything that is sealed opened with these keys, also in processes that the command starts."""
+    _demand_sources(given or of_environment(), "'--key'" if given else VARIABLE)
+    if not given:
+        return
     before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "\n".join(sources)
+    os.environ[VARIABLE] = "\n".join(given)
 
     def restore() -> None:
         os.environ.pop(VARIABLE, None)
