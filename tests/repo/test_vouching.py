@@ -16,6 +16,7 @@ from msgspec.structs import replace
 pytest.importorskip("cryptography")
 
 import saver
+from saver.repo import audit
 from saver.repo.events import Commit, Sign
 from saver.repo.log import Record
 from saver.repo.vouching import lacking
@@ -191,6 +192,24 @@ def test_a_card_says_which_signatures_hold(folder: Path) -> None:
     forged = saver.Saver(made(folder.with_name("forged"), "forged")).card("payroll")
     assert "| holds |" not in str(forged)
     assert "does not verify" in str(forged)
+
+
+def test_only_records_that_are_shown_have_their_signatures_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = saver.Saver(folder, sign=private("alice"))
+    for model in ("other", "payroll", "other"):
+        store.save(model, 1)
+        store.tag(f"{model}@1", "best")
+    checked = list[int]()
+
+    def failure(record: Record, signed: Any) -> str:
+        checked.append(record.number)
+        return ""
+
+    monkeypatch.setattr(audit, "record_failure", failure)
+    assert [each.signature for each in store.log("payroll", kinds=["save"])] == ["holds"]
+    assert checked == [3], "of a long log, one looks at little"
 
 
 def half(parts: Any, batch: Any) -> dict[str, Any]:
