@@ -139,8 +139,8 @@ CONTRACTS = {
         "git", "environment", "garbage", "opened",
     ),
     "saver.restoring": (
-        "callers", "page", "human", "errors", "garbage", "stack", "tree", "tensors", "trust", "codec",
-        "reading", "storage", "opened", "restoring",
+        "callers", "page", "human", "errors", "rules", "garbage", "stack", "tree", "tensors", "trust",
+        "codec", "reading", "storage", "opened", "restoring",
     ),
     "saver.compare": (
         "page", "errors", "threads", "tree", "trust", "reading",

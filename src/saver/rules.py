@@ -101,6 +101,23 @@ RULES: dict[str, str] = {
     "kind, and nothing else but an `order`.",
     # 4: profiles
     "4.01": "The state of a node has the form that its profile gives.",
+    "4.02": "A PyTorch tensor has the bytes of its shape and dtype, in a tensor of the pack that can hold "
+    "them, and dense strides; sizes are not negative.",
+    "4.03": "A view of PyTorch lies within the memory of its base, which is a dense tensor.",
+    "4.04": "A sparse tensor of PyTorch consists of tensors, and its indices are those of its layout, "
+    "within its shape.",
+    "4.05": "A PyTorch module holds tensors and modules, each where it belongs, by names that are not "
+    "PyTorch's own.",
+    "4.06": "The groups of a PyTorch optimizer are dicts with lists of tensors, and its state is a dict for "
+    "each tensor; the names of its attributes are not PyTorch's own.",
+    "4.07": "The nodes of a tree of scikit-learn form a tree, of the depth and the features that it "
+    "declares.",
+    "4.08": "The tensors of a batch of trees have the fields and dtypes of the page, and the lengths that "
+    "its table says.",
+    "4.09": "The values of a series, an index or a block are columns, and as many and as long as index "
+    "and columns say.",
+    "4.10": "No label of a row or column of a frame is a name that Python or NumPy look up by themselves.",
+    "4.11": "A code of a category or level is -1 or counts one of its values.",
     # 5: stores
     "5.01": "A document begins with its hash.",
     "5.02": "The fields of a document are of the right kind, and the required ones are there; none is "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cycles import cycles
+from forms import sound, unsound
 from layer1 import DTYPES, F64, Case
 from layer2 import tree
 from pieces import Pack, b64, dumps, node
@@ -102,7 +103,7 @@ VALUES: dict[str, Any] = {
 
 
 def valid() -> Iterator[Case]:
-    for name, value in {**VALUES, **cycles()}.items():
+    for name, value in {**VALUES, **cycles(), **sound()}.items():
         yield name, None, tree(value), f"the value {dumps(value)[:70]}"
     eighty = range(80)
     yield "column-float", None, column("float", "F64", F64 * 12), "a column of floats"
@@ -144,6 +145,8 @@ def valid() -> Iterator[Case]:
 
 def invalid() -> Iterator[Case]:
     yield from states()
+    for name, (value, what) in unsound().items():
+        yield f"form-{name}", "3.01", tree(value), what
     yield from numbers()
     yield from containers()
     yield from arrays()

@@ -19,7 +19,10 @@ from neutral import File
 
 import saver
 from saver.repo import events
+from saver.repo.format import Format
 from saver.repo.refs import BadNameError, parse_ref
+from saver.repo.state.checkpoint import Checkpoint, UsersCheckpoint
+from saver.repo.state.page import Page
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "format"
@@ -91,7 +94,9 @@ def test_the_page_of_stores_says_which_fields_of_records_are_required() -> None:
     page = (PAGES / "store.md").read_text()
     kinds = {each.__struct_config__.tag: each for each in get_args(events.Event)}
     rows = re.findall(
-        r"^\| `(\w+)` \| (.*) \| (.*) ?\|$", page[page.index("| kind | required") :], re.MULTILINE
+        r"^\| `(\w+)` \| (.*) \| (.*) ?\|$",
+        page[page.index("| kind | required") :].partition("\n\n")[0],
+        re.MULTILINE,
     )
     found = {kind: (required, other) for kind, required, other in rows if kind in kinds}
     assert found.keys() == kinds.keys()
@@ -99,6 +104,26 @@ def test_the_page_of_stores_says_which_fields_of_records_are_required() -> None:
         for each in msgspec.structs.fields(struct):
             at = found[kind][0 if each.required else 1]
             assert f"`{each.encode_name}`" in at, (kind, each.name)
+
+
+@pytest.mark.parametrize(
+    ("what", "structs"),
+    [("`store.json`", [Format]), ("a checkpoint", [Checkpoint, UsersCheckpoint]), ("a page", [Page])],
+)
+def test_the_page_of_stores_says_which_fields_of_other_documents_are_required(
+    what: str, structs: list[type]
+) -> None:
+    page = (PAGES / "store.md").read_text()
+    table = page[page.index(f"| field of {what} | required |") :].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", table, re.MULTILINE)
+    found = {name: said for names, said in rows for name in re.findall(r"`(\w+)`", names)}
+    fields = [each for struct in structs for each in msgspec.structs.fields(struct)]
+    assert found.keys() == {each.encode_name for each in fields}
+    needed = [
+        {each.encode_name for each in msgspec.structs.fields(struct) if each.required} for struct in structs
+    ]
+    always = set.intersection(*needed)
+    assert {name for name, said in found.items() if said == "yes"} == always
 
 
 def test_the_grammar_of_refs_admits_what_saver_reads() -> None:
@@ -174,6 +199,9 @@ def test_the_schemas_admit_every_golden_file_and_every_valid_one() -> None:
             checks["record"].validate(json.loads(path.read_text()))
         for path in folder.glob("manifests/*/*.json"):
             checks["manifest"].validate(json.loads(path.read_text()))
+        for path in folder.glob("state/**/*.json"):
+            kind = "checkpointPage" if "pages" in path.parts else "checkpoint"
+            checks[kind].validate(json.loads(path.read_text()))
 
 
 def test_the_schemas_refuse_what_has_the_wrong_kind() -> None:

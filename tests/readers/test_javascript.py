@@ -139,6 +139,7 @@ def test_its_verdicts_are_those_of_the_corpus() -> None:
         for case in check.cases()
         if case["layer"] <= 3
         or (case["layer"] == 4 and case["verdict"] == "valid")
+        or case.get("rule") in ("4.02", "4.03", "4.07", "4.08")  # torch's dense tensors, scikit-learn's trees
         or case.get("rule") == "6.06"
     ]
     found = verdicts([CONFORMANCE / case["file"] for case in chosen])

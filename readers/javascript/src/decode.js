@@ -78,7 +78,7 @@ export class Decoder {
         return value;
       };
       const state = node.has("state") ? node.get("state") : null;
-      const bad = (why) => refuse(codec?.rule ?? "3.01", `the part ${shown(this.part)} has a \`${name}\` ${why}`);
+      const bad = (why, rule = codec?.rule ?? "3.01") => refuse(rule, `the part ${shown(this.part)} has a \`${name}\` ${why}`);
       const value = codec ? codec.read(state, { d: this, node, keep, bad, name }) : this.foreign(node, state, keep);
       return keep(value);
     } finally {
@@ -250,11 +250,14 @@ export class Decoder {
 
   /** Whether a tree is a node of that codec, or a ref to one. */
   leadsTo(tree, ...codecs) {
-    if (!(tree instanceof Map)) return false;
-    const kind = kindOf(tree);
-    if (kind === "node") return codecs.includes(tree.get("$"));
-    if (kind !== "ref") return false;
-    return codecs.includes(this.file.nodeOf(tree.get("part") ?? this.part, tree.get("$ref")).get("$"));
+    return codecs.includes(this.nodeOf(tree)?.get("$"));
+  }
+
+  /** The node that a tree is, or refers to; null if it is something else. */
+  nodeOf(tree) {
+    const kind = tree instanceof Map ? kindOf(tree) : "";
+    if (kind === "node") return tree;
+    return kind === "ref" ? this.file.nodeOf(tree.get("part") ?? this.part, tree.get("$ref")) : null;
   }
 }
 

@@ -19,6 +19,7 @@ from saver.restoring.in_place import InPlace
 from saver.restoring.naming import Naming
 from saver.restoring.pairing import Pair, Pairs
 from saver.restoring.report import PartReport
+from saver.rules import Broken
 from saver.stack import SEGMENT, is_deep, on_fresh_stack
 from saver.storage import Progress
 from saver.tree import SCALARS, Node, Reference, Tensor, Value
@@ -108,8 +109,9 @@ class Saved:
         """The error for a saved tree that could not be read as what it should be."""
         parts = self._opened.manifest.parts.values()
         versions = self._opened.versions(package for part in parts for package in part.packages)
-        facts = f"{type(error).__name__}: {error}{versions}"
-        return IncompatibleError(f"{where or self.where} is not understood here: {facts}")
+        kind = "ValueError" if isinstance(error, Broken) else type(error).__name__
+        why = f"{where or self.where} is not understood here: {kind}: {error}{versions}"
+        return IncompatibleError(why, rule=getattr(error, "rule", None))
 
     def refuse(self, why: str) -> NoReturn:
         """Raise DoesNotFitError for the value that is being planned."""

@@ -183,14 +183,27 @@ function readMasked(state, { d, keep, bad, name }) {
   return object;
 }
 
+const IDENTIFIER = /^[\p{L}\p{Nl}_][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{Pc}]*$/u;
+const shortText = (value, bad) =>
+  typeof value === "string" && [...value].length <= 100 ? value : bad("whose variable is not a short text");
+
+/** An array of one axis that holds something. */
+function coefficients(tree, d, bad) {
+  const found = arrayOr(tree, d, bad);
+  if (!(found instanceof NDArray) || found.shape.length !== 1 || found.shape[0] < 1) bad("without coefficients");
+  return found;
+}
+
 function readSeries(state, { d, keep, bad, name }) {
   const object = keep(new PyObject(name, null, new Map()));
   const fields = fieldsOf(state, ["kind", "coef", "domain", "window", "symbol"], bad);
   const kinds = ["Polynomial", "Chebyshev", "Hermite", "HermiteE", "Laguerre", "Legendre"];
   if (!kinds.includes(fields.get("kind"))) bad("of an unknown kind");
   for (const [key, each] of fields) {
-    object.content.set(key, key === "kind" || key === "symbol" ? d.value(each) : arrayOr(each, d, bad));
+    object.content.set(key, key === "kind" || key === "symbol" ? d.value(each) : coefficients(each, d, bad));
   }
+  if (["domain", "window"].some((key) => object.content.get(key).shape[0] !== 2)) bad("whose ends are not two numbers");
+  if (!IDENTIFIER.test(shortText(fields.get("symbol"), bad))) bad("whose symbol is no identifier");
   return object;
 }
 
@@ -209,8 +222,31 @@ function readSeeds(state, { d, keep, bad, name }) {
   const object = keep(new PyObject(name, null, new Map()));
   const fields = fieldsOf(state, ["entropy", "spawn_key", "pool_size", "n_children_spawned"], bad);
   for (const [key, each] of fields) object.content.set(key, d.value(each));
+  const between = (key, low, high) => {
+    const number = d.integer(fields.get(key), bad);
+    if (number < low || number > high) bad(`whose \`${key}\` is not from ${low} to ${high}`);
+  };
+  between("pool_size", 4, 1024);
+  between("n_children_spawned", 0, 2 ** 32 - 1);
+  if (object.content.get("entropy") !== null) checkSeeds([object.content.get("entropy")], bad);
+  const key = object.content.get("spawn_key");
+  checkSeeds(Array.isArray(key) || key instanceof NDArray ? [key] : bad("whose `spawn_key` is no sequence"), bad);
   return object;
 }
+
+/** Seeds are integers of at most 65,536 bits, or nested sequences of them: 65,536 of all these at most. */
+function checkSeeds(waiting, bad) {
+  for (let seen = 0; waiting.length; seen += 1) {
+    const seed = waiting.pop();
+    if (seen >= 1 << 16) bad("whose seeds are too many");
+    if (Array.isArray(seed)) waiting.push(...seed.slice(0, 1 << 16));
+    else if (seed instanceof NDArray ? !/^.[iu]/.test(seed.dtype) : !isSeed(seed)) bad("whose seeds are no integers");
+  }
+}
+
+const isSeed = (value) =>
+  typeof value === "boolean" || value === null ||
+  ((typeof value === "bigint" || Number.isSafeInteger(value)) && value >= 0 && BigInt(value) < 1n << 65536n); // prettier-ignore
 
 const GENERATORS = ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"];
 
@@ -256,8 +292,8 @@ export const NUMPY = {
   "numpy.poly1d": {
     class: false,
     read(state, { d, bad, name }) {
-      const [coefficients, variable] = list(state, 2, bad);
-      return new PyObject(name, null, [arrayOr(coefficients, d, bad), d.value(variable)]);
+      const [given, variable] = list(state, 2, bad);
+      return new PyObject(name, null, [coefficients(given, d, bad), shortText(variable, bad)]);
     },
   },
   "numpy.subclass": { read: readSubclass, class: false, mutable: true },

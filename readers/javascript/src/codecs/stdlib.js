@@ -92,7 +92,30 @@ const record = {
     const object = keep(new PyObject(name, oneOf(cls, RECORDS, bad), new Map()));
     if (!isObject(content)) bad("whose attributes are not an object");
     for (const [key, each] of entriesOf(content)) object.content.set(key, d.value(each));
+    HOLDS[cls]?.(content, d, bad);
     return object;
+  },
+};
+
+const holds = (name, ...codecs) => (content, d, bad) => {
+  if (!d.leadsTo(content.get(name) ?? null, ...codecs)) bad(`without a ${codecs[0]} in \`${name}\``);
+};
+
+/** What the attributes of some classes must be. */
+const HOLDS = {
+  UserDict: holds("data", "dict"),
+  UserList: holds("data", "list"),
+  UserString(content, d, bad) {
+    if (typeof content.get("data") !== "string") holds("data", "str")(content, d, bad);
+  },
+  ChainMap(content, d, bad) {
+    holds("maps", "list")(content, d, bad);
+    const maps = d.nodeOf(content.get("maps")).get("state");
+    if (!Array.isArray(maps) || !maps.length || !maps.every((each) => each instanceof Map)) bad("without mappings");
+  },
+  NormalDist(content, d, bad) {
+    d.real(content.get("_mu") ?? null, bad);
+    if (d.real(content.get("_sigma") ?? null, bad) < 0) bad("with a negative deviation");
   },
 };
 

@@ -51,7 +51,8 @@ function dense(tensor, fields, { d, bad }) {
   if (typeof data === "string") {
     const [code, width] = storedAs(given);
     const size = width * BITS.get(code);
-    if (!/^(?:[0-9a-f]{2})*$/.test(data) || data.length !== 2 * size) bad("whose number is not hexadecimal");
+    if (!/^(?:[0-9a-f]{2})*$/.test(data) || typeof given !== "string") bad("whose number is not hexadecimal");
+    if (data.length !== 2 * size) bad("of another length than its dtype", "4.02");
     const bytes = Uint8Array.from({ length: size }, (_, i) => parseInt(data.slice(2 * i, 2 * i + 2), 16));
     set(tensor, { dtype: given, code, width, shape: [], data: typed(code, bytes), tensor: null });
     return;
@@ -61,9 +62,9 @@ function dense(tensor, fields, { d, bad }) {
   const dtype = given ?? NAMES.get(found.dtype);
   const [code, width] = storedAs(dtype);
   const shape = [...found.shape];
-  if (typeof dtype !== "string" || code !== found.dtype || (width === 2 && shape.pop() !== 2)) bad(`whose data are no ${dtype}`);
+  if (typeof dtype !== "string" || code !== found.dtype || (width === 2 && shape.pop() !== 2)) bad(`whose data are no ${dtype}`, "4.02");
   const strides = fields.get("stride") ?? null;
-  if (strides !== null && !isDense(shape, strides)) bad("with strides that are not dense");
+  if (strides !== null && !isDense(shape, strides)) bad("with strides that are not dense", "4.02");
   set(tensor, { dtype, code, width, shape, data: found.data, tensor: found.name, strides });
 }
 
@@ -90,14 +91,16 @@ function isDense(shape, strides) {
 function view(tensor, fields, { d, bad }) {
   const base = d.value(fields.get("base"));
   const [shape, stride, offset, dtype] = ["shape", "stride", "offset", "dtype"].map((key) => fields.get(key));
-  const fits = base instanceof TorchTensor && base.shape && isSizes(shape) && isSizes(stride) && isSizes([offset]);
-  if (!fits || stride.length !== shape.length || typeof dtype !== "string") bad("that is a view of another form");
+  if (!(base instanceof TorchTensor && base.shape)) bad("that is a view of something else", "4.03");
+  if (typeof dtype !== "string") bad("that is a view without a dtype");
+  const fits = isSizes(shape) && isSizes(stride) && isSizes([offset]) && stride.length === shape.length;
+  if (!fits || product(shape) >= 2n ** 62n) bad("that is a view of another form", "4.02");
   const [code, width] = storedAs(dtype);
   const size = width * BITS.get(code);
   const count = product(shape);
   const reach = shape.reduce((sum, axis, i) => sum + BigInt(Math.max(axis - 1, 0)) * BigInt(stride[i]), BigInt(offset));
   const whole = base.tensor !== null && base.data === null ? null : memoryOf(base, bad);
-  if (whole && count && (reach + 1n) * BigInt(size) > BigInt(whole.length)) bad("that is a view beyond its base");
+  if (whole && count && (reach + 1n) * BigInt(size) > BigInt(whole.length)) bad("that is a view beyond its base", "4.03");
   if (whole === null) {
     set(tensor, { dtype, code, width, shape, data: null, tensor: null });
     return;
@@ -122,7 +125,7 @@ function view(tensor, fields, { d, bad }) {
 
 /** The bytes of a tensor as they lie in PyTorch's memory: by its strides. */
 function memoryOf(base, bad) {
-  if (base.layout !== undefined || !base.data) bad("that is a view of a tensor without memory");
+  if (base.layout !== undefined || !base.data) bad("that is a view of a tensor without memory", "4.03");
   const bytes = bytesOf(base.data);
   const { strides } = base._stored;
   if (!strides || !bytes.length) return bytes;
@@ -155,7 +158,7 @@ function sparse(tensor, fields, { d, bad }) {
   const shape = fields.get("shape");
   if (!names || !isSizes(shape)) bad("of an unknown layout");
   const pieces = new Map([...names, "values"].map((name) => [name, d.value(fields.get(name) ?? null)]));
-  for (const piece of pieces.values()) if (!(piece instanceof TorchTensor)) bad("that does not consist of tensors");
+  for (const piece of pieces.values()) if (!(piece instanceof TorchTensor)) bad("that does not consist of tensors", "4.04");
   Object.assign(tensor, { layout, shape, pieces, dtype: pieces.get("values").dtype, data: null, tensor: null });
 }
 

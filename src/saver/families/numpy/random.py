@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.codec import Codec, Decoder, Encoder, is_array, listed
+from saver.codec import Codec, Decoder, Encoder, is_array, keyed, listed
 from saver.errors import kind_of
 from saver.random_states import check_bits
 from saver.tree import Node, Value
@@ -56,7 +56,10 @@ class SeedSequenceCodec(Codec):
         return {name: encoder(value) for name, value in obj.state.items()}
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        state = {name: decoder(value) for name, value in node.state.items()}
+        held = keyed(node.state, "entropy", "n_children_spawned", "pool_size", "spawn_key")
+        state = {name: decoder(value) for name, value in held.items()}
+        if type(state["n_children_spawned"]) is not int:
+            raise ValueError("the number of children that were spawned is not an integer")
         if type(state["pool_size"]) is not int or not 4 <= state["pool_size"] <= _POOL_LIMIT:
             raise ValueError(f"a pool has 4 to {_POOL_LIMIT:,} words")
         pool = state["pool_size"]

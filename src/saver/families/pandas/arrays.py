@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from saver.codec import Codec, Decoder, Encoder, is_array
+from saver.codec import Codec, Decoder, Encoder, is_array, listed
 from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.dtypes import CLOSED, MASKED, DtypeCodec, unit_of
 from saver.families.python.columns import decode_run, encode_run
+from saver.rules import Broken
 from saver.tree import Node, Value
 
 
@@ -20,6 +21,12 @@ def ndarray(value: Any, kinds: str, what: str, ndim: int = 1) -> NDArray[Any]:
     if not is_array(value) or value.dtype.kind not in kinds or value.ndim != ndim:
         raise ValueError(f"{what} must be an array of a dtype kind in {kinds!r} with {ndim} axes")
     return value
+
+
+def check_codes(codes: NDArray[Any], count: int) -> None:
+    """Raise ValueError unless each code is -1, for a missing value, or one of so many."""
+    if codes.size and not -1 <= codes.min() <= codes.max() < count:
+        raise Broken("4.11", f"the codes {codes.min()} to {codes.max()} are not those of {count} values")
 
 
 class CategoricalCodec(PandasCodec):
@@ -35,7 +42,8 @@ class CategoricalCodec(PandasCodec):
         codes, dtype = decoder.own(node.state[0]), decoder(node.state[1])
         if not isinstance(dtype, pd.CategoricalDtype) or dtype.categories is None:
             raise ValueError("the categories of a categorical are missing")
-        return pd.Categorical.from_codes(ndarray(codes, "i", "codes"), dtype=dtype)
+        check_codes(ndarray(codes, "i", "codes"), len(dtype.categories))
+        return pd.Categorical.from_codes(codes, dtype=dtype)
 
 
 class DatetimeCodec(PandasCodec):
@@ -154,8 +162,8 @@ class StringsCodec(PandasCodec):
         return [encoder(obj.dtype), encode_run(texts, encoder, "values"), mask]
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        dtype, run, mask = decoder(node.state[0]), node.state[1], decoder(node.state[2])
-        texts = list(decode_run(run, decoder))
+        saved, run, missing = listed(node.state, 3)
+        dtype, mask, texts = decoder(saved), decoder(missing), list(decode_run(run, decoder))
         if not isinstance(dtype, pd.StringDtype) or dtype.storage != "python":
             raise ValueError("the dtype is not that of Python strings")
         if not all(type(text) is str for text in texts):

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from saver.codec import Codec, Decoder, Encoder, is_array, special
-from saver.families.pandas.arrays import ARRAYS, ndarray
+from saver.families.pandas.arrays import ARRAYS, check_codes, ndarray
 from saver.families.pandas.base import PandasCodec
 from saver.families.pandas.dtypes import UNITS
 from saver.families.pandas.scalars import SCALARS
 from saver.families.python.items import hashable
+from saver.rules import Broken
 from saver.tree import Node, Value
 
 _UNITS = [(unit, 1) for unit in UNITS]
@@ -30,7 +31,7 @@ def _values(value: Any, what: str) -> Any:
         return value
     if is_array(value) and value.ndim == 1 and _can_hold(value.dtype):
         return value
-    raise ValueError(f"the values of {what} are not a column")
+    raise Broken("4.09", f"the values of {what} are not a column")
 
 
 def _can_hold(dtype: np.dtype[Any]) -> bool:
@@ -117,6 +118,8 @@ class MultiIndexCodec(PandasCodec):
             raise ValueError("levels must be indexes")
         for array in codes:
             decoder.budget.charge(ndarray(array, "i", "codes").nbytes, 100)
+        for array, level in zip(codes, levels, strict=True):
+            check_codes(array, len(level))
         return pd.MultiIndex(levels, codes, sortorder=state["sortorder"], names=names, verify_integrity=True)
 
 
@@ -140,7 +143,7 @@ def _decode_extras(state: Any, obj: Any, decoder: Decoder) -> None:
 
 
 def _refuse(why: str) -> NoReturn:
-    raise ValueError(why)
+    raise Broken("4.10", why)
 
 
 def _check_labels(labels: Any, what: str, refuse: Callable[[str], NoReturn]) -> int:
@@ -160,7 +163,7 @@ def _check_labels(labels: Any, what: str, refuse: Callable[[str], NoReturn]) -> 
 
 def _index(value: Any) -> Any:
     if not isinstance(value, pd.Index):
-        raise ValueError("an index is missing")
+        raise Broken("4.09", "an index is missing")
     return value
 
 
@@ -183,7 +186,7 @@ class SeriesCodec(PandasCodec):
         state = node.state
         values, index = _values(decoder(state["values"]), "a series"), _index(decoder(state["index"]))
         if len(values) != len(index):
-            raise ValueError(f"there are {len(values)} values for an index of {len(index)}")
+            raise Broken("4.09", f"there are {len(values)} values for an index of {len(index)}")
         decoder.budget.charge(steps=_check_labels(index, "row", _refuse))
         found = pd.Series(
             values, index=index, dtype=values.dtype, name=_name(state["name"], decoder), copy=False
@@ -220,7 +223,7 @@ class FrameCodec(PandasCodec):
             _check_block(values, len(places), len(index))
         used = np.sort(np.concatenate([np.empty(0, np.int64), *(places for _, places in blocks)]))
         if not np.array_equal(used, np.arange(len(used))) or len(used) != len(columns):
-            raise ValueError(f"the blocks do not fill each of {len(columns)} columns exactly once")
+            raise Broken("4.09", f"the blocks do not fill each of {len(columns)} columns exactly once")
         found = _frame(blocks, index, columns)
         _decode_extras(state, found, decoder)
         return found
@@ -256,7 +259,7 @@ def _check_block(values: Any, width: int, height: int) -> None:
     else:
         shape = (1, len(_values(values, "a frame")))
     if shape != (width, height):
-        raise ValueError(f"a block has {shape[0]} columns and {shape[1]} rows, not {width} and {height}")
+        raise Broken("4.09", f"a block has {shape[0]} columns and {shape[1]} rows, not {width} and {height}")
 
 
 def _frame(blocks: list[tuple[Any, Any]], index: Any, columns: Any) -> Any:

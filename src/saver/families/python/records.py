@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap, UserDict, UserList, UserString
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 from saver import trust
@@ -56,6 +57,10 @@ class RecordCodec(Codec):
             raise ValueError(f"the {name} of {kind_of(obj)} is not {with_article(kind.__name__)}")
         if type(obj) is ChainMap and not (obj.maps and all(isinstance(each, Mapping) for each in obj.maps)):
             raise ValueError("a ChainMap needs mappings")
+        if type(obj) is NormalDist:
+            mean, deviation = getattr(obj, "_mu", None), getattr(obj, "_sigma", None)
+            if type(mean) is not float or type(deviation) is not float or deviation < 0:
+                raise ValueError("a NormalDist needs two floats, of which the second is not negative")
 
 
 CODECS: tuple[Codec, ...] = (RecordCodec(),)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saver.codec import Decoder
+from saver.rules import Broken
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """The fields of nodes by name; a structured array has them by name as well."""
@@ -28,10 +29,12 @@ def bounds_of(counts: NDArray[Any], total: int, what: str) -> NDArray[np.int64]:
     """The offset at which each tree's share begins, and the end of the last one. Raises ValueError if the
     shares do not add up to `total`."""
     if counts.size and (counts.min() < 0 or counts.max() > total):
-        raise ValueError(f"the trees declare {int(counts.min())} to {int(counts.max())} {what} of {total}")
+        raise Broken(
+            "4.08", f"the trees declare {int(counts.min())} to {int(counts.max())} {what} of {total}"
+        )
     ends = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
     if ends[-1] != total:
-        raise ValueError(f"the trees declare {int(ends[-1])} {what}, the file has {total}")
+        raise Broken("4.08", f"the trees declare {int(ends[-1])} {what}, the file has {total}")
     return ends
 
 
@@ -84,15 +87,16 @@ def columns_in(state: Any, dtype: np.dtype[Any], decoder: Decoder) -> dict[str, 
     """The columns of a file, of one length, whose values the fields of that dtype can hold."""
     columns = {name: decoder.array(tensor, ndim=1) for name, tensor in state.items()}
     if set(columns) != set(dtype.names or ()):
-        raise ValueError(
-            f"nodes have the fields {sorted(columns)}, this scikit-learn's have {sorted(dtype.names or ())}"
+        raise Broken(
+            "4.08",
+            f"nodes have the fields {sorted(columns)}, this scikit-learn's have {sorted(dtype.names or ())}",
         )
     if len({column.size for column in columns.values()}) != 1:
-        raise ValueError("the fields of the nodes have different lengths")
+        raise Broken("4.08", "the fields of the nodes have different lengths")
     for name, column in columns.items():
         kind = dtype[name]
         if not np.can_cast(column.dtype, kind, "same_kind") and column.dtype.kind != kind.kind:
-            raise ValueError(f"nodes have {column.dtype} for {name!r}, expected {kind}")
+            raise Broken("4.08", f"nodes have {column.dtype} for {name!r}, expected {kind}")
         if not np.can_cast(column.dtype, kind):
             columns[name] = column.astype(kind)
     return columns
@@ -113,13 +117,13 @@ def check_nodes(
     left, right, feature = nodes["left_child"], nodes["right_child"], nodes["feature"]
     leaf = left == -1
     if (leaf & (right != -1)).any():
-        raise ValueError("a leaf has a right child")
+        raise Broken("4.07", "a leaf has a right child")
     real = check_children(left, right, leaf, bounds)
     sizes = np.diff(bounds)
     if (depths < real).any() or (depths > sizes).any():
-        raise ValueError("a tree is deeper than it declares")
+        raise Broken("4.07", "a tree is deeper than it declares")
     if (~leaf & ((feature < 0) | (feature >= np.repeat(features, sizes)))).any():
-        raise ValueError("a node refers to a feature that the tree does not have")
+        raise Broken("4.07", "a node refers to a feature that the tree does not have")
 
 
 def check_children(
@@ -132,7 +136,7 @@ def check_children(
     first node. Time: linear in the nodes, and one pass for each level of a run of trees.
     """
     if (np.diff(bounds) < 1).any():
-        raise ValueError("a tree has no nodes")
+        raise Broken("4.07", "a tree has no nodes")
     depths = np.zeros(len(bounds) - 1, np.int64)
     for some, span in runs(bounds):
         own = bounds[some.start : some.stop + 1] - span.start
@@ -148,12 +152,12 @@ def _depths(
     first, last = (np.repeat(ends, sizes).take(parents) for ends in (bounds[:-1], bounds[1:]))
     to_left, to_right = (side.take(parents).astype(np.int64) + first for side in (left, right))
     if (np.minimum(to_left, to_right) <= parents).any() or (np.maximum(to_left, to_right) >= last).any():
-        raise ValueError("a child of a node comes before it or is outside of its tree")
+        raise Broken("4.07", "a child of a node comes before it or is outside of its tree")
     reached = np.zeros(len(inner), np.bool_)
     reached[to_left] = True
     reached[to_right] = True
     if np.count_nonzero(reached) != 2 * len(parents):  # a root is nobody's child: none is before it
-        raise ValueError("a node has more than one parent")
+        raise Broken("4.07", "a node has more than one parent")
     number = np.cumsum(inner) * inner - 1  # among the inner nodes; a leaf has -1
     children = np.stack((number.take(to_left), number.take(to_right)), axis=1)
     return _levels(children, number.take(bounds[:-1]), parents.searchsorted(bounds))

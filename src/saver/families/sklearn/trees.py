@@ -27,6 +27,7 @@ from saver.families.sklearn.nodes import (
     records_from,
     runs,
 )
+from saver.rules import Broken
 from saver.tree import Value
 
 _CHECKED = ("left_child", "right_child", "feature")
@@ -71,12 +72,12 @@ class TreeCodec(BatchCodec):
         bounds = bounds_of(counts, len(nodes["feature"]), "nodes")
         class_bounds = bounds_of(outputs, len(classes), "outputs")
         if (classes < 1).any() or (outputs < 1).any() or (classes > values.size).any():
-            raise ValueError("a tree has an impossible number of classes or outputs")
+            raise Broken("4.08", "a tree has an impossible number of classes or outputs")
         most = np.maximum.reduceat(classes, class_bounds[:-1]) if len(classes) else classes
         shapes = [*zip(counts.tolist(), outputs.tolist(), most.tolist(), strict=True)]
         need = sum(map(math.prod, shapes))
         if need != values.size:
-            raise ValueError(f"the trees need {need} values, the file has {values.size}")
+            raise Broken("4.08", f"the trees need {need} values, the file has {values.size}")
         checked = _checked(nodes, self.dtype(), bounds, depths, features)
         return self._build(checked, values, shapes, depths, features, np.split(classes, class_bounds[1:-1]))
 
@@ -138,7 +139,7 @@ def _checked(
 def columns_of(table: NDArray[Any], count: int) -> list[NDArray[Any]]:
     """The columns of a table, copied. Raises ValueError unless there are `count` of them."""
     if table.shape[1] != count:
-        raise ValueError(f"a table has {table.shape[1]} columns, expected {count}")
+        raise Broken("4.08", f"a table has {table.shape[1]} columns, expected {count}")
     return [table[:, i].copy() for i in range(count)]
 
 
@@ -149,9 +150,9 @@ def _check_predictors(nodes: Columns, counts: NDArray[Any], binned: NDArray[Any]
     split = ~leaf & (nodes["is_categorical"] != 0)
     available = np.minimum(binned, raw)
     if (nodes["bitset_idx"][split] >= np.repeat(available, counts)[split]).any():
-        raise ValueError("a categorical split refers to a bitset that is missing")
+        raise Broken("4.07", "a categorical split refers to a bitset that is missing")
     if (nodes["feature_idx"][~leaf] < 0).any():
-        raise ValueError("a node refers to a feature with a negative index")
+        raise Broken("4.07", "a node refers to a feature with a negative index")
 
 
 class PredictorCodec(BatchCodec):
@@ -182,7 +183,7 @@ class PredictorCodec(BatchCodec):
         bitsets = [decoder.array(state[f"{kind}_bitsets"], "U32", 2) for kind in ("binned", "raw")]
         counts, *bitset_counts = columns_of(decoder.array(state["trees"], "I64", 2), 3)
         if any(table.shape[1] != _BITSET_WORDS for table in bitsets):
-            raise ValueError("a bitset must have 256 bits")
+            raise Broken("4.08", "a bitset must have 256 bits")
         bounds = bounds_of(counts, len(nodes), "nodes")
         binned, raw = (
             bounds_of(declared, len(table), "bitsets")

@@ -64,6 +64,8 @@ class SizeCodec(Codec):
         return list(obj)
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
+        if type(node.state) is not list:
+            raise ValueError("a shape is not a list")
         return torch.Size(node.state)
 
 

@@ -10,8 +10,8 @@ import torch
 
 from saver.codec import Decoder
 from saver.families.torch.distributed import distributed_like, is_distributed, local_box
-from saver.families.torch.storages import DTYPES, look, owned, row_major
-from saver.families.torch.tensors import plain_bytes, plain_form, sizes
+from saver.families.torch.storages import DTYPES, look, owned, row_major, sizes
+from saver.families.torch.tensors import plain_bytes, plain_form
 from saver.restoring import Saved
 from saver.tensors import Box
 from saver.tree import Node, Tensor, Value

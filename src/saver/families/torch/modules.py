@@ -15,6 +15,7 @@ from saver.errors import CannotSaveError, kind_of, with_article
 from saver.families.python.classes import DataclassCodec
 from saver.families.torch import consistency
 from saver.families.torch.distributed import comes_with_a_mesh, fields_of_fsdp, plain_class, shard_again
+from saver.rules import Broken
 from saver.tree import Node, Value, reserved
 
 _HOOKS = tuple(name for name, value in vars(nn.Module()).items() if name.endswith("_hooks"))
@@ -93,13 +94,13 @@ class ModuleCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         cls, state = decoder.cls(node), node.state
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or not lies_in(cls, _BUILT_FROM_TORCH):
-            raise ValueError(f"{cls!r} is not a module class that can be rebuilt")
+            raise Broken("4.05", f"{cls!r} is not a module class that can be rebuilt")
         module: Any = object.__new__(cls)
         own = module.__dict__
         own.update(vars(nn.Module()))
         decoder.keep(node, module)
         if not _NOT_STORED.isdisjoint(state["attributes"]):
-            raise ValueError("an attribute has the name of a field that torch manages itself")
+            raise Broken("4.05", "an attribute has the name of a field that torch manages itself")
         decoder.fill_attributes(module, state["attributes"])
         for kind, held in (
             ("parameters", torch.Tensor),
@@ -162,16 +163,16 @@ def decode_named(cls: type, state: Any, kind: type, target: dict[str, Any], deco
         if name not in way.free:
             why = way.refusal(name)
             if why is not None:
-                raise ValueError(why)
+                raise Broken("4.05", why)
         item = decoder(value)
         if not (item is None or isinstance(item, kind)):
-            raise ValueError(f"{name!r} is {kind_of(item)}, not {with_article(kind.__name__)}")
+            raise Broken("4.05", f"{name!r} is {kind_of(item)}, not {with_article(kind.__name__)}")
         target[name] = item
 
 
 def text(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"{kind_of(value)} is not a name")
+        raise Broken("4.05", f"{kind_of(value)} is not a name")
     return value
 
 
@@ -181,7 +182,7 @@ def list_weights(module: Any) -> None:
     names = [text(name) for name in own["_flat_weights_names"]]
     weights = [own["_parameters"].get(name, own.get(name)) for name in names]
     if not all(weight is None or isinstance(weight, torch.Tensor) for weight in weights):
-        raise ValueError("a weight is not a tensor")
+        raise Broken("4.05", "a weight is not a tensor")
     own["_flat_weights"] = weights
     own["_flat_weight_refs"] = [None if weight is None else weakref.ref(weight) for weight in weights]
 

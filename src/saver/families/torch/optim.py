@@ -19,6 +19,7 @@ from saver.families.torch.hooks import AfterStep, BeforeStep
 from saver.families.torch.modules import lies_in
 from saver.families.torch.schedules import check_held
 from saver.families.torch.storages import Storages, is_dense
+from saver.rules import Broken
 from saver.tree import Node, Value
 
 _HOOKS = (
@@ -94,7 +95,7 @@ class OptimizerCodec(Codec):
         Optimizer._patch_step_function(optimizer)  # before attributes from the file are set
         own = optimizer.__dict__
         if not NOT_STORED.isdisjoint(state["attributes"]):
-            raise ValueError("an attribute has the name of a field that torch manages itself")
+            raise Broken("4.06", "an attribute has the name of a field that torch manages itself")
         own.update((kind, OrderedDict()) for kind in _HOOKS)
         own["state"] = defaultdict(dict)
         own["param_groups"] = _checked_groups(decoder(state["param_groups"]))
@@ -102,12 +103,12 @@ class OptimizerCodec(Codec):
         for key, value in state["state"]:
             parameter = decoder(key)
             if not isinstance(parameter, torch.Tensor):
-                raise ValueError("there is a state for an object that is not a parameter")
+                raise Broken("4.06", "there is a state for an object that is not a parameter")
             own["state"][parameter] = decoder(value)
             if type(own["state"][parameter]) not in (dict, defaultdict):
-                raise ValueError("the state of a parameter is not a dict")
+                raise Broken("4.06", "the state of a parameter is not a dict")
         if type(own.get("defaults", {})) is not dict:
-            raise ValueError("the defaults of an optimizer are not a dict")
+            raise Broken("4.06", "the defaults of an optimizer are not a dict")
         if decoder.device.name is not None:
             _place_steps(own["param_groups"], own["state"])
         _check_fused(own["param_groups"], own["state"])
@@ -153,7 +154,7 @@ def _checked_groups(groups: Any) -> Any:
         for group in groups
     )
     if not sound:
-        raise ValueError("parameter groups are not lists of tensors")
+        raise Broken("4.06", "parameter groups are not lists of tensors")
     return groups
 
 
@@ -163,12 +164,12 @@ def _check_fused(groups: Any, state: Any) -> None:
     for group in groups:
         for parameter in group["params"] if group.get("fused") else ():
             if not is_dense(parameter.shape, parameter.stride()):
-                raise ValueError("a fused optimizer needs dense parameters")
+                raise Broken("4.06", "a fused optimizer needs dense parameters")
             for name, value in state.get(parameter, {}).items():
                 if isinstance(value, torch.Tensor) and name != "step" and (
                     value.shape != parameter.shape or value.stride() != parameter.stride()
                 ):  # fmt: skip
-                    raise ValueError(f"the state {name!r} does not have the shape of its parameter")
+                    raise Broken("4.06", f"the state {name!r} does not have the shape of its parameter")
 
 
 def _counting_step(optimizer: Any) -> Any:
@@ -209,7 +210,7 @@ def check_attributes(cls: type, fresh: dict[str, Any]) -> None:
     vars(scratch).update(fresh)
     _check_uses(scratch)
     if type(fresh.get("defaults", {})) is not dict:  # whose methods torch calls
-        raise ValueError("the defaults of an optimizer are not a dict")
+        raise Broken("4.06", "the defaults of an optimizer are not a dict")
 
 
 _ANNEALINGS = ("_cosine_anneal", "_linear_anneal")

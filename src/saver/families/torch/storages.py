@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from saver.codec import Encoder
 from saver.families.torch.devices import on_device
+from saver.rules import Broken
 from saver.tensors import TensorData
 from saver.tree import Tensor as TensorRef
 from saver.tree import Value
@@ -97,6 +98,17 @@ def owned(data: NDArray[np.uint8]) -> Any:
     return torch.from_numpy(data).untyped_storage()
 
 
+def sizes(value: Any) -> list[int]:
+    """A list of sizes from a file. Raises ValueError for anything else."""
+    if (
+        type(value) is not list
+        or len(value) > 64
+        or not all(type(n) is int and 0 <= n < 1 << 62 for n in value)
+    ):
+        raise Broken("4.02", f"{str(value)[:80]} are not sizes")
+    return value
+
+
 def look(storage: Any, dtype: Any, offset: int, shape: list[int], stride: list[int]) -> Any:
     """A tensor over a storage. Raises ValueError unless every element is within it.
 
@@ -104,17 +116,17 @@ def look(storage: Any, dtype: Any, offset: int, shape: list[int], stride: list[i
     """
     count = math.prod(shape)
     if len(shape) != len(stride) or count * dtype.itemsize >= 1 << 62:
-        raise ValueError(f"a tensor cannot have the shape {shape[:9]} and the strides {stride[:9]}")
+        raise Broken("4.02", f"a tensor cannot have the shape {shape[:9]} and the strides {stride[:9]}")
     if count:
         last = offset + _reach(shape, stride)
         if (last + 1) * dtype.itemsize > storage.nbytes():
-            raise ValueError(f"a view reaches {(last + 1) * dtype.itemsize} bytes of {storage.nbytes()}")
+            raise Broken("4.03", f"a view reaches {(last + 1) * dtype.itemsize} bytes of {storage.nbytes()}")
     else:
         offset = 0
     tensor = torch.empty(0, dtype=dtype, device=storage.device)
     tensor.set_(storage, offset, torch.Size(shape), tuple(stride))
     if not is_sound(tensor):
-        raise ValueError("a bool is neither 0 nor 1")
+        raise Broken("3.16", "a bool is neither 0 nor 1")
     return tensor
 
 

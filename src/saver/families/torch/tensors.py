@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from saver.codec import Codec, Decoder, Encoder, added, private
 from saver.errors import IncompatibleError
 from saver.families.torch.distributed import encode_distributed, is_distributed
+from saver.families.torch.sparse import decode_sparse, encode_sparse, tensors_of
 from saver.families.torch.storages import (
     CODES,
     DTYPE_OF,
@@ -22,15 +23,11 @@ from saver.families.torch.storages import (
     look,
     owned,
     row_major,
+    sizes,
 )  # fmt: skip
+from saver.rules import Broken
 from saver.tree import Node, Value
 
-_COMPRESSED = {
-    "sparse_csr": (torch.sparse_csr, "crow_indices", "col_indices"),
-    "sparse_csc": (torch.sparse_csc, "ccol_indices", "row_indices"),
-    "sparse_bsr": (torch.sparse_bsr, "crow_indices", "col_indices"),
-    "sparse_bsc": (torch.sparse_bsc, "ccol_indices", "row_indices"),
-}
 _ACCELERATORS = frozenset(("cuda", "xpu", "mps"))
 
 
@@ -105,7 +102,7 @@ class TensorCodec(Codec):
             encode_distributed(obj, plain, state, encoder)
             return state
         if plain.layout is not torch.strided:
-            self._encode_sparse(plain, state, encoder)
+            encode_sparse(plain, state, encoder)
         else:
             if plain.is_conj():
                 state["conj"] = True
@@ -118,24 +115,10 @@ class TensorCodec(Codec):
             state["attributes"] = encoder.attributes(obj)
         return state
 
-    def _encode_sparse(self, tensor: Any, state: dict[str, Value], encoder: Encoder) -> None:
-        layout = str(tensor.layout).removeprefix("torch.")
-        state["layout"] = layout
-        state["shape"] = list(tensor.shape)
-        if layout == "sparse_coo":
-            state["coalesced"] = tensor.is_coalesced()
-            state["indices"] = encoder(tensor._indices(), "indices")
-            state["values"] = encoder(tensor._values(), "values")
-            return
-        _, compressed, other = _COMPRESSED[layout]
-        for name in (compressed, other):  # copies, as they are when loaded: nothing else shares them
-            state[name] = encoder.own(getattr(tensor, name)().clone(), name)
-        state["values"] = encoder(tensor.values(), "values")
-
     def decode(self, node: Node, decoder: Decoder) -> Any:
         state = node.state
         if "layout" in state:
-            tensor = _decode_sparse(state, decoder)
+            tensor = decode_sparse(state, decoder)
         elif "base" in state:
             tensor = _decode_view(state, decoder)
         else:
@@ -180,17 +163,6 @@ def _no_data_form(tensor: Any) -> str | None:
     return None
 
 
-def sizes(value: Any) -> list[int]:
-    """A list of sizes from a file. Raises ValueError for anything else."""
-    if (
-        type(value) is not list
-        or len(value) > 64
-        or not all(type(n) is int and 0 <= n < 1 << 62 for n in value)
-    ):
-        raise ValueError(f"{str(value)[:80]} are not sizes")
-    return value
-
-
 def plain_bytes(state: Any, decoder: Decoder, keep: bool) -> tuple[Any, list[int], NDArray[np.uint8]]:
     """dtype, shape, and the elements in C order, of a tensor that is written plainly. `keep` says that the
     bytes become those of a tensor, and are not only copied elsewhere."""
@@ -202,7 +174,7 @@ def plain_bytes(state: Any, decoder: Decoder, keep: bool) -> tuple[Any, list[int
         info, raw = decoder.info(data), decoder.tensor(data) if keep else decoder.look(data)
         dtype, shape = plain_form(state, info.dtype, info.shape)
     if raw.size != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"there are {raw.size} bytes for the shape {shape} of {dtype}")
+        raise Broken("4.02", f"there are {raw.size} bytes for the shape {shape} of {dtype}")
     return dtype, shape, raw
 
 
@@ -211,7 +183,7 @@ def plain_form(state: Any, code: str, stored: Iterable[int]) -> tuple[Any, list[
     dtype = DTYPES[state["dtype"]] if "dtype" in state else DTYPE_OF[code]
     shape = list(stored)
     if CODES[dtype] != code or (dtype.is_complex and shape[-1:] != [2]):
-        raise ValueError(f"{code}{shape} does not hold {dtype}")
+        raise Broken("4.02", f"{code}{shape} does not hold {dtype}")
     if dtype.is_complex:
         shape.pop()
     return dtype, shape
@@ -232,7 +204,7 @@ def _decode_plain(state: Any, decoder: Decoder) -> Any:
 def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: list[int]) -> NDArray[np.uint8]:
     """The bytes of elements in C order, rearranged to dense strides."""
     if len(stride) != len(shape) or not (math.prod(shape) == 0 or is_dense(shape, stride)):
-        raise ValueError(f"the strides {stride} of {shape} are not dense")
+        raise Broken("4.02", f"the strides {stride} of {shape} are not dense")
     order = sorted(range(len(shape)), key=lambda axis: -stride[axis] if shape[axis] != 1 else 0)
     items = raw.view(np.dtype((np.void, dtype.itemsize))).reshape(shape).transpose(order)
     return np.ascontiguousarray(items).reshape(-1).view(np.uint8)
@@ -241,45 +213,12 @@ def _reordered(raw: NDArray[np.uint8], dtype: Any, shape: list[int], stride: lis
 def _decode_view(state: Any, decoder: Decoder) -> Any:
     base = decoder(state["base"])
     if not isinstance(base, torch.Tensor) or base.layout is not torch.strided:
-        raise ValueError("the base of a view is not a tensor")
+        raise Broken("4.03", "the base of a view is not a tensor")
     dtype = DTYPES[state["dtype"]]
     (offset,) = sizes([state["offset"]])
     if dtype is torch.bool:  # all elements are checked
         decoder.budget.charge(base.untyped_storage().nbytes())
     return look(base.untyped_storage(), dtype, offset, sizes(state["shape"]), sizes(state["stride"]))
-
-
-def _decode_sparse(state: Any, decoder: Decoder) -> Any:
-    """Build a sparse tensor with the constructors, which check every index."""
-    layout, shape = state["layout"], sizes(state["shape"])
-    if layout == "sparse_coo":
-        indices, values = _tensors(decoder, (state["indices"], state["values"]))
-        indices = _owned(indices, decoder)
-        decoder.budget.charge(2 * (values.numel() * values.itemsize + indices.numel() * indices.itemsize))
-        coalesced = state["coalesced"] is True
-        return torch.sparse_coo_tensor(
-            indices, values, shape, device=values.device, check_invariants=True, is_coalesced=coalesced
-        )
-    kind, compressed, other = _COMPRESSED[layout]
-    *indices, values = _tensors(decoder, (state[compressed], state[other], state["values"]))
-    parts = (*(_owned(tensor, decoder) for tensor in indices), values)
-    decoder.budget.charge(2 * sum(tensor.numel() * tensor.itemsize for tensor in parts))
-    device = parts[-1].device
-    return torch.sparse_compressed_tensor(*parts, shape, layout=kind, device=device, check_invariants=True)
-
-
-def _owned(indices: Any, decoder: Decoder) -> Any:
-    """A copy of indices: they are checked once, and another tensor over the same bytes could change them
-    afterwards."""
-    decoder.budget.charge(indices.numel() * indices.itemsize)
-    return indices.clone()
-
-
-def _tensors(decoder: Decoder, values: Iterable[Value]) -> list[Any]:
-    found = [decoder(value) for value in values]
-    if not all(isinstance(tensor, torch.Tensor) for tensor in found):
-        raise ValueError("a sparse tensor must consist of tensors")
-    return found
 
 
 class StorageCodec(Codec):
@@ -296,5 +235,5 @@ class StorageCodec(Codec):
         return encoder(flat.set_(obj))
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
-        (tensor,) = _tensors(decoder, (node.state,))
+        (tensor,) = tensors_of(decoder, (node.state,))
         return tensor.untyped_storage()
