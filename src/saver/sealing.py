@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError, WrongKeyError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and 
     from saver.storage import Blob, Content, Storage
 
 VARIABLE = "SAVER_KEY"
-"""The environment variable that names a key, where none is passed."""
+"""The environment variable that names keys, each on a line of its own, where none is passed."""
 
 KEY = 32
 """Bytes of the data key of a file."""
@@ -28,12 +28,17 @@ def keys_of(key: Any) -> Keys | None:
     """The keys that were passed, or else those of the environment; None for none."""
     if isinstance(key, str) and not key:
         raise ValueError("key: it is empty; pass the path of a key file, or leave it out")
-    named = os.environ.get(VARIABLE) if key is None else key
-    if named is None or (key is None and not named):
+    named = of_environment() or None if key is None else key
+    if named is None:
         return None
     from saver.keys.sources import Keys
 
     return Keys.of(named)
+
+
+def of_environment() -> tuple[str, ...]:
+    """Where the keys of the environment are."""
+    return tuple(filter(None, os.environ.get(VARIABLE, "").split("\n")))
 
 
 # Single files
@@ -56,7 +61,8 @@ class Sealer:
         from saver.seals.aead import Aead
 
         key = os.urandom(KEY)
-        wrapped = base64.b64encode(_wrapped(key, to)).decode()
+        self._people, self._phrases = recipients(to)
+        wrapped = base64.b64encode(_wrapped(key, [*self._people], self._phrases)).decode()
         self._seal = Aead(lambda: [key], wrapped=wrapped)
 
     def content(self, content: Content) -> Content:
@@ -67,16 +73,19 @@ class Sealer:
         """What was sealed here."""
         return self._seal.file(blob)
 
+    def mark(self, purpose: str) -> str:
+        """That of those for whom files are sealed here."""
+        return mark_of(self._people, self._phrases, purpose)
 
-def _wrapped(key: bytes, to: Any) -> bytes:
+
+def _wrapped(key: bytes, people: list[str], phrases: list[Passphrase]) -> bytes:
     """The key of a file as an age file."""
     from saver.keys import age
 
-    people, phrases = recipients(to)
     if (people and phrases) or len(phrases) > 1:
         raise ValueError("to: a file is sealed for public keys, or with one passphrase; pass either")
     try:
-        return age.wrap_for_passphrase(key, phrases[0]) if phrases else age.wrap(key, [*people])
+        return age.wrap_for_passphrase(key, phrases[0]) if phrases else age.wrap(key, people)
     except ValueError as error:
         if isinstance(error, SaverError):
             raise
@@ -99,6 +108,19 @@ def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
         if isinstance(error, SaverError):
             raise
         raise (TypeError if isinstance(error, TypeError) else ValueError)(f"to: {error}") from None
+
+
+def mark_of(people: Iterable[str], phrases: Iterable[Passphrase], purpose: str) -> str:
+    """The same for the same people and passphrases, for one purpose. A passphrase is as slow to guess from
+    it as from what it wraps."""
+    from blake3 import blake3
+
+    salt = blake3(purpose.encode()).digest()
+    known = [
+        hashlib.scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex()
+        for each in phrases
+    ]
+    return blake3("\n".join(sorted([*people, *known])).encode(), key=salt).hexdigest()
 
 
 def _is_source(value: str | os.PathLike[str]) -> bool:
@@ -180,16 +202,8 @@ class Founder:
         return found_for(storage, self.people, self.phrases, self._author())
 
     def mark(self, purpose: str) -> str:
-        """The same for the same people and passphrases, for one purpose. A passphrase is as slow to guess
-        from it as from what it wraps."""
-        from blake3 import blake3
-
-        salt = blake3(purpose.encode()).digest()
-        known = [
-            hashlib.scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex()
-            for each in self.phrases
-        ]
-        return blake3("\n".join(sorted([*self.people, *known])).encode(), key=salt).hexdigest()
+        """That of those for whom stores are made."""
+        return mark_of(self.people, self.phrases, purpose)
 
     def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
         raise KeyNeededError(f"{storage} is sealed by somebody else meanwhile; pass a key that opens it")

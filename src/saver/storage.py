@@ -218,8 +218,8 @@ class Storage(ABC):
         IncompatibleError if it is not, though it should be."""
         if seal is not None:
             raise KeyNeededError(
-                f"{self} is sealed, and no key was passed; pass key=PATH, or --key PATH; a holder of the "
-                "store can add yours (`saver key add`)"
+                f"{self} is sealed, and no key was passed; pass key=PATH, or --key PATH, or set "
+                "SAVER_KEY; a holder of the store can add yours (`saver key add`)"
             )
 
     def renew(self) -> None:  # noqa: B027 (most have no keys)

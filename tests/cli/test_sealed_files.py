@@ -41,6 +41,7 @@ def test_import_asks_for_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None
     shown = run_in_a_terminal("import", "p.saver", "two", answer=f"{PHRASE}\n")
     assert PHRASE not in shown
     assert "two@1" in shown
+    assert "Key or passphrase: \n" in shown, "nothing is drawn over the question while somebody types"
     shown = run_in_a_terminal("import", "p.saver", "three", answer="battery\n", exit_code=4)
     assert "three" not in saver.Saver("models").models()
     assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0
@@ -88,3 +89,42 @@ def test_pulling_from_a_sealed_store_asks_for_its_key(monkeypatch: pytest.Monkey
 def test_a_push_to_a_store_is_not_sealed_for_somebody() -> None:
     assert run("push", "iris", "there", "--to", "ann.key.pub").exit_code == 2
     assert not Path("there").exists()
+
+
+def test_stores_with_other_keys_push_pull_and_import_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--key` may be repeated, and $SAVER_KEY has one source on each line."""
+    new_key_file("bob.key")
+    saver.Saver("hers", key="ann.key").save("iris", [1])
+    saver.Saver("his", key="bob.key").save("rose", [2])
+    both = ("--key", "bob.key", "--key", "ann.key")
+    assert run("push", "iris", "his", "--store", "hers", *both).exit_code == 0
+    assert saver.Saver("his", key="bob.key").load("iris") == [1]
+    assert run("pull", "rose", "his", "--store", "hers", *both[2:], *both[:2]).exit_code == 0
+    assert saver.Saver("hers", key="ann.key").load("rose") == [2]
+    assert run("export", "iris", "for_ann.saver", "--to", "ann.key.pub").exit_code == 0
+    assert run("import", "for_ann.saver", "two", "--store", "his", *both).exit_code == 0
+    assert saver.Saver("his", key="bob.key").load("two") == {"secret thing": [1, 2, 3]}
+    monkeypatch.setenv("SAVER_KEY", "bob.key\n\nann.key\n")
+    assert run("import", "for_ann.saver", "three", "--store", "his").exit_code == 0
+    assert run("key", "list", "hers").exit_code == 0
+    assert run("ls", "--store", "hers", "--key", "bob.key").exit_code == 4, "--key stands for all of them"
+    done = run("ls", "--store", "hers", "--key", "ann.key\nbob.key")
+    assert (done.exit_code, "line break" in done.stderr) == (2, True)
+    monkeypatch.setenv("SAVER_KEY", "\n")
+    assert "no key was passed" in error_of(run("ls", "--store", "hers"), 4)
+
+
+@pytest.mark.parametrize("named", ["--key", "SAVER_KEY"])
+@pytest.mark.parametrize("what", ["a secret", "passphrase:x", "env:"])
+def test_a_secret_in_place_of_where_it_is_is_misuse_and_not_shown(
+    named: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = Path("ann.key").read_text().split()[-1] if what == "a secret" else what
+    if named == "SAVER_KEY":
+        monkeypatch.setenv("SAVER_KEY", secret)
+    for command in (("ls",), ("log", "iris"), ("push", "iris", "there"), ("verify", "iris")):
+        done = run(*command, *(("--key", secret) if named == "--key" else ()))
+        assert done.exit_code == 2, done.output
+        assert named in done.stderr
+        assert "Traceback" not in done.output
+        assert what != "a secret" or secret not in done.output

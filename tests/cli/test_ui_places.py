@@ -28,11 +28,13 @@ pytest.importorskip("jinja2")
 
 import saver
 
-for each in ("storages", "faults"):
+for each in ("storages", "faults", "pages"):
     sys.path.append(str(Path(__file__).parents[1] / each))
 
 import servers  # noqa: E402
+from browsing import browse  # noqa: E402
 from mounting import mounted  # noqa: E402
+from nets import filled  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="terminals are those of POSIX")]
 
@@ -196,4 +198,58 @@ def test_a_store_that_is_being_written(tmp_path: Path) -> None:
             writer.kill()
             writer.wait()
         assert len(seen) == 3, "each look shows what is new"
+        assert one.end() == 0
+
+
+SEEN = {
+    "models": "/", "model": "/model/team/net", "version": "/version/team/net@3", "card": "/card/team/net@3",
+    "history": "/log", "health": "/health", "delete": "/delete/team/net@3",
+    "compare": "/compare/team/net@1?with=team/net@3",
+}  # fmt: skip
+
+
+def in_a_browser(address: str, acts: bool) -> None:
+    """Each page in Chromium; with `acts`, also searching, tagging, notes and a deletion, by keyboard."""
+    found = browse(address, SEEN, act=acts, once=True)
+    assert found["troubles"] == []
+
+
+def test_people_use_a_store_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore")
+    for name, value in servers.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    try:
+        with servers.moto(tmp_path) as endpoint:
+            place = servers.make_bucket("moto", endpoint, "bucket")
+            store = filled(place)
+            with terminal(place) as one:
+                in_a_browser(one.address, acts=True)
+                assert one.end() == 0
+            assert [each.number for each in store.versions("team/net")] == [1, 2, 3]
+    except servers.Missing as error:
+        pytest.skip(str(error))
+
+
+def test_people_use_a_sealed_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyrage")
+    pytest.importorskip("cryptography")
+    monkeypatch.delenv("SAVER_KEY", raising=False)
+    key, sealed = tmp_path / "key", str(tmp_path / "sealed")
+    assert run("key", "new", str(key)).exit_code == 0
+    store = filled(sealed, key=str(key))
+    (typed,) = re.findall(r"AGE-SECRET-KEY-1\w+", key.read_text())
+    with terminal(sealed) as one:
+        one.until("Key or passphrase: ")
+        one.type(f"{typed}\n")
+        in_a_browser(one.address, acts=True)
+        assert one.end() == 0
+    assert [each.number for each in store.versions("team/net")] == [1, 2, 3]
+
+
+def test_people_look_at_a_store_that_can_only_be_read(tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    filled(place)
+    mount = ["mount", "-o", "bind,ro", str(place)]
+    with mounted(tmp_path / "read", mount) as read, terminal(str(read)) as one:
+        in_a_browser(one.address, acts=False)
         assert one.end() == 0

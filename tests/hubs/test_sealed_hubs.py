@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pushed import kept
 from registries import WEIGHTS, Fake
 from saver.errors import CannotWriteError, IncompatibleError, KeyNeededError, NotFoundError, WrongKeyError
 from saver.storages.memory import MemoryStorage
+from signed import private
 
 pytest.importorskip("cryptography")
 pytest.importorskip("pyrage")
@@ -379,3 +381,132 @@ def test_keys_that_a_push_left_and_lost_are_an_error_that_says_what_to_delete(
     left.write_text("{}")
     with pytest.raises(WrongKeyError, match=r"delete the folder .*objects to begin anew"):
         here.push("team/m", place.address, to=people.both)
+
+
+def clear_in(folder: Path) -> set[bytes]:
+    """What of the versions is in clear in the files of a folder. Shorter names hit by chance."""
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return {needle for needle in KNOWN if len(needle) > 5 and any(needle in each for each in files)}
+
+
+def large(server: Any) -> set[str]:
+    """The digests of the large files that were sent."""
+    return {each.partition("?")[0] for each in server.sent()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["hf"], indirect=True)
+@pytest.mark.parametrize(("source", "turn"), [("plain", "first"), ("sealed", "next")])
+def test_a_sealed_push_to_the_hub_that_breaks_off_sends_no_file_twice(
+    source: str, turn: str, here: saver.Saver, place: Place, people: People, own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """And what it keeps on this machine meanwhile is sealed, and its key is nowhere."""
+    if source == "sealed":
+        own = empty(people.secret["ann"])
+        own.pull("team/m", here)
+        here = own
+    monkeypatch.setenv("SAVER_KEY", people.secret["ann"])
+    server, to, broken = place.server, people.both, 0
+
+    def prepared(number: int) -> str:
+        address = f"hf://org/{turn}{number}"
+        if turn == "next":
+            here.push("team/m@3", address, to=to)
+        server.calls.clear()
+        return address
+
+    here.push("team/m", prepared(0), to=to)
+    for at in range(1, len(server.calls) + 1):
+        address = prepared(at)
+        server.down_from = at
+        with pytest.raises(saver.SaverError):
+            here.push("team/m", address, to=to)
+        sent = large(server) & {*server.large}
+        broken += len(sent)
+        assert not clear_in(own_cache / "hubs")
+        server.calls.clear()
+        server.down_from = None
+        here.push("team/m", address, to=to)
+        assert not sent & large(server), f"sent again after request {at}"
+        assert len(sent) + len(large(server)) == 2, f"sealed again after request {at}"
+        there = empty()
+        there.pull("team/m@4", address, key=people.secret["bob"])
+        assert kept(there, number=4) == kept(here, number=4)
+        assert not list(own_cache.glob("hubs/*/objects"))
+    assert broken > 2, "some of them broke off with large files on the other side"
+
+
+def left_behind(name: str = "new/model.saver") -> Path:
+    """A file of the push that broke off."""
+    (found,) = Path(os.environ["SAVER_CACHE"]).glob(f"hubs/*/objects/{name}")
+    return found
+
+
+def _other_people(here: saver.Saver, people: People) -> None:
+    people.public["bob"] = people.public["eve"]
+
+
+def _other_phrase(here: saver.Saver, people: People) -> None:
+    os.environ["PHRASE"] = "other words than those before"  # the fixture `phrase` puts it back
+
+
+def _spoiled(here: saver.Saver, people: People) -> None:
+    path = left_behind()
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+
+
+CHANGES: dict[str, Any] = {
+    "holders": _other_people,
+    "a passphrase": _other_phrase,
+    "labels": lambda here, people: here.label("team/m@4", {"owner": "bob"}),
+    "a tag": lambda here, people: here.tag("team/m@4", "fresh"),
+    "notes": lambda here, people: here.note("team/m@4", "another note"),
+    "a signature": lambda here, people: here.sign("team/m@4", private("alice")),
+    "another version": lambda here, people: here.save("team/m", {"other": [1]}),
+    "a spoiled file": _spoiled,
+    "a file that was cut off": lambda here, people: left_behind().write_bytes(b""),
+    "a lost file": lambda here, people: left_behind().unlink(),
+    "another file": lambda here, people: left_behind().with_name("secret.txt").write_bytes(b"mine"),
+    "a spoiled list": lambda here, people: left_behind("new.list").write_bytes(b"[1]"),
+    "a lost list": lambda here, people: left_behind("new.list").unlink(),
+}
+
+
+@pytest.mark.parametrize("place", ["hf"], indirect=True)
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_sealed_push_to_the_hub_of_anything_else_than_what_broke_off_begins_anew(
+    what: str, here: saver.Saver, place: Place, people: People, phrase: str
+) -> None:
+    """And what was left is used as it was sealed, or not at all."""
+
+    def to() -> Any:
+        return phrase if what == "a passphrase" else people.both
+
+    here.push("team/m", "hf://org/whole", to=to())
+    place.server.down_from = len(place.server.calls)
+    place.server.calls.clear()
+    with pytest.raises(saver.SaverError):
+        here.push("team/m", place.address, to=to())
+    place.server.down_from = None
+    sent = large(place.server)
+    place.server.calls.clear()
+    CHANGES[what](here, people)
+    here.push("team/m", place.address, to=to())
+    assert sent
+    assert not sent & large(place.server)
+    assert large(place.server), "other files were sent"
+    files = place.server.files("org/model").keys()
+    assert files == {".gitattributes", "README.md", "model.saver", "saver.json", "saver.sealed"}
+    there, newest = empty(), here.versions("team/m")[-1]
+    there.pull("team/m", place.address, key=phrase if what == "a passphrase" else people.secret["ann"])
+    assert kept(there, number=newest.number) == kept(here, number=newest.number)
+    assert [each.key for each in there.versions("team/m")[-1].signatures] == [
+        each.key for each in newest.signatures
+    ]
+    if what == "holders":
+        empty().pull("team/m", place.address, key=people.secret["eve"])
+        with pytest.raises(WrongKeyError):
+            empty().pull("team/m", place.address, key=people.secret["bob"])

@@ -123,6 +123,18 @@ MUTANTS = [
         (f"{_SEALED}::test_what_is_sealed_is_in_clear_nowhere_and_opens_for_those",),
     ),
     Mutant(
+        "sealed-files-left", "hubs/_sealed_files.py",
+        " or open_text(mark) != _listed(folder):", ":",
+        "comparing what a push that broke off left with what it sealed",
+        (f"{_SEALED}::test_a_sealed_push_to_the_hub_of_anything_else_than_what_broke_off_begins_anew",),
+    ),
+    Mutant(
+        "sealed-files-for-others", "hubs/hf.py",
+        "{sealer.mark(f'{self} {ident}')}", "",
+        "asking for whom a push that broke off was sealed",
+        (f"{_SEALED}::test_a_sealed_push_to_the_hub_of_anything_else_than_what_broke_off_begins_anew",),
+    ),
+    Mutant(
         "escaped-cards", "card/markdown.py",
         'limited(found).split()).translate(_ESCAPES)\n',
         'limited(found).split())\n',

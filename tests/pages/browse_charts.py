@@ -85,6 +85,8 @@ def followed(browser: Browser, troubles: list[str]) -> str:
     page = opened(browser, troubles, "light", 1280)
     page.goto(address + "/curves/live")
     drawn(page)
+    chosen = "document.querySelector('.u-select').getBoundingClientRect().width"
+    assert page.evaluate(chosen) == 0, "without a choice, there is no mark of one"
     before = page.evaluate(LAST)
     until(page, f"{LAST} !== {json.dumps(before)}")
     until(page, "document.getElementById('live').textContent.startsWith('Live: live@')")

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,9 @@ import saver
 from saver.pages.server import Pages
 
 
-def filled(folder: Path) -> saver.Saver:
+def filled(place: str | Path, **given: Any) -> saver.Saver:
     """Four versions of a model with tags, metrics and notes, and a model that shares tensors with it."""
-    store = saver.Saver(folder, author="ann")
+    store = saver.Saver(place, author="ann", **given)
     weight = np.arange(40_000, dtype="float32").reshape(200, 200)
     for number in range(4):
         net = {"layer.0.weight": weight, "layer.0.bias": np.full(20_000, number, "float32")}

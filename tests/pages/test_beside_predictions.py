@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from browsing import found_by
 from sklearn.linear_model import LogisticRegression
 
 import saver
@@ -84,3 +85,13 @@ def test_a_cookie_gives_no_orders(served: tuple[str, str]) -> None:
         request = urllib.request.Request(f"{address}{path}", data, cookie)
         assert answer(request)[0] == 401
     assert answer(urllib.request.Request(f"{address}/nothing", headers=cookie))[0] == 401
+
+
+@pytest.mark.slow
+def test_people_sign_in_and_try_the_model(served: tuple[str, str]) -> None:
+    address, token = served
+    found = found_by("browse_trying.py", address, {"version": "/version/iris@1"}, token=token)
+    assert found["troubles"] == []
+    (row,) = found["right"]["predictions"]
+    assert "prediction" in row
+    assert "error" in found["wrong"], "what is not a number is refused, and the page says why"

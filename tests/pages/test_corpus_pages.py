@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from browsing import browse
 from nets import running
 from planted import Planted, corpus
-from test_in_a_browser import browse
 from visiting import Visitor
 
 from saver.pages.server import Pages

@@ -5,15 +5,9 @@ With $SAVER_PICTURES, a folder, pictures of the pages are made there.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-import sys
 import threading
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +16,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("jinja2")
 
+from browsing import found_by
 from charting import visiting
 
 import saver
@@ -29,7 +24,6 @@ from saver.training_log import TrainingLog
 
 pytestmark = pytest.mark.slow
 
-BROWSER = Path(__file__).with_name("browse_charts.py")
 EVIL = "</script><img src=x onerror=alert(1)>'\"&"
 PAGES = {
     "compare": "/compare/m@1?with=m@2", "heat": "/compare/m@1?with=m@2&layer=net/w", "form": "/compare",
@@ -79,33 +73,11 @@ class Training:
         self._thread.join()
 
 
-def axe() -> str:
-    """The path of axe-core; "" where it is missing."""
-    folders = [Path(each) for each in os.environ.get("NODE_PATH", "").split(os.pathsep) if each]
-    found = [each / "axe-core" / "axe.min.js" for each in folders]
-    return next((str(each) for each in found if each.is_file()), "")
-
-
-def browse(address: str) -> dict[str, Any]:
-    """What the browser finds."""
-    python = os.environ.get("SAVER_PLAYWRIGHT") or (sys.executable if find_spec("playwright") else "")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not python or not chromium:
-        pytest.skip("Playwright, here or in the environment of $SAVER_PLAYWRIGHT, or chromium is missing")
-    order = {
-        "address": address, "chromium": chromium, "axe": axe(), "pages": PAGES,
-        "pictures": os.environ.get("SAVER_PICTURES", ""),
-    }  # fmt: skip
-    command = [python, str(BROWSER), json.dumps(order)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def test_people_compare_and_follow_runs(tmp_path: Path) -> None:
     with visiting(filled(tmp_path)) as visitor, Training(tmp_path):
-        found = browse(f"http://{visitor.host}:{visitor.port}/")
+        pictures = os.environ.get("SAVER_PICTURES", "")
+        address = f"http://{visitor.host}:{visitor.port}/"
+        found = found_by("browse_charts.py", address, PAGES, pictures=pictures)
         assert found["troubles"] == [], found["troubles"]
         assert found["layers"] == 3
         path = found["shared"].partition(f":{visitor.port}")[2]

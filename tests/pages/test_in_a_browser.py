@@ -5,52 +5,21 @@ With $SAVER_PICTURES, a folder, also the pictures of the README are made there.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
+from browsing import axe, browse
 from nets import filled, pictured, running
 from test_hostile_pages import PAGES, hostile
 from visiting import Visitor
 
-BROWSER = Path(__file__).with_name("browse.py")
 SEEN = {
     "models": "/", "model": "/model/team/net", "version": "/version/team/net@3", "history": "/log",
     "health": "/health", "delete": "/delete/team/net@3", "card": "/card/team/net@3", "missing": "/nothing",
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow
-
-
-def axe() -> str:
-    """The path of axe-core; "" where it is missing."""
-    for folder in os.environ.get("NODE_PATH", "").split(os.pathsep):
-        path = Path(folder) / "axe-core" / "axe.min.js"
-        if folder and path.is_file():
-            return str(path)
-    return ""
-
-
-def browse(address: str, pages: dict[str, str], **given: Any) -> dict[str, Any]:
-    """What the browser finds."""
-    python = os.environ.get("SAVER_PLAYWRIGHT") or (sys.executable if find_spec("playwright") else "")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not python or not chromium:
-        pytest.skip(
-            "Playwright, here or in the environment of $SAVER_PLAYWRIGHT, or chromium is not installed"
-        )
-    order = {"address": address, "chromium": chromium, "pages": pages, "axe": axe(), "pictures": ""}
-    text = json.dumps({**order, "act": False, "once": False, **given})
-    done = subprocess.run([python, str(BROWSER), text], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def test_people_find_their_way(tmp_path: Path) -> None:

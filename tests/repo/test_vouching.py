@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 pytest.importorskip("cryptography")
 
 import saver
+from saver.repo import audit
 from saver.repo.events import Commit, Sign
 from saver.repo.log import Record
 from saver.repo.vouching import lacking
@@ -190,6 +192,38 @@ def test_a_card_says_which_signatures_hold(folder: Path) -> None:
     forged = saver.Saver(made(folder.with_name("forged"), "forged")).card("payroll")
     assert "| holds |" not in str(forged)
     assert "does not verify" in str(forged)
+
+
+def test_only_records_that_are_shown_have_their_signatures_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = saver.Saver(folder, sign=private("alice"))
+    for model in ("other", "payroll", "other"):
+        store.save(model, 1)
+        store.tag(f"{model}@1", "best")
+    checked = list[int]()
+
+    def failure(record: Record, signed: Any) -> str:
+        checked.append(record.number)
+        return ""
+
+    monkeypatch.setattr(audit, "record_failure", failure)
+    assert [each.signature for each in store.log("payroll", kinds=["save"])] == ["holds"]
+    assert checked == [3], "of a long log, one looks at little"
+
+
+def half(parts: Any, batch: Any) -> dict[str, Any]:
+    """A pipeline of no library."""
+    return {"half": batch["x"] / 2}
+
+
+@pytest.mark.parametrize("content", [{"a": [1]}, [1], {"a": {"b": np.arange(9.0)}, "c": 1}])
+@pytest.mark.parametrize("example", [{}, {"example": {"x": np.arange(3.0)}, "pipeline": half}])
+def test_a_card_and_verify_agree(folder: Path, content: Any, example: dict[str, Any]) -> None:
+    store = saver.Saver(folder, sign=private("alice"))
+    store.save("payroll", content, **example)
+    assert store.verify("payroll").signed_by == (text_of("alice"),)
+    assert "| holds |" in str(store.card("payroll")), "what it records of its predictions is signed, too"
 
 
 def test_a_version_that_was_listed_with_a_policy_is_still_a_ref(folder: Path, trust: Path) -> None:

@@ -238,6 +238,26 @@ def test_a_server_with_tls_does_not_wait_for_idle_clients(tmp_path: Path, monkey
         each.close()
 
 
+def test_clients_without_a_certificate_of_an_authority_are_not_let_in(tmp_path: Path) -> None:
+    certificate, key = _certificate(tmp_path)
+    settings: dict[str, Any] = {"certificate": certificate, "private_key": key, "authorities": certificate}
+    with shared(str(tmp_path / "store"), **settings) as running:
+        trusted = ssl.create_default_context(cafile=certificate)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            _alive(running.port, trusted)
+        trusted.load_cert_chain(certificate, key)
+        assert _alive(running.port, trusted) == 200
+
+
+def _alive(port: int, trusted: ssl.SSLContext) -> int:
+    line = HTTPSConnection("localhost", port, context=trusted, timeout=50)
+    try:
+        line.request("GET", "/v2/health/live")
+        return line.getresponse().status
+    finally:
+        line.close()
+
+
 def _certificate(folder: Path) -> tuple[str, str]:
     """A certificate for localhost, and its key."""
     pytest.importorskip("cryptography")

@@ -266,4 +266,12 @@ def test_tls(ready_store: saver.Saver, serve: Serve, tmp_path: Path) -> None:
     line.request("POST", "/predict/iris", json.dumps(ROWS), {"content-type": "application/json"})
     assert line.getresponse().status == 200
     line.close()
-    assert running.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n") == b""
+    for method in ("GET", "HEAD", "POST", "PUT"):  # those that OpenSSL tells from TLS
+        plain = running.raw(f"{method} / HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), half=True)
+        head, _, body = plain.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert f"content-length: {len(body)}".encode() in head
+        assert b"write https:// instead of http://" in body
+        assert running.raw(f"{method} / HTTP/1.1\r\n".encode(), b"\r\n" * 9, half=True).count(b"400 Bad") == 1
+    for other in (b"", b"GET", b"\0" * 100, b"nothing of the kind, and longer than a record\r\n\r\n"):
+        assert b"HTTP/1.1" not in running.raw(other, half=True)

@@ -94,7 +94,7 @@ def _verdicts(opened: Opened, version: Version) -> Mapping[str, str]:
     """Whose signatures hold. Those of another name are not of this version: a push may give it one."""
     if opened.manifest.model != version.model:
         return {}
-    make = partial(statement_of, opened.manifest, opened.tensors.info, opened.where)
+    make = partial(statement_of, opened.written, opened.tensors.info, opened.where)
     return held(opened.signatures, make)
 
 

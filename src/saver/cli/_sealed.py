@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from saver.errors import KeyNeededError
-from saver.sealing import VARIABLE
+from saver.sealing import of_environment
 from saver.storage import Storage
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ def asked_for(path: str) -> str | None:
     from saver.seals.layout import is_sealed
     from saver.seals.recognizing import is_compressed
 
-    if os.environ.get(VARIABLE) or not os.path.isfile(path):
+    if of_environment() or not os.path.isfile(path):
         return None
     with open(path, "rb") as file:
         first = file.read(4096)
@@ -34,7 +34,7 @@ def asked_for_store(storage: Storage) -> Any:
     from saver.keys.asking import has_terminal
     from saver.repo.format import is_sealed
 
-    if os.environ.get(VARIABLE) or not is_sealed(storage) or not has_terminal():
+    if of_environment() or not is_sealed(storage) or not has_terminal():
         return None
     return Keys("prompt")
 
@@ -48,7 +48,7 @@ def asking(act: Callable[..., T]) -> Callable[..., T]:
         try:
             return act(*args, key=key, **given)
         except KeyNeededError:
-            if key is not None or os.environ.get(VARIABLE):
+            if key is not None or of_environment():
                 raise
             from saver import Keys
             from saver.keys.asking import has_terminal

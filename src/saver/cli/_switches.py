@@ -9,7 +9,7 @@ import click
 
 from saver.errors import printable
 from saver.logger import logger
-from saver.sealing import VARIABLE
+from saver.sealing import VARIABLE, of_environment
 
 _QUIET, _VERBOSE = "saver.quiet", "saver.verbose"
 
@@ -66,12 +66,29 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
-def _use_key(context: click.Context, _: click.Parameter, source: str | None) -> None:
-    """Have everything that is sealed opened with this key, also in processes that the command starts."""
-    if source is None:
+def _demand_sources(named: tuple[str, ...], where: str) -> None:
+    """Raise BadParameter unless each says where a key is."""
+    if not named:
+        return
+    from saver.keys.sources import Keys
+
+    try:
+        Keys(*named)
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("key: "), param_hint=where) from None
+    if any("\n" in each for each in named):
+        raise click.BadParameter(
+            "there is a line break in it; repeat --key for several keys", param_hint=where
+        )
+
+
+def _use_key(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
+    """Have everything that is sealed opened with these keys, also in processes that the command starts."""
+    _demand_sources(given or of_environment(), "'--key'" if given else VARIABLE)
+    if not given:
         return
     before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = source
+    os.environ[VARIABLE] = "\n".join(given)
 
     def restore() -> None:
         os.environ.pop(VARIABLE, None)
@@ -93,7 +110,8 @@ def switches() -> list[click.Parameter]:
             help="Print the log on standard error: what changed, and what mended itself.",
         ),
         click.Option(
-            ["--key", "opens"], metavar="SOURCE", expose_value=False, callback=_use_key,
-            help="Opens what is sealed: a key file, prompt, env:NAME, command:PROGRAM, … ($SAVER_KEY).",
+            ["--key", "opens"], metavar="SOURCE", expose_value=False, callback=_use_key, multiple=True,
+            help="Opens what is sealed: a key file, prompt, env:NAME, command:PROGRAM, … ($SAVER_KEY). "
+            "Can be repeated.",
         ),
     ]  # fmt: skip

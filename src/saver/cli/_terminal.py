@@ -124,6 +124,8 @@ class Terminal(Screen):
 
     @contextmanager
     def progress(self, text: str) -> Iterator[Progress]:
+        from saver.keys.asking import aside  # only what shows a bar needs it
+
         bars = Bars(
             TextColumn(clean(text), markup=False),
             BarColumn(),
@@ -132,7 +134,7 @@ class Terminal(Screen):
             console=self._console,
             transient=True,
         )
-        with bars:
+        with bars, aside(bars.stop, bars.start):
             task = bars.add_task("", total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
 

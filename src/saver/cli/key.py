@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +21,7 @@ from saver.keys.sources import Keys
 from saver.repo import holding
 from saver.repo.holding import Held
 from saver.repo.repository import Repository
-from saver.sealing import beneath
+from saver.sealing import beneath, of_environment
 from saver.storage import Storage
 from saver.times import local
 
@@ -30,9 +29,8 @@ Change: TypeAlias = Callable[[Repository, Storage, Keys], Held]
 
 
 def _or_variable(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """What was given, or else what the environment names: one source, which may have spaces in it."""
-    named = os.environ.get("SAVER_KEY")
-    return given or ((named,) if named else ())
+    """What was given, or else what the environment names."""
+    return given or of_environment()
 
 
 key_option = click.option(

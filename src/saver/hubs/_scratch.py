@@ -50,7 +50,7 @@ def scratch(purpose: str, state: str = "") -> Iterator[str]:
             done = True
         finally:
             if done:
-                _empty(name)
+                removed(os.path.join(name, "objects"))
     finally:
         os.close(held)
 
@@ -72,7 +72,7 @@ def _ours(held: int, name: str, state: str) -> bool:
             return False
         mark, said = os.path.join(name, _STATE), blake3(state.encode()).hexdigest()  # it may have names
         if not state or not os.path.exists(mark) or open_text(mark) != said:
-            _empty(name)
+            removed(os.path.join(name, "objects"))
             with open(mark, "w", encoding="utf-8") as file:
                 file.write(said)
         return True
@@ -97,10 +97,10 @@ def written(path: str, data: bytes) -> None:
         file.commit()
 
 
-def _empty(name: str) -> None:
-    """Remove the objects. The folder stays: another process may wait for it."""
-    if os.path.lexists(objects := os.path.join(name, "objects")):
-        shutil.rmtree(objects)
+def removed(folder: str) -> None:
+    """Remove a folder if it is there. That of the transfer itself stays: another process may wait for it."""
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)
 
 
 def open_text(path: str) -> str:

@@ -6,11 +6,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import msgspec
+from blake3 import blake3
+
 from saver.canonical import canonical
 from saver.disk import mapped
 from saver.disk.durable import NewFile
 from saver.hubs._provenance import LARGEST, Provenance, encoded, provenance, write_saver
-from saver.hubs._scratch import made, written
+from saver.hubs._scratch import made, open_text, removed, written
 from saver.hubs._sealed import own_keys
 from saver.opened import Opened
 from saver.opening import open_blob
@@ -49,19 +52,35 @@ def is_of_sealed(data: bytes, where: str) -> bool:
 
 
 def write_sealed(folder: str, opened: Opened, version: Version, sealer: Sealer, place: str) -> Provenance:
-    """Write all files of a version to a folder, where nothing of it is in clear."""
+    """Write all files of a version to a folder, where nothing of it is in clear, unless a push that broke off
+    left all of them there. Returns what is said of the version, without the hash, which is in the files."""
+    said, mark = provenance(version, version.model, True, "", []), f"{folder}.list"
+    if not os.path.exists(mark) or open_text(mark) != _listed(folder):
+        removed(folder)
+        _seal(folder, opened, version, sealer, said)
+        written(os.path.join(folder, CARD), README.format(place=place).encode())
+        written(mark, _listed(folder).encode())
+    return said
+
+
+def _listed(folder: str) -> str:
+    """The hash and the name of each file of a folder."""
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = [f"{blake3().update_mmap(os.path.join(folder, name)).hexdigest()} {name}" for name in names]
+    return "\n".join(found)
+
+
+def _seal(folder: str, opened: Opened, version: Version, sealer: Sealer, said: Provenance) -> None:
+    """Write the files of a version that a pull reads."""
     made(folder)
     path = os.path.join(folder, FILE)
     write_saver(path, opened, version, sealer.content)
     digest = open_blob(sealer.opened(mapped.open_file(path))).hash
-    said = provenance(version, version.model, True, digest, [])
-    content = sealer.content(Bytes(encoded(said)))
+    content = sealer.content(Bytes(encoded(msgspec.structs.replace(said, hash=digest))))
     with NewFile(os.path.join(folder, WITHIN), content.size) as file:
         content.write(file)
         file.commit()
     written(os.path.join(folder, DOCUMENT), canonical(SEALED, False) + b"\n")
-    written(os.path.join(folder, CARD), README.format(place=place).encode())
-    return said
 
 
 def opened_document(path: str, key: Any, where: str) -> bytes:

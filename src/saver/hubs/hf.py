@@ -41,7 +41,7 @@ from saver.hubs._provenance import (
     save_from,
     write_saver,
 )
-from saver.hubs._scratch import made, scratch, written
+from saver.hubs._scratch import made, removed, scratch, written
 from saver.hubs._sealed import passing
 from saver.hubs._sealed_files import CARD, DOCUMENT, FILE, WITHIN, is_of_sealed, opened_document, write_sealed
 from saver.logger import logger
@@ -87,15 +87,17 @@ class HuggingFaceHub(Hub):
         tags: bool = True, progress: Progress | None = None, to: Any = None, key: Any = None,
     ) -> Pushed:  # fmt: skip
         """Push the version alone, whatever `history` says: a repository holds one at a time. With `to`, each
-        push seals anew, for those whom it names now."""
+        push seals anew, for those whom it names now; one that broke off is continued by the next that is for
+        the same, with the files that it sealed."""
         wanted, key = changing.find(source, ref), keys_of(key)
         sealer = None if to is None else Sealer(to)
         if sealer is None:
             warn_of_clear(source, self)
         name = wanted.model if model is None else model
         shown = msgspec.structs.replace(wanted, model=name, tags=wanted.tags if tags else ())
-        with scratch(f"push {self}") as folder:
+        with scratch(f"push {self}", self._state(source, shown, sealer)) as folder:
             folder, before = os.path.join(folder, "new"), os.path.join(folder, "before")
+            removed(before)
             opened = open_version(source, wanted)
             said = (
                 self._write(folder, opened, shown)
@@ -137,6 +139,14 @@ class HuggingFaceHub(Hub):
             yield storage
 
     # Writing
+
+    def _state(self, source: Repository, shown: Version, sealer: Sealer | None) -> str:
+        """What the files depend on that a push which broke off leaves to the next one: sealed ones, since
+        others are the same each time."""
+        if sealer is None:
+            return ""
+        ident = source.format().id
+        return f"{ident}\n{sealer.mark(f'{self} {ident}')}\n{msgspec.json.encode(shown).decode()}"
 
     def _write(self, folder: str, opened: Opened, version: Version) -> Provenance:
         """Write all files to a folder."""

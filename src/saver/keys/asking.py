@@ -6,9 +6,38 @@ import getpass
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from saver.errors import KeyNeededError
 from saver.keys.secret import Passphrase
+
+_drawn: list[tuple[Callable[[], None], Callable[[], None]]] = []
+"""How to stop and to go on with what is drawn on the terminal."""
+
+
+@contextmanager
+def aside(stop: Callable[[], None], start: Callable[[], None]) -> Iterator[None]:
+    """Have something that draws on the terminal stopped while somebody is asked, and started again then."""
+    each = stop, start
+    _drawn.append(each)
+    try:
+        yield
+    finally:
+        _drawn.remove(each)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nothing is drawn over a question."""
+    stopped = tuple(_drawn)
+    for stop, _ in stopped:
+        stop()
+    try:
+        yield
+    finally:
+        for _, start in stopped:
+            start()
 
 
 def ask(question: str) -> str:
@@ -17,7 +46,7 @@ def ask(question: str) -> str:
         raise KeyNeededError(
             f"{question.rstrip(': ')}: there is no terminal to ask on; pass 'env:NAME' or 'command:…' instead"
         )
-    with warnings.catch_warnings():
+    with _alone(), warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return getpass.getpass(question)

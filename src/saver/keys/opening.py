@@ -88,8 +88,8 @@ def opened(storage: Storage, keys: Keys, seal: Mapping[str, Any] | None) -> Open
     """The same bundles, each for itself."""
     if not keys:
         raise KeyNeededError(
-            f"{storage} is sealed, and no key was passed; pass key=PATH, or --key PATH; a holder of the "
-            "store can add yours (`saver key add`)"
+            f"{storage} is sealed, and no key was passed; pass key=PATH, or --key PATH, or set "
+            "SAVER_KEY; a holder of the store can add yours (`saver key add`)"
         )
     for _ in range(TRIES):
         objects = _read(storage, _names(storage))

@@ -50,12 +50,12 @@ def looked_at(
     a reader with little time can stop there, and go on later."""
     seen = Heads().seen(repo.format().id)
     for record in repo.state.log.read_back(repo.state.head if head is None else min(head, repo.state.head)):
-        entry = _judged(repo, record, entry_of(record), seen)
+        entry = entry_of(record)
         if about is not None and not _concerns(entry, about):
             yield record.number, None
             continue
         wanted = not kinds or entry.kind in kinds
-        yield record.number, _vouched(repo, record, entry) if wanted else None
+        yield record.number, _vouched(repo, record, _judged(repo, record, entry, seen)) if wanted else None
         if about is not None and entry.kind == "save" and entry.numbers[0] <= max(about.first, 1):
             return
 

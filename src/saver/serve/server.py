@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from saver.errors import CannotReadError
+from saver.serve.encrypted import encrypted
 from saver.serve.listening import Listening
 from saver.serve.protocol import protocol_with
 from saver.serve.serving import Serving
@@ -111,10 +112,11 @@ class Server(Serving):
             ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=int(limits.idle_seconds),
             h11_max_incomplete_event_size=limits.header_bytes,
-            timeout_graceful_shutdown=int(settings.drain), ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.private_key, ssl_ca_certs=settings.authorities,
-            ssl_cert_reqs=2 if settings.authorities is not None else 0,
+            timeout_graceful_shutdown=int(settings.drain),
         )  # fmt: skip
+        config.load()
+        if settings.certificate is not None:
+            config.ssl = encrypted(settings.certificate, settings.private_key, settings.authorities)
         self._listening = Listening(config, self.house, FAREWELL)
         gateway = self._gateway(application)
         following = self.following()

@@ -170,7 +170,7 @@ def _levels(
     so a search for where a tree begins among them finds it."""
     depths = np.zeros(len(roots), np.int64)
     level, front = 0, roots.compress(roots >= 0)
-    while front.size:
+    while front.size and level < len(children):  # no tree is deeper; a cycle would be
         level += 1
         ends = front.searchsorted(bounds)
         depths[ends[1:] > ends[:-1]] = level

@@ -27,8 +27,8 @@ _BASES = (
     ImageProcessingMixin, TokenizersBackend, PythonBackend, Trie,
 )  # fmt: skip
 
-_PART = re.compile(r"transformers\.models\.\w+\.tokenization_\w+")
-"""The modules of tokenizers. What these hold of their own making, as a splitter, is saved as they are."""
+_PARTS = frozenset({"transformers.models.cpmant.tokenization_cpmant:WordpieceTokenizer"})
+"""What tokenizers hold of their own making, and save as they are, without one of these bases."""
 
 _HOMES = ("transformers", "tokenizers", "sentencepiece")
 
@@ -67,8 +67,7 @@ class ObjectCodec(Codec):
     early = True
 
     def accepts(self, cls: type) -> bool:
-        is_part = cls.__mro__ == (cls, object) and _PART.fullmatch(cls.__module__) is not None
-        return issubclass(cls, _BASES) or is_part
+        return issubclass(cls, _BASES) or f"{cls.__module__}:{cls.__qualname__}" in _PARTS
 
     def class_of(self, obj: Any) -> str:
         return trust.class_name(type(obj))
