@@ -31,6 +31,16 @@ def opened(browser: Browser, troubles: list[str], scheme: str, size: tuple[int, 
     return page
 
 
+def beyond(page: Page) -> int:
+    """By how many pixels a page is too wide, once its charts had time to be drawn anew for its width."""
+    for _ in range(200):
+        over = int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+        if over <= 0:
+            break
+        page.wait_for_timeout(25)
+    return over
+
+
 def looked_at(browser: Browser, troubles: list[str]) -> None:
     """Each page, wide and narrow: no error, no sideways scrolling, nothing axe finds."""
     looks = (("light", "wide"), ("dark", "wide" if order["pictures"] else "narrow"))
@@ -44,7 +54,7 @@ def looked_at(browser: Browser, troubles: list[str]) -> None:
                 page.screenshot(path=f"{order['pictures']}/pages-{name}-{scheme}.png")
             for pixels in SIZES.values():
                 page.set_viewport_size({"width": pixels[0], "height": pixels[1]})
-                over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                over = beyond(page)
                 if over > 0:
                     troubles.append(f"{path}: {over} pixels too wide for {pixels[0]}")
             page.set_viewport_size({"width": SIZES[size][0], "height": SIZES[size][1]})
