@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 import saver
-from saver.cli import Missing
+from saver.cli import Missing, Misuse
 from saver.cli._screen import AS_JSON
 from saver.cli._switches import STORE
 from saver.errors import SaverError
@@ -22,6 +23,17 @@ NAMED = 20
 """How many versions a question names; the others are counted. What is only reported is named whole."""
 
 
+@contextmanager
+def misuse(refusal: Callable[[str], Exception] = Misuse) -> Iterator[None]:
+    """A wrong argument is misuse: what is raised of its text. Saver's own errors stay what they are."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, SaverError):
+            raise
+        raise refusal(str(error)) from None
+
+
 def _named(context: click.Context, parameter: click.Parameter, address: str) -> str:
     """The store of the command, or else that of the whole program."""
     if not address:
@@ -31,12 +43,8 @@ def _named(context: click.Context, parameter: click.Parameter, address: str) -> 
     if "://" in found:  # what is not an address is found here, before anything else is done
         from saver.addresses import open_storage
 
-        try:
+        with misuse(lambda text: click.BadParameter(text.removeprefix("store: "))):
             open_storage(found)
-        except ValueError as error:
-            if isinstance(error, SaverError):
-                raise
-            raise click.BadParameter(str(error).removeprefix("store: ")) from None
     return found
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import click
 from saver import documents
 from saver.addresses import open_storage
 from saver.cli._screen import print_json, screen
-from saver.errors import SaverError
+from saver.cli._store import misuse
 from saver.hub import hub_at
 from saver.pushing import Pushed
 from saver.storage import Storage
@@ -20,7 +19,7 @@ from saver.storage import Storage
 
 def place(context: click.Context, parameter: click.Parameter, address: str) -> str:
     """The address of a store or hub; a wrong one is said before anything is done."""
-    with _misuse():
+    with misuse(_wrong):
         if "://" in address and hub_at(address) is None:
             open_storage(address)
     return address
@@ -28,19 +27,13 @@ def place(context: click.Context, parameter: click.Parameter, address: str) -> s
 
 def theirs(address: str, token: str | None) -> str | Storage:
     """The other store or hub: its address, or the storage that the token in this file opens."""
-    with _misuse():
+    with misuse(_wrong):
         return address if token is None else open_storage(address, Path(token))
 
 
-@contextmanager
-def _misuse() -> Iterator[None]:
-    """What is wrong with an address is a mistake on the command line."""
-    try:
-        yield
-    except ValueError as error:
-        if isinstance(error, SaverError):
-            raise
-        raise click.BadParameter(str(error).partition(": ")[2] or str(error)) from None
+def _wrong(text: str) -> click.BadParameter:
+    """The mistake, without the name that the argument has in Python."""
+    return click.BadParameter(text.partition(": ")[2] or text)
 
 
 def transfer_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,8 +11,7 @@ import click
 from saver import documents
 from saver.cli import Misuse, add_switches
 from saver.cli._screen import print_json, screen
-from saver.cli._store import existing, json_option
-from saver.errors import SaverError
+from saver.cli._store import existing, json_option, misuse
 from saver.human import counted
 from saver.keys.asking import ask_new
 from saver.keys.files import new_key_file, public_path, recipient_in
@@ -126,7 +124,7 @@ def add(
 
         change: Change = partial(holding.add_passphrase, passphrase=phrase, name=name)
     else:
-        with _misuse():
+        with misuse():
             public, own = recipient_in(recipient or "")
         if not own and name is None:
             raise Misuse("an age1… has no name; say with --name whose it is")
@@ -212,18 +210,7 @@ def _changed(address: str, sources: tuple[str, ...], as_json: bool, change: Chan
 
 def _with(address: str, sources: tuple[str, ...], act: Change) -> Held:
     """What `act` returns for a store and these keys."""
-    with _misuse():
+    with misuse():
         keys = Keys.of(sources)
         store = existing(address, keys)
         return act(store._repo, beneath(store.storage), keys)
-
-
-@contextmanager
-def _misuse() -> Iterator[None]:
-    """Wrong arguments are misuse."""
-    try:
-        yield
-    except ValueError as error:
-        if isinstance(error, SaverError):
-            raise
-        raise Misuse(str(error)) from None
