@@ -43,11 +43,16 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8")
 
 
+@cache
+def _skips(path: Path, test: Any) -> bool:
+    text = _text(path)
+    return bool(_WHOLE.search(text) or (_NEEDS.search(text) and _NEEDS.search(inspect.getsource(test))))
+
+
 def needs_framework(item: Any) -> bool:
     """Whether the test, or its whole module, is skipped where one of the libraries is missing; or a parameter
     of it is a library, or a name in one."""
-    text = _text(item.path)
-    if _WHOLE.search(text) or (_NEEDS.search(text) and _NEEDS.search(inspect.getsource(item.obj))):
+    if _skips(item.path, getattr(item.obj, "__func__", item.obj)):
         return True
     values = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return any(type(value) is str and _WITHIN.match(value) for value in values)

@@ -42,6 +42,10 @@ def demo(folder: Path, *arguments: str, blocked: str = "") -> subprocess.Complet
     )  # fmt: skip
 
 
+TOUR = pytest.mark.xdist_group("tour")
+"""Where several processes run the tests, one of them makes the tour, for all of these."""
+
+
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory) -> tuple[Path, str]:
     """The folder in which the demo ran whole, and what it printed."""
@@ -51,6 +55,7 @@ def tour(tmp_path_factory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
+@TOUR
 @pytest.mark.slow
 def test_the_files_lie_where_it_says_and_nowhere_else(tour):
     folder, output = tour
@@ -63,12 +68,14 @@ def test_the_files_lie_where_it_says_and_nowhere_else(tour):
     assert all(name in output for name in found - runs)
 
 
+@TOUR
 @pytest.mark.slow
 def test_the_steps_are_numbered_in_order(tour):
     numbers = re.findall(r"^(\d+)\. ", tour[1], re.MULTILINE)
     assert numbers == [str(number) for number in range(1, 11)]
 
 
+@TOUR
 @pytest.mark.slow
 def test_every_epoch_has_its_line_and_the_loss_falls(tour):
     rows = re.findall(r"epoch +(\d+) +loss (\S+) +accuracy +(\S+)%  (#+)$", tour[1], re.MULTILINE)
@@ -78,18 +85,21 @@ def test_every_epoch_has_its_line_and_the_loss_falls(tour):
     assert float(rows[-1][2]) > 96
 
 
+@TOUR
 @pytest.mark.slow
 def test_the_fresh_process_predicts_the_same_to_the_bit(tour):
     assert "450 of 450 equal" in tour[1]
     assert "4,500 of 4,500 equal, to the last bit" in tour[1]
 
 
+@TOUR
 @pytest.mark.slow
 def test_piped_output_is_plain(tour):
     assert tour[1].isascii()
     assert tour[1].replace("\n", "").isprintable()
 
 
+@TOUR
 @pytest.mark.slow
 def test_the_file_holds_scaler_model_and_log(tour):
     parts = saver.load(tour[0] / "saver-demo" / "digits.saver")
@@ -99,6 +109,7 @@ def test_the_file_holds_scaler_model_and_log(tour):
     assert len({len(column) for column in parts["log"].values()}) == 1
 
 
+@TOUR
 @pytest.mark.slow
 def test_the_picture_is_a_png_of_sensible_size(tour):
     pytest.importorskip("matplotlib")
@@ -111,6 +122,7 @@ def test_the_picture_is_a_png_of_sensible_size(tour):
         assert 20_000 < len(data) < 1_000_000
 
 
+@TOUR
 @pytest.mark.slow
 def test_what_to_try_next_works(tour):
     folder, output = tour
@@ -240,6 +252,7 @@ print("matplotlib.pyplot" in sys.modules)
 # The second half: killed and resumed
 
 
+@TOUR
 @pytest.mark.slow
 def test_three_processes_train_and_one_of_them_is_killed(tour):
     trained, killed, resumed = (
@@ -254,6 +267,7 @@ def test_three_processes_train_and_one_of_them_is_killed(tour):
     assert later in ([200, 250, 300, 350, 400], [250, 300, 350, 400], [300, 350, 400])
 
 
+@TOUR
 @pytest.mark.slow
 def test_it_goes_on_after_the_step_that_was_saved_last(tour):
     number, step = map(int, re.findall(r"resumes from killed@(\d+), after step (\d+):", tour[1])[0])
@@ -261,6 +275,7 @@ def test_it_goes_on_after_the_step_that_was_saved_last(tour):
     assert 175 <= step <= 250  # what was being written when it was killed counts only if it was durable
 
 
+@TOUR
 @pytest.mark.slow
 def test_both_runs_end_with_the_same_bits(tour):
     store = saver.Saver(tour[0] / "saver-demo" / "runs")
@@ -279,11 +294,13 @@ def test_both_runs_end_with_the_same_bits(tour):
     assert "400 of the 400 losses in the log are equal, to the last bit" in tour[1]
 
 
+@TOUR
 @pytest.mark.slow
 def test_the_run_proves_that_it_can_be_resumed(tour):
     assert "rehearsal.prove: steps 0 to 2, trained twice from the same state: all bits agree." in tour[1]
 
 
+@TOUR
 @pytest.mark.slow
 def test_what_is_there_is_shown_by_the_commands_themselves(tour):
     told = tour[1].partition("What is stored")[2]

@@ -98,13 +98,14 @@ class Slurm:
         """Wait until a job has one of these states."""
         until = time.monotonic() + seconds
         while (now := self.state(job)) not in states:
-            assert now != "FAILED", f"job {job} failed"
+            assert now != "FAILED", self.ask("scontrol", "show", "job", job) + self._logged()
             assert time.monotonic() < until, f"job {job} is {now}"
             time.sleep(0.2)
 
     def begin_again(self, job: str, *changes: str, seconds: float = 120) -> None:
         """Let a job that is requeued begin at once, with these changes."""
         self.wait_for(job, "PENDING")
+        time.sleep(2)  # a node that has just ended the job refuses it for a second: "already killed"
         until = time.monotonic() + seconds
         while self.state(job) == "PENDING":  # for two minutes, otherwise
             assert time.monotonic() < until, f"job {job} does not begin again"

@@ -63,7 +63,7 @@ ONE = ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")
     [
         pytest.param(("scontrol", "requeue"), ONE, id="requeued, with one node"),
         pytest.param(("scancel", "--signal=TERM"), (), id="signalled", marks=pytest.mark.long),
-    ],  # the second fails in some runs: the job that requeued itself ends at once, without a word
+    ],
 )
 def test_a_job_that_is_ended_goes_on_to_the_bit(
     tmp_path: Path, ended: tuple[str, ...], changes: tuple[str, ...]

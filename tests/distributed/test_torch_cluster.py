@@ -51,7 +51,7 @@ def test_ranks_of_a_sealed_store_meet_and_pass_on_what_they_read(
     folder = tmp_path / "models"
     saver.Saver(folder, key=str(tmp_path / "own.key")).create()
     monkeypatch.setenv("SAVER_KEY", str(tmp_path / "own.key"))
-    run(2, folder, "save_meshes", "restore_meshes")
+    run(2, folder, "save_meshes", "restore_few_meshes")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import saver
 from saver.format import Reads, Writes, WritesObjects, formats
 
 pytestmark = [
+    pytest.mark.xdist_group("formats memory"),  # the large files are written once
     pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux what it took"),
 ]

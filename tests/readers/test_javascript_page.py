@@ -16,6 +16,8 @@ from javascript_reader import READER
 import saver
 from saver.training_log import TrainingLog
 
+pytestmark = pytest.mark.xdist_group("javascript page")  # one browser looks at all files, for all tests
+
 DRIVER = Path(__file__).with_name("page_driver.py")
 EVIL = "<img src=x onerror='window.pwned=1'><script>window.pwned=2</script>"
 
