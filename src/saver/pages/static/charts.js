@@ -83,7 +83,7 @@
       this.controls();
       this.load().then(() => this.listen());
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
-      document.addEventListener("visibilitychange", () => this.seen());
+      document.addEventListener("visibilitychange", () => this.turned());
       addEventListener("pagehide", () => this.source?.close());
       let width = root.clientWidth;
       new ResizeObserver(() => {
@@ -344,7 +344,7 @@
     }
 
     // A browser has some six connections to a server: a page that is not seen leaves its own to others.
-    seen() {
+    turned() {
       this.source?.close();
       if (document.hidden) this.get("live").textContent = "Not live while it is not seen";
       else this.load().then(() => { this.tables(); this.listen(); });
