@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import saver
-from saver.card import card_of_version, loading_lines, markdown
+from saver.card import card_of_version, licence, loading_lines, markdown
 from saver.card.front import front_matter, quoted
 from saver.errors import limited, printable
 from saver.page import Facts, Table
@@ -146,6 +146,27 @@ def test_a_card_has_the_same_structure_whatever_is_in_the_store(text: str) -> No
     assert links == {"https://pypi.org/project/saver-ml/"}
     assert all(line.isprintable() for line in card.splitlines())
     assert hub.ModelCard(card).data.to_dict().keys() == {"library_name", "tags", "metrics"}
+
+
+LICENCES = [
+    ("Apache-2.0", {"license": "apache-2.0"}), ("MIT", {"license": "mit"}), ("", {}), ("!", {}),
+    ("openrail++", {"license": "openrail++"}),
+    ("Our own, v2", {"license": "other", "license_name": "our-own-v2"}),
+    ("GPL-2.0+", {"license": "other", "license_name": "gpl-2.0-plus"}),
+    ("é: [x]", {"license": "other", "license_name": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", licence.LABELS)
+@pytest.mark.parametrize(("said", "fields"), LICENCES)
+def test_the_licence_is_what_a_label_says(name: str, said: str, fields: dict[str, str]) -> None:
+    """As the hub of Hugging Face takes it: it refuses the card of a licence that it does not know."""
+    store = saver.Saver(MemoryStorage())
+    store.save("m", 1, labels={name: said} if said else {})
+    card = store.card("m").markdown
+    head = {line for line in card.partition("\n---\n")[0].splitlines() if line.startswith("license")}
+    assert head == {f'{key}: "{value}"' for key, value in fields.items()}
+    assert ("| licence |" in card) == bool(said)
 
 
 def test_a_card_says_all_that_is_known(tmp_path: Path) -> None:

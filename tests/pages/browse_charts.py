@@ -90,6 +90,10 @@ def followed(browser: Browser, troubles: list[str]) -> str:
     before = page.evaluate(LAST)
     until(page, f"{LAST} !== {json.dumps(before)}")
     until(page, "document.getElementById('live').textContent.startsWith('Live: live@')")
+    for hidden, says in (("true", "Not live while it is not seen"), ("false", "Live: live@")):
+        page.evaluate(f"Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }})")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        until(page, f"document.getElementById('live').textContent.startsWith({json.dumps(says)})")
     tab_to(page, "#smooth")
     page.keyboard.press("ArrowRight")
     until(page, "location.search.includes('smooth=')")

@@ -92,7 +92,8 @@ def check(found: Found) -> None:
         if tag == "script":
             assert (given["src"] or "").startswith("/static/")
         for name in ("href", "src", "action"):
-            assert (given.get(name) or "/").startswith(("/", "#", "?")), (tag, given)
+            own = (given.get(name) or "/").startswith(("/", "#", "?"))
+            assert own or (tag, given[name]) == ("a", "https://pypi.org/project/saver-ml/"), (tag, given)
     ids = [given["id"] for _, given in found.elements if "id" in given]
     assert len(ids) == len(set(ids)), "each id once"
     named = {given.get("for") for tag, given in found.elements if tag == "label"}

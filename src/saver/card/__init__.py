@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from saver.card import licence
 from saver.card.curves import curves
 from saver.card.front import Value, front_matter
 from saver.card.markdown import code, page, paragraph, text
@@ -103,6 +104,7 @@ def _fields(version: Version, described: Description) -> dict[str, Value]:
     packages = [part.kind.partition(".")[0] for part in described.parts if part.classes]
     own = [name for name in packages if name != "saver" and name in recorded]
     return {
+        **licence.fields(licence.licence_of(version.labels)),
         "library_name": own[0] if own else "saver",
         "tags": ["saver", *dict.fromkeys(own), *version.tags],
         "metrics": list(version.metrics),

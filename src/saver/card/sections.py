@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saver.card.licence import licence_of
 from saver.description import Description, parts_page
 from saver.environment import distribution
 from saver.human import pairs, size
@@ -40,6 +41,7 @@ def _facts(version: Version, described: Description) -> dict[str, str]:
         "saved": ", by ".join(filter(None, (local(version.time), version.author))),
         "step": "" if version.step is None else f"{version.step:,}",
         "tags": ", ".join(version.tags),
+        "licence": licence_of(version.labels),
         "labels": pairs(version.labels),
         "size": size(described.bytes),
         "hash": described.hash,

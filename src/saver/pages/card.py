@@ -6,6 +6,7 @@ from saver import documents
 from saver.card import Card, bases, card_of
 from saver.opened import open_version
 from saver.pages.page import Address, Answered, File, Page, Visit
+from saver.pages.rendered import MOST, rendered
 from saver.repo.version import Version
 
 
@@ -19,7 +20,9 @@ def card(visit: Visit) -> Answered:
         return File(content, "text/markdown; charset=utf-8", headers)
     place = visit.place
     document = documents.Card(store=place, ref=str(found), markdown=made.markdown, output=None)
-    return Page("card.html", f"Card of {found}", document, {"version": found, "card": made})
+    more = len(made.markdown) > MOST
+    values = {"version": found, "card": made, "shown": rendered(made.markdown), "more": more}
+    return Page("card.html", f"Card of {found}", document, values)
 
 
 def _partly(visit: Visit, found: Version) -> Card:

@@ -17,6 +17,7 @@ from saver.pages.described import Described
 from saver.pages.relations import Relations
 from saver.pages.rendering import templates
 from saver.pages.streaming import Streams
+from saver.pages.trail import Trail
 from saver.pages.works import Works
 from saver.repo import changing
 from saver.serve.door import House
@@ -35,7 +36,7 @@ class Site:
         self._fixed = fixed
         self.store, self.house, self.predicting, self.secure = store, house, predicting or {}, secure
         self.catalog, self.described, self.works = Catalog(store), Described(), Works(store)
-        self.relations, self.apart = Relations(store), Apart()
+        self.relations, self.trail, self.apart = Relations(store), Trail(store), Apart()
         self.streams = Streams()
         house.farewells.append(self.streams.end)
         self._secret = secrets.token_bytes(32)

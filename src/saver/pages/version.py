@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from saver import documents
 from saver.card import loading_lines
+from saver.card.licence import licence_of
 from saver.card.sections import data, environment
 from saver.description import Description
 from saver.documents import contents
@@ -47,7 +48,7 @@ def version(visit: Visit) -> Answered:
         "version": found, "described": described, "trouble": trouble, "entries": entries, "older": older,
         "said": said, "signer": signer, "brief": brief, "lineage": document.lineage,
         "verdicts": document.verdicts, "roles": document.roles, "loading": document.loading,
-        "predictions": None, "git": None,
+        "predictions": None, "git": None, "licence": licence_of(found.labels),
         **(_parts(visit, found, described) if described is not None else {}),
     }  # fmt: skip
     title = f"{found}, part {alone}" if (alone := visit.query("part")) else str(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -39,17 +39,20 @@ def entries(
     """The log as the state has it, the newest record first; or what concerns these versions of a model, back
     to where the first was saved. A range from 0 on also has what concerns the model itself. Only entries of
     these kinds, if there are any. Reads records as they are wanted."""
-    return (entry for _, entry in looked_at(repo, about, kinds) if entry is not None)
+    records = repo.state.log.read_back(repo.state.head)
+    return (entry for _, entry in looked_at(repo, records, about, kinds) if entry is not None)
 
 
 def looked_at(
-    repo: Repository, about: Range | None = None, kinds: frozenset[Kind] = frozenset(),
-    head: int | None = None,
-) -> Iterator[tuple[int, Entry | None]]:  # fmt: skip
-    """The same, from the record `head` back; also the numbers of the records between, which are not of these:
-    a reader with little time can stop there, and go on later."""
+    repo: Repository, records: Iterable[Record | int], about: Range | None, kinds: frozenset[Kind]
+) -> Iterator[tuple[int, Entry | None]]:
+    """The same of these records, the newest first; also the numbers of those that are not of these: a reader
+    with little time can stop there, and go on later. A number among the records is passed on."""
     seen = Heads().seen(repo.format().id)
-    for record in repo.state.log.read_back(repo.state.head if head is None else min(head, repo.state.head)):
+    for record in records:
+        if isinstance(record, int):
+            yield record, None
+            continue
         entry = entry_of(record)
         if about is not None and not _concerns(entry, about):
             yield record.number, None

@@ -83,6 +83,8 @@
       this.controls();
       this.load().then(() => this.listen());
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+      document.addEventListener("visibilitychange", () => this.turned());
+      addEventListener("pagehide", () => this.source?.close());
       let width = root.clientWidth;
       new ResizeObserver(() => {
         if (root.clientWidth === width) return;
@@ -341,14 +343,23 @@
       return found ? found.ref : "-";
     }
 
+    // A browser has some six connections to a server: a page that is not seen leaves its own to others.
+    turned() {
+      this.source?.close();
+      if (document.hidden) this.get("live").textContent = "Not live while it is not seen";
+      else this.load().then(() => { this.tables(); this.listen(); });
+    }
+
     listen() {
-      if (!this.found) return;
+      this.source?.close();
+      if (!this.found || document.hidden) return;
       const query = new URLSearchParams();
       for (const run of this.runs.slice(1)) query.append("with", run);
       for (const run of this.runs) query.append("have", this.have(run));
       for (const metric of this.query.getAll("metric")) query.append("metric", metric);
       const source = new EventSource(`/curves-live/${this.root.dataset.at}?${query}`);
       const live = this.get("live");
+      this.source = source;
       source.onopen = () => { live.textContent = "Live"; };
       source.addEventListener("update", (event) => this.update(JSON.parse(event.data)));
       source.addEventListener("trouble", (event) => {
@@ -360,7 +371,6 @@
         source.close(); // what the page has by then is another version
         setTimeout(() => this.load().then(() => this.listen()), 2000);
       };
-      addEventListener("pagehide", () => source.close());
     }
 
     update(news) {

@@ -79,3 +79,20 @@ if (document.querySelector("[data-working]")) {
   };
   setTimeout(again, 1000);
 }
+
+// While the server reads a long log back, look again; what it found by then is put in place.
+const lookAgain = () => {
+  const region = document.querySelector("#records[data-again]");
+  if (!region) return;
+  setTimeout(async () => {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+    if (!answer) return;
+    if (!answer.ok) location.reload();
+    else if (!region.contains(document.activeElement)) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      region.replaceWith(page.querySelector("#records"));
+    }
+    lookAgain();
+  }, 500);
+};
+lookAgain();
