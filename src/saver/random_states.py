@@ -50,17 +50,54 @@ def _of_python(state: Any) -> Callable[[], None]:
 def _of_numpy(state: Any) -> Callable[[], None]:
     if type(state) is not dict:
         raise ValueError("the state of NumPy's generator is not a dict")
-    check_bits(state.get("bit_generator"), state)
+    bits = {key: item for key, item in state.items() if key not in ("has_gauss", "gauss")}
+    check_bits("MT19937", bits)
     trial = np.random.RandomState(np.random.MT19937())
     trial.set_state(state)
     found = trial.get_state(legacy=False)
     return lambda: np.random.set_state(found)
 
 
+_MORE = {"has_uint32": 1, "uinteger": 2**32 - 1}
+_PCG = {"state": {"state": 2**128 - 1, "inc": 2**128 - 1}, **_MORE}
+_BITS: dict[str, dict[str, Any]] = {
+    "MT19937": {"state": {"key": (np.uint32, 624), "pos": 624}},
+    "PCG64": _PCG,
+    "PCG64DXSM": _PCG,
+    "Philox": {
+        "state": {"counter": (np.uint64, 4), "key": (np.uint64, 2)},
+        "buffer": (np.uint64, 4),
+        "buffer_pos": 4,
+        **_MORE,
+    },
+    "SFC64": {"state": {"state": (np.uint64, 4)}, **_MORE},
+}
+"""What the state of a bit generator of NumPy holds: the highest value of an integer, or the dtype and the
+length of an array."""
+
+
 def check_bits(kind: Any, state: Any) -> None:
-    """Raise ValueError unless the state of a bit generator of NumPy is at a position within its buffer, where
-    native code reads next without looking."""
-    position = state["state"]["pos"] if kind == "MT19937" else state.get("buffer_pos", 0)
-    if type(position) is not int or not 0 <= position <= (624 if kind == "MT19937" else 4):
-        shown = position if type(position) is int else type(position).__name__
-        raise ValueError(f"the buffer of a {kind} has no position {shown}")
+    """Raise ValueError unless this is a state that a bit generator of NumPy of that kind can have. Native
+    code reads at its position in a buffer, without looking."""
+    if type(kind) is not str or kind not in _BITS or type(state) is not dict:
+        raise ValueError("a bit generator is of an unknown kind, or has a state that is not a dict")
+    if state.get("bit_generator") != kind:
+        raise ValueError(f"the state of a {kind} is not that of one: its `bit_generator` says otherwise")
+    _check_bits(kind, {key: item for key, item in state.items() if key != "bit_generator"}, _BITS[kind])
+
+
+def _check_bits(kind: str, found: Any, expected: dict[str, Any]) -> None:
+    if type(found) is not dict or found.keys() != expected.keys():
+        raise ValueError(f"the state of a {kind} does not have exactly {', '.join(expected)}")
+    for name, form in expected.items():
+        item = found[name]
+        if type(form) is dict:
+            _check_bits(kind, item, form)
+        elif type(form) is int and not (type(item) is int and 0 <= item <= form):
+            shown = item if type(item) is int else type(item).__name__
+            what = "buffer of a {} has no position" if "pos" in name else f"{name} of a {{}} is not"
+            raise ValueError(f"the {what.format(kind)} {shown}, only 0 to {form}")
+        elif type(form) is tuple and not (
+            type(item) is np.ndarray and item.dtype == form[0] and item.shape == form[1:]
+        ):
+            raise ValueError(f"the {name} of a {kind} is not {form[1]} items of {form[0].__name__}")

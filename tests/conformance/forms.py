@@ -7,16 +7,12 @@ import struct
 from typing import Any
 
 from pieces import b64, dumps, node
+from randomness import words
 
 
 def floats(*values: float) -> dict[str, Any]:
     data = b64(struct.pack(f"<{len(values)}d", *values))
     return node("numpy.array", {"dtype": "<f8", "shape": [len(values)], "data": data})
-
-
-def words(dtype: str, count: int, value: int = 1) -> dict[str, Any]:
-    data = b64(value.to_bytes(int(dtype[2:]), "little") * count)
-    return node("numpy.array", {"dtype": dtype, "shape": [count], "data": data})
 
 
 SERIES = {

@@ -12,6 +12,10 @@ from forms import sound, unsound
 from layer1 import DTYPES, F64, Case
 from layer2 import tree
 from pieces import Pack, b64, dumps, node
+from randomness import sound as generators
+from randomness import unsound as broken_generators
+from relations import sound as related
+from relations import unsound as unrelated
 
 F = b64(F64[:8])
 BIG = "20000000000001"
@@ -105,6 +109,8 @@ VALUES: dict[str, Any] = {
 def valid() -> Iterator[Case]:
     for name, value in {**VALUES, **cycles(), **sound()}.items():
         yield name, None, tree(value), f"the value {dumps(value)[:70]}"
+    for name, value, what in (*generators(), *related()):
+        yield name, None, tree(value), what
     eighty = range(80)
     yield "column-float", None, column("float", "F64", F64 * 12), "a column of floats"
     yield "column-int", None, column("int", "I64", struct.pack("<80q", *eighty), "tuple"), "a column of ints"
@@ -147,6 +153,10 @@ def invalid() -> Iterator[Case]:
     yield from states()
     for name, (value, what) in unsound().items():
         yield f"form-{name}", "3.01", tree(value), what
+    for name, value, what in broken_generators():
+        yield f"form-{name}", "3.01", tree(value), what
+    for name, value, rule, what in unrelated():
+        yield name, rule, tree(value), what
     yield from numbers()
     yield from containers()
     yield from arrays()

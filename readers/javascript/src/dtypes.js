@@ -34,7 +34,7 @@ function simple(text) {
   const dtype = { name: text, kind, big: mark === ">", unit: unit ?? null };
   if (kind === "O") {
     if (text !== "|O") bad(text);
-    return { ...dtype, size: 0 };
+    return { ...dtype, size: 8 }; // in a structure
   }
   if (digits === undefined) return bad(text);
   const number = Number(digits);

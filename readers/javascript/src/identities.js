@@ -38,6 +38,7 @@ export class Identities {
     if (value instanceof PySet) return this.text(["set", ...value.items.map((each) => this.id(each)).sort((a, b) => a - b)]);
     if (value instanceof Range) return this.range(value);
     if (value instanceof Scalar) return this.scalar(value);
+    if (value instanceof PyObject && hasNoHash(value)) return this.bad("with a key or element that has no hash in Python");
     if (value instanceof PyObject && OBJECTS.has(value.codec)) return OBJECTS.get(value.codec)(value, this) ?? value;
     return value;
   }
@@ -135,6 +136,13 @@ function path({ class: name, content }, all) {
 }
 
 const plain = ({ codec, class: name, content }, all) => (typeof content === "string" ? all.all(codec, [name, content]) : undefined);
+
+const NO_HASH = new Set([
+  "stdlib.OrderedDict", "stdlib.Counter", "stdlib.defaultdict", "stdlib.deque", "stdlib.SimpleNamespace", "stdlib.array",
+  "numpy.masked", "numpy.masked_constant", "numpy.subclass", "numpy.series", "numpy.poly1d",
+]); // prettier-ignore
+const RECORDS = new Set(["ChainMap", "UserDict", "UserList", "Namespace", "Values"]);
+const hasNoHash = ({ codec, class: name }) => NO_HASH.has(codec) || (codec === "stdlib.record" && RECORDS.has(name));
 
 /** Objects that are equal by what they hold. All others are equal to themselves alone, as far as this reader knows. */
 const OBJECTS = new Map([

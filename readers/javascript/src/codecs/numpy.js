@@ -7,6 +7,8 @@ import { entriesOf, kindOf } from "../tree.js";
 import { Float, NDArray, PyObject, Scalar } from "../values.js";
 
 const isTensor = (value) => value instanceof Map && kindOf(value) === "tensor";
+const isSameShape = (one, other) => one.length === other.length && one.every((size, axis) => size === other[axis]);
+const isSameDtype = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const isSize = (value) => Number.isInteger(value) && value >= 0;
 const form = (why) => refuse("3.17", `an array ${why}`);
 
@@ -107,13 +109,18 @@ function ofItems(state, { dtype, shape, order, written }, { d, keep, bad }) {
   return array;
 }
 
-function ofFields(state, { dtype, shape, written }, { d, keep }) {
+function ofFields(state, { dtype, shape, written }, { d, keep, bad }) {
   if (dtype.kind !== "structure" || !Array.isArray(state)) form("that is no structure has fields");
   if (state.length !== dtype.fields.length) refuse("3.12", "an array has another number of fields than its dtype");
   const array = keep(new NDArray(dtype.name, [...shape], new Map(), { order: written }));
   dtype.fields.forEach((field, i) => {
     if (!d.leadsTo(state[i], "numpy.array")) form("has a field that is no array");
-    array.data.set(field.name, d.value(state[i]));
+    const found = d.value(state[i]);
+    const isNested = field.dtype.kind === "nested";
+    const one = isNested ? field.dtype.base : field.dtype;
+    const fits = isSameShape(found.shape, isNested ? [...shape, ...field.dtype.shape] : shape);
+    if (!fits || !isSameDtype(found.dtype, one.name)) bad("whose field has another shape or dtype");
+    array.data.set(field.name, found);
   });
   return array;
 }
@@ -127,6 +134,7 @@ function readScalar(state, { d, bad }) {
   const fits = Array.isArray(state) && (state.length === 2 || (state.length === 3 && state[2] === "record"));
   if (!fits) bad("that is not [dtype, value]");
   const [given, value] = state;
+  if (state.length === 3 && typeof given === "string" && !given.startsWith("|V")) bad("that is a record, and no structure");
   const made = (dtype, content) => new Scalar(dtype, content, state.length === 3);
   if (given === "U" || given === "S") {
     const found = d.value(value);
@@ -141,21 +149,24 @@ function readScalar(state, { d, bad }) {
     const data = elements(dtype, bytes);
     return made(dtype.name, data.length === 1 ? data[0] : data);
   }
-  if (d.leadsTo(value, "numpy.array")) return made(dtype.name, d.value(value));
+  if (d.leadsTo(value, "numpy.array")) {
+    const array = d.value(value);
+    if (array.shape.length || !isSameDtype(array.dtype, dtype.name)) bad("whose array has axes or another dtype");
+    return made(dtype.name, array);
+  }
   if (typeof value === "boolean") {
     if (dtype.kind !== "b") bad("whose number is a boolean");
     return made(dtype.name, value);
   }
-  const number = d.value(value);
-  const plainNumber = number instanceof Float ? number.value : number;
+  if (dtype.big) bad("whose number is not in little-endian order");
   if ("iu".includes(dtype.kind)) {
     const [low, high] = RANGES.get(`${dtype.kind}${dtype.size}`);
     const whole = d.integer(value, bad);
     if (BigInt(whole) < low || BigInt(whole) > high) bad("whose number its dtype cannot have");
     return made(dtype.name, whole);
   }
-  if (dtype.kind !== "f" || typeof plainNumber !== "number") bad("whose number has another kind");
-  return made(dtype.name, plainNumber);
+  if (dtype.kind !== "f") bad("whose number has another kind");
+  return made(dtype.name, d.real(value, bad));
 }
 
 /** An object of a state that has exactly these fields. */
@@ -172,13 +183,34 @@ const arrayOr = (tree, d, bad, none = false) => {
   return d.value(tree);
 };
 
+/** The dtype of a mask, and its size: a boolean for each field of a structure, without gaps. */
+function maskOf(dtype) {
+  if (dtype.base !== undefined) {
+    const { dtype: base, size } = maskOf(dtype.base);
+    return { dtype: { base, shape: dtype.shape }, size: dtype.shape.reduce((all, each) => all * each, size) };
+  }
+  if (dtype.names === undefined) return { dtype: "|b1", size: 1 };
+  const fields = dtype.formats.map(maskOf);
+  let size = 0;
+  const offsets = fields.map((field) => (size += field.size) - field.size);
+  return { dtype: { names: dtype.names, formats: fields.map((field) => field.dtype), offsets, itemsize: size }, size };
+}
+
 function readMasked(state, { d, keep, bad, name }) {
   const object = keep(new PyObject(name, null, new Map()));
   const fields = fieldsOf(state, ["data", "mask", "fill_value", "hard"], bad);
   if (typeof fields.get("hard") !== "boolean") bad("whose `hard` is not a boolean");
   object.content.set("data", arrayOr(fields.get("data"), d, bad));
   object.content.set("mask", arrayOr(fields.get("mask"), d, bad, true));
-  object.content.set("fill_value", arrayOr(fields.get("fill_value"), d, bad, true));
+  const [data, mask] = ["data", "mask"].map((key) => object.content.get(key));
+  if (mask !== null && !(isSameShape(mask.shape, data.shape) && isSameDtype(mask.dtype, maskOf(data.dtype).dtype))) {
+    bad("whose mask is not a boolean for each item of its data");
+  }
+  const filled = arrayOr(fields.get("fill_value"), d, bad, true);
+  if (filled !== null && (filled.shape.length || !isSameDtype(filled.dtype, data.dtype))) {
+    bad("whose fill value has axes, or another dtype than its data");
+  }
+  object.content.set("fill_value", filled);
   object.content.set("hard", fields.get("hard"));
   return object;
 }
@@ -190,7 +222,8 @@ const shortText = (value, bad) =>
 /** An array of one axis that holds something. */
 function coefficients(tree, d, bad) {
   const found = arrayOr(tree, d, bad);
-  if (!(found instanceof NDArray) || found.shape.length !== 1 || found.shape[0] < 1) bad("without coefficients");
+  const isNumbers = found instanceof NDArray && /^.[biufcO]/.test(found.dtype);
+  if (!isNumbers || found.shape.length !== 1 || found.shape[0] < 1) bad("without coefficients");
   return found;
 }
 
@@ -215,7 +248,10 @@ const list = (state, length, bad) => {
 function readSubclass(state, { d, bad, name }) {
   const [cls, array] = list(state, 2, bad);
   if (!["matrix", "recarray", "chararray"].includes(cls)) bad("of an unknown class");
-  return new PyObject(name, cls, arrayOr(array, d, bad));
+  const found = arrayOr(array, d, bad);
+  if (cls === "matrix" && found.shape.length !== 2) bad("that is a matrix, and has not two axes");
+  if (cls === "chararray" && !/^.[SU]/.test(found.dtype)) bad("that is a chararray, and has no texts");
+  return new PyObject(name, cls, found);
 }
 
 function readSeeds(state, { d, keep, bad, name }) {
@@ -240,15 +276,50 @@ function checkSeeds(waiting, bad) {
     const seed = waiting.pop();
     if (seen >= 1 << 16) bad("whose seeds are too many");
     if (Array.isArray(seed)) waiting.push(...seed.slice(0, 1 << 16));
-    else if (seed instanceof NDArray ? !/^.[iu]/.test(seed.dtype) : !isSeed(seed)) bad("whose seeds are no integers");
+    else if (!(seed instanceof NDArray ? isSeeds(seed) : isSeed(seed))) bad("whose seeds are no integers");
   }
 }
 
-const isSeed = (value) =>
-  typeof value === "boolean" || value === null ||
-  ((typeof value === "bigint" || Number.isSafeInteger(value)) && value >= 0 && BigInt(value) < 1n << 65536n); // prettier-ignore
+const isSeeds = ({ dtype, data }) => /^.[iu]/.test(dtype) && data.every((each) => each >= 0);
+function isSeed(value) {
+  if (value instanceof Scalar) return /^.[iu]/.test(value.dtype) && isSeed(value.value);
+  if (typeof value === "boolean") return true;
+  return (typeof value === "bigint" || Number.isSafeInteger(value) || value === 2 ** 53) && value >= 0 && BigInt(value) < 1n << 65536n;
+}
 
 const GENERATORS = ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"];
+
+const WORD = 2 ** 32 - 1;
+const MORE = { has_uint32: 1, uinteger: WORD };
+const PCG = { state: { state: 2n ** 128n - 1n, inc: 2n ** 128n - 1n }, ...MORE };
+
+/** What the state of a generator holds: the highest value of an integer, dtype and length of an array. */
+const STATES = {
+  MT19937: { state: { key: ["<u4", 624], pos: 624 } },
+  PCG64: PCG,
+  PCG64DXSM: PCG,
+  Philox: { state: { counter: ["<u8", 4], key: ["<u8", 2] }, buffer: ["<u8", 4], buffer_pos: 4, ...MORE },
+  SFC64: { state: { state: ["<u8", 4] }, ...MORE },
+};
+
+function checkBits(found, form, bad) {
+  const names = Object.keys(form);
+  if (!(found instanceof Map) || found.size !== names.length || !names.every((name) => found.has(name))) {
+    bad(`whose state has not exactly ${names.join(", ")}`);
+  }
+  for (const name of names) {
+    const [item, most] = [found.get(name), form[name]];
+    if (Array.isArray(most)) {
+      const fits = item instanceof NDArray && item.dtype === most[0] && item.shape.length === 1 && item.shape[0] === most[1];
+      if (!fits) bad(`whose \`${name}\` is not ${most[1]} items of ${most[0]}`);
+    } else if (typeof most === "object") {
+      checkBits(item, most, bad);
+    } else {
+      const isWhole = typeof item === "bigint" || Number.isSafeInteger(item) || item === 2 ** 53;
+      if (!isWhole || item < 0 || item > most) bad(`whose \`${name}\` is not from 0 to ${most}`);
+    }
+  }
+}
 
 function readBits(state, { d, keep, bad, name }) {
   const [cls, inner, seeds] = list(state, 3, bad);
@@ -257,6 +328,10 @@ function readBits(state, { d, keep, bad, name }) {
   if (seeds !== null && !d.leadsTo(seeds, "numpy.SeedSequence")) bad("whose seeds are of another kind");
   const object = keep(new PyObject(name, cls, new Map()));
   object.content.set("state", d.value(inner)).set("seeds", d.value(seeds));
+  const found = new Map(object.content.get("state"));
+  if (found.get("bit_generator") !== cls) bad("whose state is that of another class");
+  found.delete("bit_generator");
+  checkBits(found, STATES[cls], bad);
   return object;
 }
 
@@ -265,16 +340,10 @@ function readGenerator(state, { d, bad, name }) {
   return new PyObject(name, null, d.value(state));
 }
 
-function numberOf(tree, d, bad) {
-  const found = d.value(tree);
-  const isNumber = ["number", "bigint"].includes(typeof found) || found instanceof Float;
-  return isNumber ? found : bad("with something else than a number");
-}
-
 function readRandomState(state, { d, bad, name }) {
   const [bits, has, number] = list(state, 3, bad);
   if (!d.leadsTo(bits, "numpy.BitGenerator") || (has !== 0 && has !== 1)) bad("of another form");
-  return new PyObject(name, null, [d.value(bits), has, numberOf(number, d, bad)]);
+  return new PyObject(name, null, [d.value(bits), has, d.float(d.real(number, bad))]);
 }
 
 function readMaskedConstant(state, { bad, name }) {

@@ -1,7 +1,7 @@
 /** Values of Python's standard library: each as its content, after a check that Python could have it. */
 import { shown } from "../errors.js";
 import { entriesOf, kindOf } from "../tree.js";
-import { PyObject, Tuple } from "../values.js";
+import { Float, PyObject, Tuple } from "../values.js";
 
 const isObject = (state) => state instanceof Map && kindOf(state) === "object";
 const list = (state, lengths, bad) => {
@@ -101,6 +101,16 @@ const holds = (name, ...codecs) => (content, d, bad) => {
   if (!d.leadsTo(content.get(name) ?? null, ...codecs)) bad(`without a ${codecs[0]} in \`${name}\``);
 };
 
+/** Whether a value is a mapping. Those of named classes may be one, as far as this reader knows. */
+const isMapping = (value) =>
+  value instanceof Map ||
+  (value instanceof PyObject && (value.content instanceof Map || value.class !== null) && !NO_MAPPINGS.has(value.codec) &&
+    (value.codec !== "stdlib.record" || ["ChainMap", "UserDict"].includes(value.class)));
+const NO_MAPPINGS = new Set([
+  "stdlib.SimpleNamespace", "numpy.masked", "numpy.series", "numpy.SeedSequence", "numpy.BitGenerator", "function", "class", "enum",
+  "namedtuple", "derived_value", "numpy.subclass", "stdlib.path", "stdlib.address",
+]); // prettier-ignore
+
 /** What the attributes of some classes must be. */
 const HOLDS = {
   UserDict: holds("data", "dict"),
@@ -110,10 +120,11 @@ const HOLDS = {
   },
   ChainMap(content, d, bad) {
     holds("maps", "list")(content, d, bad);
-    const maps = d.nodeOf(content.get("maps")).get("state");
-    if (!Array.isArray(maps) || !maps.length || !maps.every((each) => each instanceof Map)) bad("without mappings");
+    const maps = d.value(content.get("maps"));
+    if (!maps.length || !maps.every(isMapping)) bad("without mappings");
   },
   NormalDist(content, d, bad) {
+    if (content.size !== 2) bad("with more than two attributes");
     d.real(content.get("_mu") ?? null, bad);
     if (d.real(content.get("_sigma") ?? null, bad) < 0) bad("with a negative deviation");
   },
@@ -122,6 +133,7 @@ const HOLDS = {
 function partial(state, { d, bad }) {
   const [called, args, keywords] = list(state, [3], bad);
   const found = [d.value(called), d.value(args), d.value(keywords)];
+  if (!d.leadsTo(called, "function", "class")) bad("of something else than a function");
   if (!(found[1] instanceof Tuple) || !(found[2] instanceof Map)) bad("without a tuple of arguments and a dict of keywords");
   return found;
 }
@@ -176,12 +188,17 @@ function isDatetime(text) {
   return !rest.length && isDate(date) && time !== undefined && isTime(time);
 }
 
+/** Whether it is a zone: of the standard library, or of a library or a class that this reader does not know. */
+const isZone = (value) =>
+  value instanceof PyObject &&
+  (["stdlib.timezone", "stdlib.ZoneInfo", "object"].includes(value.codec) || /^(?:dateutil|pytz)\./.test(value.codec));
+
 const moment = (fits) => (state, { d, bad }) => {
   const [text, zone, fold] = list(state, [3], bad);
   if (!fits(string(text, bad))) bad(`of the text ${shown(text)}`);
   if (zone !== null && !(zone instanceof Map)) bad("whose zone is of another kind");
   const found = d.value(zone);
-  if (zone !== null && !(found instanceof PyObject)) bad("whose zone is of another kind");
+  if (zone !== null && !isZone(found)) bad("whose zone is of another kind");
   return { text, zone: found, fold: whole(fold, 0, 1, bad) };
 };
 
@@ -229,15 +246,16 @@ function array(state, { d, bad }) {
   return { code, size, bytes };
 }
 
-const [LOCALE, UNICODE, DEBUG] = [4, 32, 128]; // flags of Python's `re`
+const [LOCALE, UNICODE] = [4, 32]; // flags of Python's `re`
+const MATCHING = 2 + LOCALE + 8 + 16 + UNICODE + 64 + 256;
 
 function pattern(state, { d, bad }) {
   const [text, flags] = list(state, [2], bad);
   const found = d.value(text);
   if (typeof found !== "string" && !(found instanceof Uint8Array)) bad("whose text is neither a string nor bytes");
-  whole(flags, 0, 511, bad);
+  whole(flags, 0, MATCHING, bad);
   const isText = typeof found === "string";
-  if (flags & DEBUG || flags & (isText ? LOCALE : UNICODE)) bad("with flags that are not for matching");
+  if (flags & ~MATCHING || flags & (isText ? LOCALE : UNICODE)) bad("with flags that are not for matching");
   const letters = isText ? found : String.fromCharCode(...found.subarray(0, 10000));
   return isBalanced(letters) ? { pattern: found, flags } : bad("whose groups are not closed");
 }
@@ -261,19 +279,62 @@ function isBalanced(text) {
 const PATHS = ["PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"];
 const ADDRESSES = ["IPv4Address", "IPv4Interface", "IPv4Network", "IPv6Address", "IPv6Interface", "IPv6Network"];
 
-const classed = (known) => ({
+/** Whether a text is an address, interface or network of the Internet Protocol, as Python writes it. */
+function isAddress(cls, text) {
+  const [before, length, ...rest] = text.split("/");
+  const isPlain = cls.endsWith("Address");
+  const bits = cls.startsWith("IPv4") ? 32 : 128;
+  if (rest.length || isPlain !== (length === undefined)) return false;
+  if (!isPlain && !(/^(?:0|[1-9][0-9]{0,2})$/.test(length) && Number(length) <= bits)) return false;
+  const number = bits === 32 ? ofFour(before) : ofSix(before);
+  if (number === null) return false;
+  return !cls.endsWith("Network") || number % (1n << BigInt(bits - Number(length))) === 0n;
+}
+
+function ofFour(text) {
+  const parts = text.split(".");
+  const fits = parts.length === 4 && parts.every((each) => /^(?:0|[1-9][0-9]{0,2})$/.test(each) && Number(each) < 256);
+  return fits ? parts.reduce((all, each) => all * 256n + BigInt(each), 0n) : null;
+}
+
+/** The number of an IPv6 address; null unless its longest run of zeros, the first of those, is the one that `::` stands for. */
+function ofSix(text) {
+  const [address, zone, ...more] = text.split("%");
+  if (more.length || zone === "") return null;
+  const halves = address.split("::").map((half) => (half ? half.split(":") : []));
+  const held = halves.flat();
+  if (halves.length > 2 || !held.every((each) => /^(?:0|[1-9a-f][0-9a-f]{0,3})$/.test(each))) return null;
+  if (halves.length === 2 ? held.length > 6 : held.length !== 8) return null;
+  const groups = halves.length === 2 ? [...halves[0], ...Array(8 - held.length).fill("0"), ...halves[1]] : held;
+  return compressed(groups) === address ? groups.reduce((all, each) => all * 65536n + BigInt(`0x${each}`), 0n) : null;
+}
+
+function compressed(groups) {
+  const runs = [...groups.join(":").matchAll(/(?<![0-9a-f])0(?::0)+(?![0-9a-f])/g)];
+  const longest = runs.reduce((most, each) => Math.max(most, each[0].length), 0);
+  const found = runs.find((each) => each[0].length === longest);
+  if (!found) return groups.join(":");
+  const all = groups.join(":");
+  return `${all.slice(0, found.index).replace(/:$/, "")}::${all.slice(found.index + longest).replace(/^:/, "")}`;
+}
+
+const classed = (known, fits = () => true) => ({
   class: false,
   read(state, { d, bad, name }) {
-    const [cls, text] = list(state, [2], bad);
-    return new PyObject(name, oneOf(cls, known, bad), string(d.value(text), bad));
+    const [cls, given] = list(state, [2], bad);
+    const text = string(d.value(given), bad);
+    if (!fits(oneOf(cls, known, bad), text)) bad(`of the text ${shown(text)}`);
+    return new PyObject(name, cls, text);
   },
 });
+
+const isPublic = (name) => /^[\p{L}\p{Nl}][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{Pc}]*$/u.test(name);
 
 function getter(state, { d, bad }) {
   const [kind, items] = list(state, [2], bad);
   const found = d.value(items);
   if (!(found instanceof Tuple) || !found.length) bad("without a tuple of what it gets");
-  if (kind === "attrgetter" && !found.every((each) => typeof each === "string" && !/(?:^|\.)_/.test(each))) {
+  if (kind === "attrgetter" && !found.every((each) => typeof each === "string" && each.split(".").every((name) => isPublic(name)))) {
     bad("of names that are not public");
   }
   return [oneOf(kind, ["itemgetter", "attrgetter"], bad), found];
@@ -284,10 +345,15 @@ function lock(state, { d, bad }) {
   const [kind, ...rest] = state;
   const count = { Lock: 0, RLock: 0, Event: 0, Condition: 1, Semaphore: 1, BoundedSemaphore: 1, Barrier: 2 };
   if (typeof kind !== "string" || !Object.hasOwn(count, kind) || rest.length !== count[kind]) bad("of another form");
-  if (kind === "Condition" && !d.leadsTo(rest[0], "stdlib.lock")) bad("whose lock is of another kind");
-  if (kind === "Semaphore" || kind === "BoundedSemaphore") whole(rest[0], 0, 2 ** 53, bad);
-  if (kind === "Barrier") whole(rest[0], 1, 2 ** 53, bad);
-  return [kind, ...rest.map((each) => d.value(each))];
+  if (count[kind] && kind !== "Condition") whole(rest[0], 1, 2 ** 31, bad);
+  const found = rest.map((each) => d.value(each));
+  const isLock = (value) => value instanceof PyObject && value.codec === "stdlib.lock" && ["Lock", "RLock"].includes(value.content[0]);
+  if (kind === "Condition" && !isLock(found[0])) bad("whose lock is of another kind");
+  if (kind === "Barrier" && found[1] !== null) {
+    const seconds = found[1] instanceof Float ? found[1].value : found[1];
+    if (typeof seconds !== "number" || !(seconds >= 0 && seconds <= 2 ** 33)) bad("whose timeout is no number of seconds");
+  }
+  return [kind, ...found];
 }
 
 function random(state, { d, bad }) {
@@ -308,7 +374,9 @@ function logger(state, { bad }) {
 function adapter(state, { d, bad }) {
   const [inner, extra, merges] = list(state, [2, 3], bad);
   const found = [d.value(inner), d.value(extra)];
-  if (found[1] !== null && !(found[1] instanceof Map)) bad("whose extra is no dict");
+  if (!d.leadsTo(inner, "stdlib.Logger") || (found[1] !== null && !(found[1] instanceof Map))) {
+    bad("without a logger and a dict");
+  }
   if (merges !== undefined && merges !== true) bad("of another form");
   return [...found, merges === true];
 }
@@ -336,7 +404,7 @@ export const STDLIB = {
   "stdlib.Pattern": simple(pattern),
   "stdlib.Logger": simple(logger),
   "stdlib.LoggerAdapter": simple(adapter, { mutable: true }),
-  "stdlib.address": classed(ADDRESSES),
+  "stdlib.address": classed(ADDRESSES, isAddress),
   "stdlib.getter": simple(getter),
   "stdlib.record": record,
   "stdlib.lock": simple(lock, { mutable: true }),

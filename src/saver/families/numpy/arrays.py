@@ -123,8 +123,8 @@ class ArrayCodec(Codec):
         for name, state in zip(names, node.state["fields"], strict=True):
             since = decoder.delayed.count
             field = decoder(state)
-            if not is_array(field) or field.shape[: len(shape)] != shape:
-                raise ValueError(f"the field {name!r} does not have the shape {shape}")
+            if not is_array(field) or (field.shape, field.dtype) != (array[name].shape, array[name].dtype):
+                raise ValueError(f"the field {name!r} does not have the shape and dtype of the structure")
             held += field.nbytes
             decoder.copied(partial(_put, array, name, field), since)
         checks.padding(shape, dtype, held)
@@ -284,16 +284,16 @@ class MaskedCodec(Codec):
             raise ValueError("a mask is hard or not")
         data, mask, filled = (decoder(state[key]) for key in ("data", "mask", "fill_value"))
         if not is_array(data) or not (mask is None or (
-            is_array(mask) and mask.shape == data.shape
+            is_array(mask) and (mask.shape, mask.dtype) == (data.shape, np.ma.make_mask_descr(data.dtype))
         )):  # fmt: skip
             raise ValueError("the mask does not fit the data")
-        if not (filled is None or type(filled) is np.ndarray):
-            raise ValueError("the fill value is not an array")
+        if not (filled is None or (is_array(filled) and (filled.shape, filled.dtype) == ((), data.dtype))):
+            raise ValueError("the fill value is not an array of no axes and of the dtype of the data")
         decoder.budget.charge(0 if mask is None else mask.nbytes)
         found: Any = np.ma.MaskedArray(
             data, np.ma.nomask if mask is None else mask, hard_mask=bool(state["hard"])
         )
-        if filled is not None and filled.dtype == data.dtype == np.dtype(object) and not filled.shape:
+        if filled is not None and data.dtype == np.dtype(object):
             found._fill_value = filled  # any object; a cycle may still put it into this array
         elif filled is not None:
             found.fill_value = filled[()]

@@ -65,15 +65,15 @@ class ScalarCodec(Codec):
 
     def decode(self, node: Node, decoder: Decoder) -> Any:
         spec, value, *more = listed(node.state, 2, 3)
+        if more and (more != ["record"] or spec in ("S", "U")):
+            raise ValueError("a scalar has two items, and a record a third, which says so")
         if spec == "S":
             return np.bytes_(_exactly(bytes, decoder(value)))
         if spec == "U":
             return np.str_(_exactly(str, decoder(value)))
         dtype = decode_dtype(spec, decoder)
-        if more and (more != ["record"] or dtype.kind != "V"):
-            raise ValueError("a scalar has two items, and a record a third, which says so")
         if more:
-            why = refused_field(dtype)
+            why = refused_field(dtype) if dtype.kind == "V" else "a record is a structure"
             if why is not None:
                 raise ValueError(why)
             dtype = np.dtype((np.record, dtype))

@@ -120,8 +120,11 @@ class RandomStateCodec(Codec):
     def decode(self, node: Node, decoder: Decoder) -> Any:
         bits_node, has_gauss, gauss = listed(node.state, 3)
         bits = _bits(decoder(bits_node))
+        number = decoder(gauss)
+        if type(has_gauss) is not int or has_gauss not in (0, 1) or type(number) is not float:
+            raise ValueError("a normal number is left (1) or not (0), and is a float")
         found = np.random.RandomState(bits)
-        state: Any = dict(bits.state, has_gauss=has_gauss, gauss=decoder(gauss))
+        state: Any = dict(bits.state, has_gauss=has_gauss, gauss=number)
         found.set_state(state)
         return found
 

@@ -189,7 +189,10 @@ class AddressCodec(Codec):
 def _address(kind: str, text: Any) -> Any:
     if type(text) is not str or len(text) > _NAME_LIMIT:
         raise ValueError(f"the text of an address has more than {_NAME_LIMIT} characters")
-    return _ADDRESSES[kind](text)
+    found = _ADDRESSES[kind](text)
+    if str(found) != text:
+        raise ValueError(f"{text!r} is not how Python writes the address {found}")
+    return found
 
 
 def _check_items(items: Any) -> None:
