@@ -48,7 +48,7 @@ def looked_at(
 ) -> Iterator[tuple[int, Entry | None]]:  # fmt: skip
     """The same, from the record `head` back; also the numbers of the records between, which are not of these:
     a reader with little time can stop there, and go on later."""
-    seen = Heads().seen(repo.format().id)
+    seen = Heads().known(repo.format().id)
     for record in repo.state.log.read_back(repo.state.head if head is None else min(head, repo.state.head)):
         entry = entry_of(record)
         if about is not None and not _concerns(entry, about):
