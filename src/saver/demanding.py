@@ -21,7 +21,7 @@ from saver.repo.version import Version
 from saver.signed import statement
 from saver.signing.heads import Heads
 from saver.signing.keys import BadKeyError, KeySource, optional_key, public_key, signing_key
-from saver.signing.policy import Policy, SignedBy, by_keys, policy_of
+from saver.signing.policy import NOT_LOADED, Policy, SignedBy, by_keys, policy_of
 
 KEY = "SAVER_SIGN_KEY"
 """The environment variable that names the key that signs what a process writes into stores, by default."""
@@ -50,27 +50,31 @@ def with_key(repo: Repository, sign: KeySource | None) -> Repository:
 
 
 def open_signed(
-    repo: Repository, ref: str | Version, name: str = "ref", signed_by: SignedBy = None, demands: bool = True
-) -> Opened:
+    repo: Repository, ref: str | Version, name: str = "ref", signed_by: SignedBy = None, demands: bool = True,
+    done: str = NOT_LOADED,
+) -> Opened:  # fmt: skip
     """Open the version that a ref names. Raises SignatureError if signatures are missing that the policy of
-    the store, or `signed_by`, demands; not if nothing is to be built of it, so that it `demands` nothing."""
+    the store, or `signed_by`, demands; not if nothing is to be built of it, so that it `demands` nothing.
+    `done` is what the error says was not done."""
     asked = by_keys(signed_by)
     if asked is not None:
         repo.signer.heads = repo.signer.heads or Heads()
     version = changing.find(repo, ref, name)
     opened = open_version(repo, version)
     if demands:
-        demand_opened(repo, opened, asked)
+        demand_opened(repo, opened, asked, done)
     return opened
 
 
-def demand_opened(repo: Repository, opened: Opened, asked: Policy | None = None) -> None:
+def demand_opened(
+    repo: Repository, opened: Opened, asked: Policy | None = None, done: str = NOT_LOADED
+) -> None:
     """Raise SignatureError unless an opened version has the signatures that are demanded."""
     if repo.signer.policy is not None or asked is not None:
         version = repo.version(f"{opened.manifest.model}@{opened.manifest.number}")
         if version.manifest != opened.hash:
             raise DamagedError(f"{opened.where}: the log names another version by now; load it again")
-        demand_signed(repo, version, partial(statement, opened), asked)
+        demand_signed(repo, version, partial(statement, opened), asked, done)
 
 
 def demanding(repo: Repository, signed_by: SignedBy, restore: Callable[..., T]) -> Callable[..., T]:

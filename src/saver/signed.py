@@ -11,9 +11,10 @@ from saver.signing.verdicts import Verified, verdicts
 from saver.storage import Progress
 
 
-def demand_file(opened: Opened, signed_by: SignedBy, demands: bool = True) -> Opened:
+def demand_file(opened: Opened, signed_by: SignedBy, demands: bool = True, done: str = NOT_LOADED) -> Opened:
     """An opened file. Raises SignatureError unless one of the keys `signed_by` signed it, and, if something
-    is to be built of it, those whom the trust file of this process `demands`.
+    is to be built of it, those whom the trust file of this process `demands`. The error says what was not
+    `done`.
 
     A file is of the model that it says, and has no tags; one of another tool is of no model.
     """
@@ -22,7 +23,7 @@ def demand_file(opened: Opened, signed_by: SignedBy, demands: bool = True) -> Op
     if any(rules for _, rules in wanted):
         found = failures(opened.signatures, statement(opened)) if opened.signatures else {}
         for policy, rules in wanted:
-            policy.demand(opened.where, rules, found, NOT_LOADED)
+            policy.demand(opened.where, rules, found, done)
     return opened
 
 

@@ -12,7 +12,7 @@ from saver.repo.naming import kinds_of, ref_of, several_of
 from saver.repo.repository import Repository
 from saver.repo.version import Version
 from saver.signing.keys import KeySource
-from saver.signing.policy import SignedBy
+from saver.signing.policy import NOT_VERIFIED, SignedBy
 from saver.signing.verdicts import Verified
 
 
@@ -29,7 +29,9 @@ class Verifying:
         public keys (a file, `env:NAME`, PEM as bytes), raises SignatureError unless one of them signed it.
         """
         progress = arguments.callback("progress", progress)
-        opened = demanding.open_signed(self._repo, ref, signed_by=signed_by, demands=signed_by is not None)
+        opened = demanding.open_signed(
+            self._repo, ref, signed_by=signed_by, demands=signed_by is not None, done=NOT_VERIFIED
+        )
         return signed.verify(opened, f"{opened.manifest.model}@{opened.manifest.number}", progress)
 
     def log(self, ref: str | Version | None = None, *, kinds: Iterable[str] = ()) -> Entries:

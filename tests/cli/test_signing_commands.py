@@ -41,7 +41,9 @@ def test_a_version_is_signed_and_verified() -> None:
 
 
 def test_what_is_not_signed_by_one_of_these_is_an_error() -> None:
-    assert "it has no signature" in error_of(run("verify", "iris", "--signed-by", "alice.pub"), 4)
+    said = error_of(run("verify", "iris", "--signed-by", "alice.pub"), 4)
+    assert "it has no signature" in said
+    assert "; so its bytes were not read" in said
     run("sign", "iris@1", "--key", "bob.key")
     assert "signed by someone else" in error_of(run("verify", "iris", "--signed-by", "alice.pub"), 4)
     run("verify", "iris", "--signed-by", "alice.pub", "--signed-by", "bob.pub")
@@ -59,7 +61,9 @@ def test_a_wrong_key_is_misuse() -> None:
 def test_a_file_is_verified(store: saver.Saver) -> None:
     saver.dump([1], "a.saver", sign=private("alice"))
     assert "holds" in run("verify", "a.saver", "--signed-by", "alice.pub").stdout
-    assert "signed by someone else" in error_of(run("verify", "a.saver", "--signed-by", "bob.pub"), 4)
+    said = error_of(run("verify", "a.saver", "--signed-by", "bob.pub"), 4)
+    assert "signed by someone else" in said
+    assert "; so its bytes were not read" in said
 
 
 def test_rights_are_granted_shown_and_taken_away() -> None:

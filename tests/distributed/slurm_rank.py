@@ -1,4 +1,4 @@
-"""A task of Slurm: it trains, and is saved when Slurm ends it."""
+"""A task of Slurm: it trains, and is saved when Slurm ends it; in a sealed store, if a key is there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ STEPS = 40
 def main(folder: Path) -> None:
     cluster = SlurmCluster(folder / "notes", lost_after=40.0, arrive_within=60.0)
     model = {"weights": np.arange(6000.0).reshape(60, 100), "steps": [0]}
-    run = saver.Saver(folder / "store").checkpoints(
+    key = folder / "team.key"
+    store = saver.Saver(folder / "store", key=key if key.exists() else None)
+    run = store.checkpoints(
         "net", {"model": model}, every=saver.Every(steps=1000) | saver.OnSignal(), cluster=cluster
     )
     with run:

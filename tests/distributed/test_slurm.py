@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from slurm_rank import STEPS
 
 import saver
 from saver.clusters.slurm import SlurmCluster
+from saver.keys.files import new_key_file
 
 TASK = {"SLURM_PROCID": "1", "SLURM_NTASKS": "3", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
 
@@ -55,6 +57,7 @@ if [ $? = 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 """
 
 
+SEALS = None not in (find_spec("cryptography"), find_spec("pyrage"))
 ONE = ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")
 
 
@@ -68,7 +71,11 @@ ONE = ("NumNodes=1-1", "NumTasks=1", "NumCPUs=1")
 def test_a_job_that_is_ended_goes_on_to_the_bit(
     tmp_path: Path, ended: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:
-    """By Slurm, which requeues it; or by a signal before its time is over, after which it does so itself."""
+    """By Slurm, which requeues it, in a sealed store; or by a signal before its time is over, after which it
+    does so itself, in a plain one."""
+    key = None
+    if changes and SEALS:
+        new_key_file(key := str(tmp_path / "team.key"))
     script = Path(__file__).with_name("slurm_rank.py")
     (tmp_path / "job.sh").write_text(JOB.format(python=sys.executable, script=script, folder=tmp_path))
     output = tmp_path / "output.txt"
@@ -88,7 +95,7 @@ def test_a_job_that_is_ended_goes_on_to_the_bit(
             cluster.wait_for(job, "COMPLETED")
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{output.read_text()[-4000:]}") from None
-    store = saver.Saver(tmp_path / "store")
+    store = saver.Saver(tmp_path / "store", key=key)
     first, last = store.versions("net")
     assert first.step < STEPS - 1 == last.step
     ranks = 1 if changes else 2
@@ -99,3 +106,6 @@ def test_a_job_that_is_ended_goes_on_to_the_bit(
     model = store.load("net")["model"]
     assert model["steps"] == [STEPS - 1]
     assert np.array_equal(model["weights"], expected)
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+    clear = [each for each in (b"weights", b'"loss"', expected[:4].tobytes()) if each in stored]
+    assert bool(clear) == (key is None)

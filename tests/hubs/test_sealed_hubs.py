@@ -437,6 +437,35 @@ def test_a_sealed_push_to_the_hub_that_breaks_off_sends_no_file_twice(
     assert broken > 2, "some of them broke off with large files on the other side"
 
 
+REFUSALS: dict[str, Any] = {
+    "another model": lambda here, address, to: here.push("team/m@3", address, model="rose", to=to),
+    "in clear": lambda here, address, to: here.push("team/m@3", address),
+}
+
+
+@pytest.mark.parametrize("place", ["hf"], indirect=True)
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_sealed_push_to_the_hub_that_is_refused_leaves_nothing(
+    refusal: str, here: saver.Saver, place: Place, people: People, own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Neither what it would have sealed itself, nor what an attempt left that broke off."""
+    monkeypatch.setenv("SAVER_KEY", people.secret["ann"])
+    here.push("team/m", "hf://org/tried", to=people.both)
+    last = len(place.server.calls)
+    place.server.calls.clear()
+    place.server.down_from = last
+    with pytest.raises(saver.SaverError):
+        here.push("team/m", place.address, to=people.both)
+    assert left_behind().exists()
+    place.server.down_from = None
+    REFUSALS[refusal](here, place.address, people.both)
+    for _ in range(2):
+        with pytest.raises(CannotWriteError, match="nothing was changed"):
+            here.push("team/m", place.address, to=people.both)
+        assert not [each for each in own_cache.glob("hubs/*/*") if each.is_dir()]
+
+
 def left_behind(name: str = "new/model.saver") -> Path:
     """A file of the push that broke off."""
     (found,) = Path(os.environ["SAVER_CACHE"]).glob(f"hubs/*/objects/{name}")

@@ -22,6 +22,7 @@ from torch.distributed.fsdp import fully_shard
 import saver
 from saver.clusters.ray import RayCluster
 from saver.integrations.ray import ref_of, report
+from saver.keys.files import new_key_file
 
 STEPS = 12
 
@@ -114,6 +115,12 @@ class Rank:
         self.store = saver.Saver(store)
         self.part = torch.zeros(4)
 
+    def seal(self, store: str, key: str) -> str:
+        """Save into a sealed store, which one of the ranks makes."""
+        self.part += 1
+        parts = {f"stage{self.cluster.rank}": self.part}
+        return str(saver.Saver(store, key=key).save("sealed", parts, cluster=self.cluster))
+
     def save(self, value: float) -> str:
         self.part += value
         parts = {f"stage{self.cluster.rank}": self.part}
@@ -135,6 +142,9 @@ def plain(folder: Path, cluster: Any) -> dict[str, Any]:
     head = ray.get_runtime_context().get_node_id()
     (other,) = cluster.worker_nodes
     both = ranks([head, other.node_id])
+    key, place = str(folder / "team.key"), folder / "sealed"
+    new_key_file(key)
+    sealed = ray.get([each.seal.remote(str(place), key) for each in both])
     first = ray.get([each.save.remote(1.0) for each in both])
     cluster.remove_node(other, allow_graceful=False)
     began = time.monotonic()
@@ -149,6 +159,9 @@ def plain(folder: Path, cluster: Any) -> dict[str, Any]:
     again = ray.get([each.save.remote(5.0) for each in ranks([head, new.node_id])])
     values = saver.Saver(folder / "store").load("plain")
     return {
+        "sealed": sealed,
+        "opened": {n: v.tolist() for n, v in saver.Saver(place, key=key).load("sealed").items()},
+        "clear": [str(path) for path in place.rglob("*") if path.is_file() and b"stage" in path.read_bytes()],
         "first": first,
         "lost": lost,
         "seconds": seconds,

@@ -78,7 +78,11 @@ def act(what: str, folder: Path) -> dict[str, Any]:
 
 
 def test_plain_actors_on_two_nodes_and_one_is_killed(tmp_path: Path) -> None:
+    """And before that, both save into one sealed store."""
     found = act("plain", tmp_path)
+    assert found["sealed"] == ["sealed@1"] * 2
+    assert found["opened"] == {"stage0": [1.0] * 4, "stage1": [1.0] * 4}
+    assert found["clear"] == []
     assert found["first"] == ["plain@1"] * 2
     assert found["lost"].startswith("rank 1 (process ")
     assert "is lost: it has given no sign of life" in found["lost"]

@@ -3,6 +3,7 @@ What that cannot detect is here too."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from msgspec.structs import replace
 pytest.importorskip("cryptography")
 
 import saver
+from cli.running import run
 from saver.errors import CannotReadError, DamagedError, IncompatibleError
 from saver.repo.events import Commit
 from saver.repo.log import Record
 from saver.signing.heads import Head, Heads
+from saver.store import Store
 from signed import private, public, rewritten
+from test_read_only import COMMANDS, READING
 
 
 @pytest.fixture(autouse=True)
@@ -90,12 +94,12 @@ def test_a_log_that_goes_on_from_what_was_seen_is_fine(folder: Path) -> None:
 
 
 def test_what_it_cannot_detect(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not where a store is seen for the first time, nor if it goes on from what was seen last, nor if nothing
-    has to do with signatures."""
+    """Not where a store is seen for the first time, nor if it goes on from what was seen last; nor, where
+    nothing demands signatures, in a copy that is elsewhere."""
     whole = tmp_path / "whole"
     shutil.copytree(folder, whole)
     rolled_back(folder, 2)
-    saver.Saver(folder).load("iris@2")  # without signatures, nothing is remembered
+    saver.Saver(shutil.copytree(folder, tmp_path / "copy")).load("iris@2")
     machine(monkeypatch, tmp_path, "one who was never here")
     saver.Saver(folder).verify("iris@2", signed_by=public("alice"))
     shutil.rmtree(folder)
@@ -114,6 +118,54 @@ def test_a_copy_that_was_restored_is_used_again_once_the_memory_is_deleted(folde
     assert str(path) in str(caught.value)
     path.unlink()
     assert saver.Saver(folder).load("iris", signed_by=public("alice")) == {"a": 1}
+
+
+def test_every_method_that_reads_notices_a_rollback(folder: Path) -> None:
+    rolled_back(folder, 2)
+    for name, act in READING.items():
+        if name != "exists":
+            with pytest.raises(DamagedError, match="rolled back"):
+                act(Store(folder), folder.parent)
+
+
+def test_every_command_that_reads_notices_a_rollback(folder: Path) -> None:
+    rolled_back(folder, 2)
+    (folder.parent / "rows.npy").write_bytes(b"")
+    for name in COMMANDS.keys() - {"completion", "convert", "doctor"}:
+        words = COMMANDS[name].format(store=folder, mine=folder.parent, shelf=folder.parent).split()
+        done = run(name, *words)
+        assert done.exit_code == 1, (name, done.stderr)
+        assert "the store was rolled back" in done.stderr + done.stdout, name
+        document = run(name, *words, "--json").stdout
+        assert json.loads(document)["schema"] == ("saver.checked.1" if name == "check" else "saver.failed.1")
+        assert "the store was rolled back" in document
+
+
+def test_one_who_saw_a_later_state_notices_not_only_the_one_who_signed(folder: Path) -> None:
+    """A machine that knows the store remembers what it reads there, also if another one wrote it."""
+    whole = shutil.copytree(folder, folder.with_name("later"))
+    saver.Saver(whole, author="another machine").note("iris", "later")
+    for path in (whole / "log").iterdir():
+        shutil.copy(path, folder / "log")
+    assert len(list(Store(folder).log())) == 5
+    rolled_back(folder, 4)
+    with pytest.raises(DamagedError, match="record 5 of this store was seen"):
+        Store(folder).models()
+
+
+def test_a_place_is_the_same_from_every_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rolled_back(folder, 2)
+    (folder.parent / "link").symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+    for name in ("models", "./link"):
+        with pytest.raises(DamagedError, match="rolled back"):
+            Store(name).models()
+
+
+def test_a_store_that_has_to_do_with_no_signatures_leaves_no_memory(tmp_path: Path, heads: Path) -> None:
+    saver.Saver(tmp_path / "plain").save("iris", [1])
+    Store(tmp_path / "plain").load("iris")
+    assert not heads.exists()
 
 
 def test_two_stores_have_memories_of_their_own(folder: Path, tmp_path: Path) -> None:

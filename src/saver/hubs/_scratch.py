@@ -103,6 +103,18 @@ def removed(folder: str) -> None:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def removed_if_refused(folder: str) -> Iterator[None]:
+    """Remove a folder, and what is kept beside it, if a transfer is refused for what the hub has: nobody will
+    go on with it. Where a request failed, the error has a cause, and the same transfer may go on."""
+    try:
+        yield
+    except CannotWriteError as error:
+        if error.__cause__ is None:
+            removed(os.path.dirname(folder))
+        raise
+
+
 def open_text(path: str) -> str:
     """The beginning of a file, as text."""
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -12,7 +12,7 @@ from blake3 import blake3
 from saver.canonical import canonical
 from saver.disk import mapped
 from saver.disk.durable import NewFile
-from saver.hubs._provenance import LARGEST, Provenance, encoded, provenance, write_saver
+from saver.hubs._provenance import LARGEST, Provenance, encoded, write_saver
 from saver.hubs._scratch import made, open_text, removed, written
 from saver.hubs._sealed import own_keys
 from saver.opened import Opened
@@ -51,16 +51,17 @@ def is_of_sealed(data: bytes, where: str) -> bool:
     return bool(strict_json(data, where) == SEALED)
 
 
-def write_sealed(folder: str, opened: Opened, version: Version, sealer: Sealer, place: str) -> Provenance:
+def write_sealed(
+    folder: str, opened: Opened, version: Version, sealer: Sealer, said: Provenance, place: str
+) -> None:
     """Write all files of a version to a folder, where nothing of it is in clear, unless a push that broke off
-    left all of them there. Returns what is said of the version, without the hash, which is in the files."""
-    said, mark = provenance(version, version.model, True, "", []), f"{folder}.list"
+    left all of them there. `said` is what is said of the version, without the hash, which is in the files."""
+    mark = f"{folder}.list"
     if not os.path.exists(mark) or open_text(mark) != _listed(folder):
         removed(folder)
         _seal(folder, opened, version, sealer, said)
         written(os.path.join(folder, CARD), README.format(place=place).encode())
         written(mark, _listed(folder).encode())
-    return said
 
 
 def _listed(folder: str) -> str:

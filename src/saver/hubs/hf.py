@@ -41,7 +41,7 @@ from saver.hubs._provenance import (
     save_from,
     write_saver,
 )
-from saver.hubs._scratch import made, removed, scratch, written
+from saver.hubs._scratch import made, removed, removed_if_refused, scratch, written
 from saver.hubs._sealed import passing
 from saver.hubs._sealed_files import CARD, DOCUMENT, FILE, WITHIN, is_of_sealed, opened_document, write_sealed
 from saver.logger import logger
@@ -99,13 +99,14 @@ class HuggingFaceHub(Hub):
             folder, before = os.path.join(folder, "new"), os.path.join(folder, "before")
             removed(before)
             opened = open_version(source, wanted)
-            said = (
-                self._write(folder, opened, shown)
-                if sealer is None
-                else write_sealed(folder, opened, shown, sealer, str(self))
-            )
-            there = self._prepared(before, sealer is not None, key)
-            self._demand_fits(there.found, said)
+            if sealer is None:
+                said = self._write(folder, opened, shown)
+                there = self._prepared(before, said, False, key)
+            else:  # what is refused is refused before anything is sealed
+                said = provenance(shown, name, True, "", [])
+                with removed_if_refused(folder):
+                    there = self._prepared(before, said, True, key)
+                write_sealed(folder, opened, shown, sealer, said, str(self))
             size = sum(os.stat(os.path.join(folder, each)).st_size for each in os.listdir(folder))
             if there.found == said and sealer is None:
                 return Pushed(name, (), 1, {}, (), 0)
@@ -171,9 +172,9 @@ class HuggingFaceHub(Hub):
         ref, place = json.dumps(str(version)), json.dumps(str(self))
         return ('store = saver.Saver("models")', f"store.pull({ref}, {place})")
 
-    def _prepared(self, folder: str, sealed: bool, key: Any) -> There:
+    def _prepared(self, folder: str, said: Provenance, sealed: bool, key: Any) -> There:
         """Make the repository, private, and the branch if they are missing; return what is there. Raises
-        CannotWriteError unless that is `sealed` as what is pushed."""
+        CannotWriteError unless that is `sealed` as what is pushed, and gives way to what is `said` of it."""
         with self._asking(CannotWriteError):
             self._api.create_repo(self._repo, private=True, exist_ok=True)
             if self._revision:
@@ -189,7 +190,9 @@ class HuggingFaceHub(Hub):
                 f"{self}: what is there {one} sealed, and what is pushed {other}; nothing was changed; push "
                 "to another repository: the history of this one would keep both"
             )
-        return There(commit, *self._read_document(commit, folder, key), files)
+        there = There(commit, *self._read_document(commit, folder, key), files)
+        self._demand_fits(there.found, said)
+        return there
 
     def _demand_fits(self, found: Provenance | None, said: Provenance) -> None:
         """Raise CannotWriteError if what is there is another model, or another version of that number."""

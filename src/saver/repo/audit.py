@@ -48,7 +48,7 @@ def looked_at(
 ) -> Iterator[tuple[int, Entry | None]]:
     """The same of these records, the newest first; also the numbers of those that are not of these: a reader
     with little time can stop there, and go on later. A number among the records is passed on."""
-    seen = Heads().seen(repo.format().id)
+    seen = Heads().known(repo.format().id)
     for record in records:
         if isinstance(record, int):
             yield record, None

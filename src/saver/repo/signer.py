@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -11,7 +13,7 @@ from saver.repo.entry import entry_of, said
 from saver.repo.log import Record
 from saver.repo.state import State
 from saver.repo.state.rights import refusal
-from saver.signing.heads import Head, Heads
+from saver.signing.heads import VARIABLE, Head, Heads
 from saver.signing.keys import SigningKey, brief
 from saver.signing.policy import Policy
 from saver.signing.signatures import Signature, signed
@@ -27,6 +29,7 @@ class Signer:
         self.key = key
         self.policy = policy
         self.heads = Heads() if key is not None or policy is not None else None
+        self._known: bool | None = None
         self.stated: dict[str, tuple[str, tuple[Signature, ...], str]] = {}
         """Of each model, a version whose statement is known: manifest, signatures, the statement's hash."""
 
@@ -51,10 +54,16 @@ class Signer:
             )
 
     def watch(self, store: str, state: State) -> None:
-        """Raise DamagedError if a later head of this log was seen here; remember the one that it has now."""
-        if self.heads is None and not state.roles:
+        """Raise DamagedError if a later head of this log was seen here; remember the one that it has now.
+
+        Where nothing demands signatures, only if the memory knows the store at this place: a copy elsewhere
+        may be older."""
+        if self.heads is None:
+            known = bool(state.roles) or self._is_known(store)
+            self.heads = Heads() if known else None
+        if self.heads is None:
             return
-        heads = self.heads = self.heads or Heads()
+        heads = self.heads
         number, digest = state.last()
         seen = heads.seen(store) if store not in heads.checked else None
         if seen is not None and 0 < seen.number <= number:
@@ -65,15 +74,28 @@ class Signer:
         heads.checked.add(store)
         self.took(store, number, digest)
 
+    @cached_property
+    def place(self) -> str:
+        """Where the store is, by a name that is the same in every folder."""
+        return self.where if "://" in self.where else os.path.realpath(self.where)
+
+    def _is_known(self, store: str) -> bool:
+        """Whether a head was seen of the store that is at this place. The memory is asked once."""
+        if self._known is None:
+            seen = Heads().known(store)
+            self._known = seen is not None and seen.store == self.place
+        return self._known
+
     def _demand_seen(self, holds: bool, found: str, seen: Head, store: str) -> None:
         if not holds and self.heads is not None:
             raise DamagedError(
                 f"{self.where}: record {seen.number} of this store was seen on this machine, and {found}: "
-                "the store was rolled back, or its records were replaced; restore it from a copy, or, if you "
-                f"know why (a copy was restored), delete {self.heads.path(store)}"
+                "the store was rolled back, or its records were replaced; restore it from a copy; if you "
+                f"know why (a copy was restored), delete {self.heads.path(store)}; to look at it as it is, "
+                f"let ${VARIABLE} name another folder"
             )
 
     def took(self, store: str, number: int, digest: str) -> None:
         """Remember the head of the log."""
         if self.heads is not None and number:
-            self.heads.note(store, Head(number, digest, self.where))
+            self.heads.note(store, Head(number, digest, self.place))

@@ -65,6 +65,10 @@ class Heads:
                 f"{path} does not say which head was seen of the store; delete it to begin anew"
             ) from None
 
+    def known(self, store: str) -> Head | None:
+        """The same, for one who demands nothing: a memory that this process may not look for is as none."""
+        return self.seen(store) if os.path.exists(self.path(store)) else None
+
     def note(self, store: str, head: Head) -> None:
         """Remember a head, if it is newer than the one that is remembered. Warns if that fails: then a
         rollback to this one is not noticed."""

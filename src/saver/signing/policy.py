@@ -66,7 +66,8 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 NOT_LOADED = "nothing was loaded"
-"""What was not done, if what is missing keeps a load from it."""
+NOT_VERIFIED = "its bytes were not read"
+"""What was not done, if what is missing keeps a load, or `verify`, from it."""
 
 
 class Policy(msgspec.Struct, frozen=True):
