@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 
 import lightgbm_crashes as samples  # noqa: E402
 
+from saver.families.lightgbm import numbers  # noqa: E402
 from saver.families.lightgbm.codecs import split  # noqa: E402
 from saver.families.lightgbm.estimators import LGBMModelCodec  # noqa: E402
 from saver.families.lightgbm.text import check, read  # noqa: E402
@@ -288,7 +289,37 @@ def test_text_that_lightgbm_never_writes_is_not_read(line: str, changed: str) ->
     places = [found.start() for found in re.finditer("^Tree=|^end of trees", whole, re.MULTILINE)]
     lengths = " ".join(str(end - start) for start, end in pairwise(places))
     with pytest.raises(ValueError, match="tree"):
-        check(read(re.sub("tree_sizes=.*", f"tree_sizes={lengths}", whole)))
+        check(read(re.sub("tree_sizes=.*", f"tree_sizes={lengths}", whole).encode()))
+
+
+NUMBERS = (
+    np.array([0, -1, 9, 10, -10, 99, 100, 2**31 - 1, -(2**31)], np.int32),
+    np.array([-128, 127, 0, 5], np.int8), np.array([2**32 - 1, 0], np.uint32), np.zeros(3, np.int32),
+    np.array([0.0, 3.0, 1e9]), np.array([-0.0, 1.0]), np.array([0.1, 5e-324, 1.7e308]), np.array([1e30, 2.0]),
+    np.array([np.nan, np.inf, -np.inf, 1.0]), np.array([1.5, 3e38], np.float32),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("array", NUMBERS, ids=str)
+def test_numbers_are_written_so_that_they_are_read_as_the_same_ones(array: Any) -> None:
+    """Tree by tree, of which some have none."""
+    bounds = np.array([0, 0, 1, 1, len(array), len(array)])
+    written = numbers.write(array, bounds)
+    assert [len(line.split()) for line in written] == np.diff(bounds).tolist()
+    values = np.array([array.dtype.type(float(each)) for line in written for each in line.split()])
+    assert values.tobytes() == array.tobytes()
+    dtype = np.float64 if array.dtype.kind == "f" else array.dtype.type
+    found = numbers.read([line for line in written if line], dtype)
+    assert found.astype(array.dtype).tobytes() == array.tobytes()
+
+
+def test_trees_of_several_kinds_are_read_in_their_order(tmp_path: Path) -> None:
+    """Some have splits by categories, and more lines than others."""
+    made = samples.booster("categories", 8)
+    kinds = split(made).arrays["trees"][:, 1] > 0
+    assert kinds.any()
+    assert not kinds.all()
+    assert text(kept(made, tmp_path)) == text(made)
 
 
 @pytest.mark.parametrize("part", ["_Booster", "_class_map", "_le", "_other_params"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +25,7 @@ sys.path.append(str(Path(__file__).parents[1] / "attacks"))
 
 import xgboost_crashes as samples  # noqa: E402
 
-from saver.families.xgboost import alike, learner  # noqa: E402
+from saver.families.xgboost import learner, older, pickles, trees  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("xgboost")
 
@@ -207,16 +209,38 @@ def test_numbers_that_json_does_not_have_come_back(tmp_path: Path) -> None:
     assert same(made, saver.load(tmp_path / "booster.saver"))
 
 
+def in_json(booster: Any) -> dict[str, Any]:
+    """The trees of a booster as its JSON has them, which is read by other code, one tree at a time."""
+    found = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
+    older._tabled(found)
+    model = older._inner(found)["model"]
+    return trees.read(model["trees"], model["tree_info"])
+
+
 @pytest.mark.parametrize("count", [5, 127, 128, 300])
-def test_trees_of_many_sizes_are_read_one_by_one_as_by_the_many(count: int) -> None:
-    """The place of a number is found from that of another tree, whose arrays have other lengths."""
+def test_trees_of_many_sizes_are_read_at_once_as_one_by_one(count: int) -> None:
+    """The numbers of trees have as many bytes as they need, and their arrays other lengths."""
     rows = np.random.default_rng(0).normal(size=(200, 5))
     data = xgboost.DMatrix(rows, rows[:, 0] * rows[:, 1])
-    raw = bytes(xgboost.train({"max_depth": 5, "gamma": 0.01}, data, count).save_raw("ubj"))
-    with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(alike, "_resized", lambda form, data, start: None)
-        slow = learner.read(raw)
-    fast = learner.read(raw)
-    assert len(set(slow.arrays["trees"][:, 0].tolist())) > 3
-    assert all(np.array_equal(fast.arrays[name], slow.arrays[name]) for name in slow.arrays)
-    assert learner.write(fast) == learner.write(slow)
+    made = xgboost.train({"max_depth": 5, "gamma": 0.01}, data, count)
+    fast, slow = learner.read(made.save_raw("ubj")).arrays, in_json(made)
+    assert len(set(slow["trees"][:, 0].tolist())) > 3
+    assert all(np.array_equal(fast[name], slow[name]) for name in slow)
+
+
+@pytest.mark.parametrize("kind", ["pruned", "classes", "dart", "categories", "quantiles"])
+def test_trees_of_every_kind_are_read_at_once_as_one_by_one(kind: str) -> None:
+    made = samples.booster(kind)
+    fast, slow = learner.read(made.save_raw("ubj")).arrays, in_json(made)
+    assert slow.keys() == set(trees.FIELDS)
+    assert all(np.array_equal(fast[name], slow[name]) for name in slow)
+
+
+@pytest.mark.parametrize("kind", ["trees", "vectors", "categories"])
+def test_bytes_that_were_cut_off_or_changed_are_refused_in_one_way(kind: str) -> None:
+    raw = bytes(samples.booster(kind).save_raw("ubj"))
+    first = raw.index(b"trees")
+    for at in range(first, len(raw), max(1, len(raw) // 150)):
+        for spoiled in (raw[:at], raw[:at] + b"\xff" + raw[at + 1 :], raw[:at] + raw[at + 1 :]):
+            with suppress(*pickles._ERRORS):
+                learner.check(learner.read(spoiled))

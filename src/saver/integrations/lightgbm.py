@@ -177,7 +177,8 @@ def _check(arguments: Mapping[str, Any]) -> None:
 def _untrained() -> Booster:
     """A booster without trees, which becomes the one that was saved."""
     sizes = {"num_class": 1, "num_tree_per_iteration": 1, "label_index": 0, "max_feature_idx": 0}
-    found: Booster = joined(text.Model("v4", sizes, None, False, ["x"], ["none"], [], {}, trees.read([])))
+    model = text.Model("v4", sizes, None, False, ["x"], ["none"], [], {}, trees.read(b"", []))
+    found: Booster = joined(model)
     return found
 
 

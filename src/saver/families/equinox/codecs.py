@@ -6,6 +6,7 @@ the lambda that is the default of its constructor, that is said instead.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from types import FunctionType
@@ -15,6 +16,7 @@ import equinox
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder, attributes_of
+from saver.families.python import kinds
 from saver.families.python.classes import declared
 from saver.tree import Node, Value
 
@@ -65,6 +67,12 @@ class ModuleCodec(Codec):
             if name in declared(cls):
                 object.__setattr__(made, name, defaults[name])
         return made
+
+    def check(self, obj: Any) -> None:
+        """Of fields that transforming a module does not touch; others may be arrays, masks or None."""
+        cls = type(obj)
+        fixed = [each.name for each in dataclasses.fields(cls) if each.metadata.get("static")]
+        kinds.check(cls, attributes_of(obj, declared(cls))[0], fixed)
 
 
 class StateCodec(Codec):

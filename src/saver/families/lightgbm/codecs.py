@@ -51,7 +51,7 @@ _BUFFER = 1 << 26
 `model_to_string` is 1 MiB; what is not used of this one is never in memory."""
 
 
-def _text_of(booster: Any) -> str:
+def _text_of(booster: Any) -> bytes:
     """The text of a booster, without the categories of data frames, which Python adds."""
     length, written = _BUFFER, ctypes.c_int64(0)
     while True:
@@ -63,7 +63,7 @@ def _text_of(booster: Any) -> str:
             )
         )  # fmt: skip
         if written.value <= length:
-            return buffer[: written.value - 1].tobytes().decode()  # it ends with a null character
+            return buffer[: written.value - 1].tobytes()  # it ends with a null character
         length = written.value
 
 

@@ -42,7 +42,7 @@ def _model(written: Any) -> text.Model:
     if type(written) is not str:
         raise NotReadError("a booster has no text")
     try:
-        model = text.read(written)
+        model = text.read(written.encode())
         text.check(model)
     except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise NotReadError(

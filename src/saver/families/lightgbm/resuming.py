@@ -14,7 +14,7 @@ _ENDS = "so a resumed training will not equal the uninterrupted one"
 def inexact(booster: Booster) -> list[str]:
     """Why a resumed training of this booster, which is about to be trained, will not equal the uninterrupted
     one. Raises ValueError if it cannot be resumed at all."""
-    found = text.read(booster.model_to_string(num_iteration=-1)).parameters
+    found = text.read(booster.model_to_string(num_iteration=-1).encode()).parameters
     numbers = {name: float(found.get(name) or 0) for name in _NUMBERS}
     if found["boosting"] == "rf":
         raise ValueError(

@@ -23,6 +23,9 @@ _VERSION, _BEFORE = "v4", "v3"
 _GONE = frozenset(("lambdamart_norm", "max_conflict_rate", "max_position", "sparse_threshold"))
 """Parameters that LightGBM does not have any more."""
 
+_END = b"end of trees\n"
+"""What follows the trees."""
+
 _WHOLE = ("num_class", "num_tree_per_iteration", "label_index", "max_feature_idx")
 
 _NUMBER = r"-?(?:[0-9.]{1,40}(?:e[+-]?[0-9]{1,3})?|inf|nan)"
@@ -74,42 +77,41 @@ class Model(msgspec.Struct, frozen=True):
     arrays: Arrays
 
 
-def read(text: str) -> Model:
+def read(text: bytes) -> Model:
     """The model in LightGBM's text. Raises ValueError for what it never writes."""
-    head, found, rest = text.partition("\n\nTree=")
-    if found:
-        body, found, rest = rest.partition("\nend of trees\n")
-        body = f"Tree={body}"
-    else:
-        head, found, rest = text.partition("\nend of trees\n")
-        body = ""
-    first, _, lines = head.partition("\n")
-    if first != "tree" or not found:
-        raise ValueError("the text of the model has another form than LightGBM writes")
-    head_of = dict(line.partition("=")[::2] for line in lines.split("\n") if line)
-    sizes = list(map(int, head_of["tree_sizes"].split()))
-    if min(sizes, default=0) < 0:
-        raise ValueError("a tree has fewer than no bytes")
-    ends = accumulate(sizes, initial=0)
-    monotone = head_of.get("monotone_constraints", "")
-    texts = [body[start:end] for start, end in pairwise(ends)]
-    is_old = head_of["version"] == _BEFORE
+    at = text.find(b"\n\nTree=") + 2
+    if at < 2:
+        at = text.find(b"\n\nend of trees\n") + 2
+    first, _, lines = text[:at].decode().partition("\n")
+    head = dict(line.partition("=")[::2] for line in lines.split("\n") if line)
+    sizes = list(map(int, head["tree_sizes"].split())) if at >= 2 else []
+    if first != "tree" or min(sizes, default=0) < 0 or not text.startswith(_END, at + sum(sizes)):
+        raise ValueError("the text of the model has another form than LightGBM writes, or its trees have")
+    body, rest = text[at : at + sum(sizes)], text[at + sum(sizes) + len(_END) :].decode()
+    is_old = head["version"] == _BEFORE
+    if is_old:
+        body, sizes = _renewed(body, sizes)
     return Model(
-        _VERSION if is_old else head_of["version"],
-        {name: int(head_of[name]) for name in _WHOLE},
-        head_of.get("objective"),
-        "average_output" in head_of,
-        head_of["feature_names"].split(" "),
-        head_of["feature_infos"].split(" "),
-        list(map(int, monotone.split())),
+        _VERSION if is_old else head["version"],
+        {name: int(head[name]) for name in _WHOLE},
+        head.get("objective"),
+        "average_output" in head,
+        head["feature_names"].split(" "),
+        head["feature_infos"].split(" "),
+        list(map(int, head.get("monotone_constraints", "").split())),
         {name: value for name, value in _parameters(rest).items() if not (is_old and name in _GONE)},
-        trees.read(list(map(_renewed, texts)) if is_old else texts),
+        trees.read(body, sizes),
     )
 
 
-def _renewed(tree: str) -> str:
-    """The text of a tree before version 4; until LightGBM 3.1 none had linear leaves."""
-    return tree if "\nis_linear=" in tree else tree.replace("\nshrinkage=", "\nis_linear=0\nshrinkage=", 1)
+def _renewed(body: bytes, sizes: list[int]) -> tuple[bytes, list[int]]:
+    """The text of trees before version 4, and their sizes; until LightGBM 3.1 none had linear leaves."""
+    texts = [body[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
+    found = [
+        tree if b"\nis_linear=" in tree else tree.replace(b"\nshrinkage=", b"\nis_linear=0\nshrinkage=", 1)
+        for tree in texts
+    ]
+    return b"".join(found), list(map(len, found))
 
 
 def _parameters(rest: str) -> dict[str, str]:
@@ -138,9 +140,8 @@ def write(model: Model) -> str:
     lines.append(f"tree_sizes={' '.join(str(len(text)) for text in texts)}")
     after = ["end of trees", "", "parameters:"]
     after += [f"[{name}: {value}]" for name, value in model.parameters.items()]
-    return "\n".join(
-        (*lines, "", b"".join(texts).decode() + after[0], *after[1:], "", "end of parameters", "")
-    )
+    after += ["", "end of parameters", ""]
+    return b"".join(("\n".join((*lines, "", "")).encode(), *texts, "\n".join(after).encode())).decode()
 
 
 def state_of(model: Model, kept: dict[str, Any], encoder: Encoder) -> Value:

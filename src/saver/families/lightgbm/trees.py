@@ -6,16 +6,14 @@ looking, so all of them are checked here, before a model is saved and before Lig
 
 from __future__ import annotations
 
-import re
-import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.families.lightgbm import numbers
 from saver.families.sklearn.nodes import bounds_of, check_children
 
 Arrays = dict[str, NDArray[Any]]
@@ -60,31 +58,57 @@ _DEEPEST = 4096
 """LightGBM follows trees by recursion when it explains predictions."""
 
 
-def read(texts: Sequence[str]) -> Arrays:
-    """The arrays of trees, from LightGBM's text of each. Raises ValueError for what it never writes."""
-    rows = list(map(_lines, texts))
-    columns = {name: [row.get(name, "") for row in rows] for name in ("Tree", "shrinkage", *_COUNTED)}
-    if columns.pop("Tree") != [str(number) for number in range(len(rows))]:
+def read(text: bytes, sizes: Sequence[int]) -> Arrays:
+    """The arrays of trees, from LightGBM's text of all of them and the bytes of each. Raises ValueError for
+    what it never writes."""
+    lines = _lines(text, np.cumsum([0, *sizes]))
+    if lines["Tree"] != [b"%d" % number for number in range(len(sizes))]:
         raise ValueError("a tree has another number than its place")
     arrays: Arrays = {}
     for name, (_, dtype) in _FIELDS.items():
-        array = _numbers([line for row in rows if (line := row.get(name, ""))], dtype)
+        array = numbers.read([line for line in lines[name] if line], dtype)
         arrays[name] = _short(array) if name in _SIX_DIGITS else array
-    shrinkage = columns.pop("shrinkage")
-    counted = [list(map(count, columns[name])) for name, count in _COUNTED.items()]
+    counted = [list(map(count, lines[name])) for name, count in _COUNTED.items()]
     arrays["trees"] = np.array(counted, np.int64).T.reshape(-1, len(_TABLE)).copy()
-    arrays["shrinkage"] = np.array(list(map(float, shrinkage)), np.float64)
+    arrays["shrinkage"] = np.array(list(map(float, lines["shrinkage"])), np.float64)
     return arrays
 
 
-def _lines(text: str) -> dict[str, str]:
-    """The lines of a tree, by name."""
+def _lines(text: bytes, bounds: NDArray[np.int64]) -> dict[str, list[bytes]]:
+    """What the lines of each tree say, by name; nothing for a name that it does not have. How many lines a
+    tree has says which."""
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    starts = np.append(0, ends + 1)[: len(ends)]
+    starts, ends = starts[starts < ends], ends[starts < ends]
+    first = starts.searchsorted(bounds)
+    counts, fitting = np.diff(first), np.zeros(len(first) - 1, np.bool_)
+    found = {name: [b""] * len(counts) for name in ("Tree", *_names(categorical=True, linear=True))}
     for kind in _SORTS:
-        found = _form(*kind).fullmatch(text)
-        if found is not None:
-            lines = found.groupdict()
-            if (int(lines["num_cat"]) > 0, int(lines["is_linear"]) > 0) == kind:
-                return lines
+        names = ("Tree", *_names(*kind))
+        trees = np.flatnonzero(counts == len(names)).tolist()
+        for place, name in enumerate(names if trees else ()):
+            lines = first[trees] + place
+            said = _said(text, starts[lines], ends[lines], f"{name}=".encode())
+            if len(trees) == len(counts):
+                found[name] = said
+            for tree, line in zip(trees, said, strict=True) if len(trees) < len(counts) else ():
+                found[name][tree] = line
+        for tree in trees:
+            fitting[tree] = (int(found["num_cat"][tree]) > 0, int(found["is_linear"][tree]) > 0) == kind
+    if not fitting.all() or not np.array_equal(starts[first[:-1]], bounds[:-1]):
+        raise ValueError("a tree has other lines than LightGBM writes")
+    return found
+
+
+def _said(text: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], head: bytes) -> list[bytes]:
+    """What comes after this head in lines, all of which have it."""
+    begins = starts + len(head)
+    if (begins <= ends).all():
+        every: NDArray[Any] = np.ndarray(
+            len(text) - len(head) + 1, np.dtype((np.void, len(head))), text, strides=(1,)
+        )
+        if every[starts].tobytes() == head * len(starts):
+            return [text[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
     raise ValueError("a tree has other lines than LightGBM writes")
 
 
@@ -92,18 +116,11 @@ _SORTS = ((False, False), (True, False), (False, True), (True, True))
 """Whether a tree has categorical splits, and linear leaves."""
 
 
-@cache
-def _form(categorical: bool, linear: bool) -> re.Pattern[str]:
-    """The lines of a tree, and the empty ones after it."""
-    names = ("Tree", *_names(categorical, linear))
-    return re.compile("\n".join(f"{name}=(?P<{name}>.*)" for name in names) + "\n*")
+def _count(line: bytes) -> int:
+    return line.count(b" ") + 1 if line else 0
 
 
-def _count(line: str) -> int:
-    return line.count(" ") + 1 if line else 0
-
-
-_COUNTED: dict[str, Callable[[str], int]] = {
+_COUNTED: dict[str, Callable[[bytes], int]] = {
     "num_leaves": int, "num_cat": int, "is_linear": int, "leaf_weight": _count, "leaf_count": _count,
     "cat_threshold": _count, "leaf_coeff": lambda line: len(line.split()),
 }  # fmt: skip
@@ -118,27 +135,6 @@ def _names(categorical: bool, linear: bool) -> tuple[str, ...]:
     return ("num_leaves", "num_cat", *(name for name in _LINES if name not in absent), "shrinkage")
 
 
-def _numbers(lines: list[str], dtype: Any) -> NDArray[Any]:
-    """Numbers between blanks. With one blank between them, floating point numbers are mostly those of JSON,
-    which is parsed several times as fast."""
-    text = " ".join(lines)
-    if dtype is not np.float64:
-        whole = _parsed(text, np.int64)
-        limits = np.iinfo(dtype)
-        if len(whole) and not (limits.min <= whole.min() and whole.max() <= limits.max):
-            raise ValueError("a number of a tree is out of range")
-        return whole.astype(dtype)
-    try:
-        found = msgspec.json.decode(f"[{text.replace(' ', ',')}]", type=list[float])
-    except msgspec.DecodeError:
-        return _parsed(text, dtype)
-    return np.frombuffer(struct.pack(f"{len(found)}d", *found), dtype)  # twice as fast as from the list
-
-
-def _parsed(text: str, dtype: Any) -> NDArray[Any]:
-    return np.fromstring(text, dtype, sep=" ") if text.strip() else np.empty(0, dtype)
-
-
 def _short(array: NDArray[np.float64]) -> NDArray[Any]:
     """Numbers of six digits in 32 bits, which hold them, unless they are out of range there."""
     limits, sizes = np.finfo(np.float32), np.abs(array[array != 0])
@@ -150,11 +146,11 @@ def write(arrays: Arrays) -> list[bytes]:
     """The text of each tree for LightGBM's parser, from arrays that have been checked. Numbers have as many
     digits as they need to be read as the same ones."""
     ends, table = _ends(arrays), arrays["trees"]
-    columns = {name: _by_tree(arrays[name], ends[kind]) for name, (kind, _) in _FIELDS.items()}
+    columns = {name: numbers.write(arrays[name], ends[kind]) for name, (kind, _) in _FIELDS.items()}
     each = np.arange(len(table) + 1)
-    numbers = {"num_leaves": table[:, 0], "num_cat": table[:, 1], "is_linear": table[:, 2]}
-    numbers |= {"shrinkage": arrays["shrinkage"], "Tree": each[:-1]}
-    columns |= {name: _by_tree(array, each) for name, array in numbers.items()}
+    single = {"num_leaves": table[:, 0], "num_cat": table[:, 1], "is_linear": table[:, 2]}
+    single |= {"shrinkage": arrays["shrinkage"], "Tree": each[:-1]}
+    columns |= {name: numbers.write(array, each) for name, array in single.items()}
     texts: list[bytes] = [b""] * len(table)
     kinds = [(row[1] > 0, row[2] > 0) for row in table.tolist()]
     for kind in set(kinds):
@@ -165,24 +161,6 @@ def write(arrays: Arrays) -> list[bytes]:
             if found == kind:
                 texts[number] = form % values
     return texts
-
-
-def _by_tree(array: NDArray[Any], bounds: NDArray[np.int64]) -> list[bytes]:
-    """The values of each tree, between blanks."""
-    values = array.tolist()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        text = ",".join(map(repr, values)).encode()  # JSON has no NaN and no infinity
-    else:
-        text = msgspec.json.encode(values)[1:-1]
-    filled = np.diff(bounds) > 0
-    if not filled.any():
-        return [b""] * len(filled)
-    data = np.frombuffer(text, np.uint8).copy()
-    commas = np.flatnonzero(data == ord(","))
-    data[commas] = ord(" ")
-    data[commas[bounds[1:][filled][:-1] - 1]] = ord("\n")
-    found = iter(data.tobytes().split(b"\n"))
-    return list(found) if filled.all() else [next(found) if any_here else b"" for any_here in filled]
 
 
 def _ends(arrays: Arrays) -> dict[str, NDArray[np.int64]]:

@@ -16,6 +16,7 @@ from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from saver import trust, uses
 from saver.codec import Codec, Decoder, Encoder
+from saver.families.python import kinds
 from saver.families.python.classes import declared
 from saver.families.python.whole import AttributesRestorer
 from saver.families.transformers import checks, files
@@ -113,6 +114,7 @@ class ObjectCodec(Codec):
         uses.check_objects(vars(obj), vars(obj).keys(), _HOMES)
         if isinstance(obj, PreTrainedConfig):
             checks.check_configuration(obj)
+            kinds.check(type(obj), vars(obj))
         elif isinstance(obj, TokenizersBackend):
             checks.check_tokenizer(obj)
         elif form := files.form_of(type(obj)):

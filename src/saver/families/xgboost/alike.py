@@ -1,138 +1,135 @@
 """Objects alike in XGBoost's bytes, its trees: many at a time, where one by one takes several times as long.
 
-Those with arrays of the same lengths have the same bytes but for the numbers, so the first one of a form
-tells where the numbers of the others are.
+They have the same names in the same order, and the same bytes but for their numbers and how many these are.
+So what comes before the first number of one divides the bytes into objects, and then each array is found in
+all of them at once.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-BYTES = np.dtype(np.uint8)
-"""The type of a number that is not in an array: XGBoost writes it in as few bytes as it needs, as its type
-says, which is among the constants."""
-
-_LENGTH = 8
-"""The bytes of the length of an array, which come before its numbers."""
-
-_TRIED = 1 << 24
-"""How many forms are compared at most, which of the thousands of trees of a booster are few."""
-
 Value = Callable[[bytes, int], tuple[Any, int]]
 """The value that begins at a place, and where it ends."""
 
+Places = NDArray[np.int64]
+
+_LENGTH = np.dtype(">i8")
+"""The length of an array, which comes before its numbers."""
+
 
 class Form(msgspec.Struct, frozen=True):
-    """Objects that differ in numbers alone: `spans` divides one into bytes that are the same in each, the
-    `constants`, and numbers, by turns. These have the `sizes`, in bytes. What comes after them is a value of
-    another kind, its last one.
+    """Objects that differ in numbers alone. `gaps` are the bytes before each of their values, up to the
+    length of an array or the letter of a number, and those before the last value, which is of another kind.
+    `dtypes` are the types of arrays; that of a number is None, which says it by its letter.
     """
 
-    spans: struct.Struct
-    constants: tuple[bytes, ...]
-    sizes: tuple[int, ...]
     names: tuple[str, ...]
-    dtypes: tuple[np.dtype[Any], ...]
+    gaps: tuple[bytes, ...]
+    dtypes: tuple[np.dtype[Any] | None, ...]
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Objects with the same names. `columns` are the bytes of the numbers of each, by name; `last` are the
-    last values."""
+    """Objects with the same names. `columns` are the bytes of their arrays, one object's after another's, by
+    name; `lengths` the bytes that each has of them. `last` are the last values, each one once; `which` says
+    which of them an object has.
+    """
 
-    columns: Mapping[str, Sequence[bytes]]
+    columns: Mapping[str, bytes]
+    lengths: Mapping[str, NDArray[np.int64]]
     dtypes: Mapping[str, np.dtype[Any]]
     last: list[Any]
+    which: NDArray[np.int64]
 
-    def counts(self, name: str) -> list[int]:
+    def counts(self, name: str) -> NDArray[np.int64]:
         """How many numbers of this name each object has."""
-        if name not in self.columns:
-            return [0] * len(self.last)
-        return [len(data) // self.dtypes[name].itemsize for data in self.columns[name]]
+        if name not in self.lengths:
+            return np.zeros(len(self.which), np.int64)
+        return self.lengths[name] // self.dtypes[name].itemsize
 
     def joined(self, name: str, dtype: Any) -> NDArray[Any]:
         """The numbers of this name, one object's after another's; none of a name that they do not have."""
-        data = b"".join(self.columns.get(name, ()))
-        return np.frombuffer(data, self.dtypes.get(name, np.uint8)).astype(dtype)
+        found = np.frombuffer(self.columns.get(name, b""), self.dtypes.get(name, np.uint8))
+        return found.astype(dtype)
 
 
-def read(data: bytes, at: int, count: int, form_at: Callable[[bytes, int], Form], value: Value) -> Any:
-    """The table of so many objects that begin here, and where it ends. Raises ValueError if they have not
-    the same names."""
-    forms: dict[bytes, list[Form]] = {}
-    known: dict[bytes, Any] = {}
-    rows, last = [], []
-    first, latest, width, tried = None, None, 0, 0
-    for _ in range(count):
-        likely = forms.get(data[at : at + width], ())
-        form = _fitting(likely, data, at)
-        tried += len(likely)
-        if tried > _TRIED:
-            raise ValueError("XGBoost's bytes have objects of too many forms")
-        if form is None:
-            form = latest = (_resized(latest, data, at) if latest else None) or form_at(data, at)
-            first, width = first or form, width or len(form.constants[0])
-            if (form.names, form.dtypes) != (first.names, first.dtypes) or len(form.constants[0]) != width:
-                raise ValueError("XGBoost's bytes have objects of several kinds where they should be alike")
-            forms.setdefault(form.constants[0], []).append(form)
-        rows.append(form.spans.unpack_from(data, at)[1::2])
-        found, at = _last(data, at + form.spans.size, known, value)
-        last.append(found)
-    if first is None:
-        return Table({}, {}, []), at
-    columns = dict(zip(first.names, zip(*rows, strict=True), strict=True))
-    return Table(columns, dict(zip(first.names, first.dtypes, strict=True)), last), at
+def table(
+    columns: Mapping[str, Sequence[bytes]], dtypes: Mapping[str, np.dtype[Any]], last: list[Any]
+) -> Table:
+    """Objects that were read one by one: the bytes of the array of each, by name, and their last values."""
+    joined = {name: b"".join(each) for name, each in columns.items()}
+    lengths = {name: np.array(list(map(len, each)), np.int64) for name, each in columns.items()}
+    return Table(joined, lengths, dtypes, last, np.arange(len(last)))
 
 
-def _fitting(forms: Sequence[Form], data: bytes, at: int) -> Form | None:
-    for form in forms:
-        if len(data) - at >= form.spans.size and form.spans.unpack_from(data, at)[::2] == form.constants:
-            return form
-    return None
+def read(data: bytes, at: int, count: int, form: Form, sizes: NDArray[np.int64], value: Value) -> Any:
+    """The table of so many objects of this form that begin here, and where it ends. `sizes` are the bytes of
+    a number by its letter, 0 if it is none. Raises ValueError if an object has another form."""
+    starts = _starts(data, at, count, form.gaps[0])
+    columns, lengths = dict[str, bytes](), dict[str, NDArray[np.int64]]()
+    places = starts
+    for name, gap, dtype in zip(form.names, form.gaps, form.dtypes, strict=False):
+        places = _after(data, places, gap)
+        if dtype is None:
+            width = sizes[_numbers(data, places, np.dtype(np.uint8))]
+            places = places + 1 + width
+            if not width.all():
+                raise ValueError("XGBoost's bytes have another value where a number should be")
+            continue
+        counts = _numbers(data, places, _LENGTH).astype(np.int64)
+        if counts.min() < 0 or counts.max() > len(data):
+            raise ValueError("an array in XGBoost's bytes has an impossible length")
+        begins = places + _LENGTH.itemsize
+        lengths[name] = counts * dtype.itemsize
+        places = begins + lengths[name]
+        ends = zip(begins.tolist(), places.tolist(), strict=True)
+        columns[name] = b"".join([data[begin:end] for begin, end in ends]) if counts.any() else b""
+    last, which, end = _last(data, _after(data, places, form.gaps[-1]).tolist(), starts.tolist(), value)
+    dtypes = {name: dtype for name, dtype in zip(form.names, form.dtypes, strict=True) if dtype is not None}
+    return Table(columns, lengths, dtypes, last, which), end
 
 
-def _resized(form: Form, data: bytes, start: int) -> Form | None:
-    """The form of an object that differs from those of another form in the lengths of arrays alone; None if
-    it differs in more."""
-    at, spans = start, list[tuple[int, int]]()
-    for constant, size, dtype in zip(form.constants, form.sizes, form.dtypes, strict=False):
-        is_array = constant[-_LENGTH - 2 : -_LENGTH] == b"#L"
-        if not data.startswith(constant[:-_LENGTH] if is_array else constant, at):
-            return None
-        begin = at + len(constant)
-        if is_array:
-            size = int.from_bytes(data[begin - _LENGTH : begin], "big") * dtype.itemsize
-        at = begin + size
-        spans.append((begin, at))
-    end = at + len(form.constants[-1])
-    found = form_of(data, start, form.names, spans, form.dtypes, end) if end <= len(data) else None
-    return found if found and found.constants[-1] == form.constants[-1] else None
+def _starts(data: bytes, at: int, count: int, head: bytes) -> Places:
+    """Where the objects begin, each of which has this head."""
+    pieces = data.split(head, count)
+    if len(pieces) != count + 1 or len(pieces[0]) != at:
+        raise ValueError("XGBoost's bytes have other objects than they say")
+    return at + np.cumsum([0, *(len(head) + len(piece) for piece in pieces[1:-1])])
 
 
-def _last(data: bytes, at: int, known: dict[bytes, Any], value: Value) -> tuple[Any, int]:
-    """The last value of an object, and where the object ends. Values repeat, and are read once."""
-    text = data[at : data.index(b"}", at) + 1]
-    if text in known:
-        found, end = known[text], at + len(text)
-    else:
-        found, end = value(data, at)
-        if end == at + len(text):
-            known[text] = found
-    if data[end : end + 1] != b"}":
-        raise ValueError("XGBoost's bytes have an object that goes on where it should end")
-    return found, end + 1
+def _numbers(data: bytes, places: Places, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The number at each of the places."""
+    if places.max() > len(data) - dtype.itemsize:
+        raise ValueError("XGBoost's bytes end where an object should go on")
+    every: NDArray[Any] = np.ndarray(len(data) - dtype.itemsize + 1, dtype, data, strides=(1,))
+    return every[places]
 
 
-def form_of(data: bytes, start: int, names: Sequence[str], spans: Sequence[tuple[int, int]],
-            dtypes: Sequence[np.dtype[Any]], end: int) -> Form:  # fmt: skip
-    """That of an object from `start` to `end`, whose numbers with these names lie there."""
-    ends = [start, *(place for span in spans for place in span), end]
-    layout = struct.Struct("".join(f"{after - before}s" for before, after in pairwise(ends)))
-    sizes = tuple(after - before for before, after in spans)
-    return Form(layout, layout.unpack_from(data, start)[::2], sizes, tuple(names), tuple(dtypes))
+def _after(data: bytes, places: Places, gap: bytes) -> Places:
+    """The places behind these bytes, which are there in every object."""
+    found = _numbers(data, places, np.dtype((np.void, len(gap))))
+    if found.tobytes() != gap * len(places):
+        raise ValueError("XGBoost's bytes have objects of several kinds where they should be alike")
+    return places + len(gap)
+
+
+def _last(
+    data: bytes, places: list[int], starts: list[int], value: Value
+) -> tuple[list[Any], NDArray[np.int64], int]:
+    """The last values of the objects, which are few, which of them each has, and where the last object
+    ends."""
+    end = value(data, places[-1])[1] + 1
+    texts = [data[begin:stop] for begin, stop in zip(places, (*starts[1:], end), strict=True)]
+    number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    found = []
+    for text in number:
+        last, length = value(text, 0)
+        if text[length:] != b"}":
+            raise ValueError("XGBoost's bytes have an object that goes on where it should end")
+        found.append(last)
+    return found, np.array([number[text] for text in texts], np.int64), end

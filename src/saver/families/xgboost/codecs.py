@@ -6,6 +6,7 @@ are never stored, because its parsers crash on changed ones.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -25,7 +26,7 @@ from saver.tree import Node, Value
 def split(booster: Any) -> tuple[Model, dict[str, Any]]:
     """A booster's model and the settings of its training. Raises ValueError if it has none yet."""
     try:
-        raw, config = booster.save_raw("ubj"), booster.save_config()
+        raw, config = _bytes_of(booster), booster.save_config()
     except xgboost.core.XGBoostError as error:
         why = str(error).partition("\n")[0]
         raise ValueError(f"XGBoost cannot write this booster ({why}); train it first") from error
@@ -36,6 +37,18 @@ def split(booster: Any) -> tuple[Model, dict[str, Any]]:
     learner.check(model)
     settings.check(found, model.booster, learner.has_vectors(model))
     return model, found
+
+
+def _bytes_of(booster: Any) -> bytes:
+    """What `save_raw("ubj")` returns, copied once, where that takes a tenth longer."""
+    length, found = xgboost.core.c_bst_ulong(), ctypes.c_void_p()
+    core = xgboost.core
+    core._check_call(
+        core._LIB.XGBoosterSaveModelToBuffer(
+            booster.handle, b'{"format":"ubj"}', ctypes.byref(length), ctypes.byref(found)
+        )
+    )
+    return ctypes.string_at(found, length.value)
 
 
 def joined(model: Model, found: dict[str, Any]) -> Any:

@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from saver.families.numpy.pickles import array_of
-from saver.families.xgboost import structs, ubj
+from saver.families.xgboost import alike, structs, ubj
 from saver.families.xgboost.alike import Table
 from saver.families.xgboost.words import METRICS, OBJECTIVES, whole
 from saver.pickled import NotReadError, Pairs, sequence
@@ -97,7 +98,7 @@ def _tabled(booster: dict[str, Any]) -> None:
     names = [name for name, value in trees[0].items() if type(value) is list] if trees else []
     dtypes = {name: np.dtype(_DTYPES.get(name, np.int64)) for name in names}
     columns = {name: [np.array(tree[name], dtypes[name]).tobytes() for tree in trees] for name in names}
-    model["trees"] = Table(columns, dtypes, [tree["tree_param"] for tree in trees])
+    model["trees"] = alike.table(columns, dtypes, [tree["tree_param"] for tree in trees])
 
 
 def _inner(booster: dict[str, Any]) -> dict[str, Any]:
@@ -138,12 +139,12 @@ def _renew_trees(model: dict[str, Any], given: Mapping[str, Any]) -> None:
     trees, parallel = model["trees"], given["num_parallel_tree"]
     model["gbtree_model_param"] = {"num_parallel_tree": parallel}
     sizes = [{**each, "size_leaf_vector": _vector(each.get("size_leaf_vector"))} for each in trees.last]
-    model["trees"] = Table(*_with_types(trees), sizes)
+    model["trees"] = msgspec.structs.replace(_with_types(trees), last=sizes)
     if "iteration_indptr" not in model:
         step = whole(parallel) * (max(model["tree_info"], default=0) + 1)
-        if step < 1 or len(trees.last) % step:
+        if step < 1 or len(trees.which) % step:
             raise ValueError("there is not a tree for each output in each round")
-        model["iteration_indptr"] = list(range(0, len(trees.last) + 1, step))
+        model["iteration_indptr"] = list(range(0, len(trees.which) + 1, step))
 
 
 def _vector(size: Any) -> Any:
@@ -165,13 +166,17 @@ def _parallel(own: Mapping[str, Any]) -> str:
     return str(trees // (rounds + 1))
 
 
-def _with_types(trees: Table) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The columns of trees, and the kind of each split if they have none."""
-    columns, dtypes = dict(trees.columns), dict(trees.dtypes)
-    if "split_type" not in columns:
-        columns["split_type"] = [bytes(count) for count in trees.counts("left_children")]
-        dtypes["split_type"] = np.dtype(np.uint8)
-    return columns, dtypes
+def _with_types(trees: Table) -> Table:
+    """Trees with the kind of each split, which they may not say."""
+    if "split_type" in trees.columns:
+        return trees
+    counts = trees.counts("left_children")
+    return msgspec.structs.replace(
+        trees,
+        columns={**trees.columns, "split_type": bytes(counts.sum())},
+        lengths={**trees.lengths, "split_type": counts},
+        dtypes={**trees.dtypes, "split_type": np.dtype(np.uint8)},
+    )
 
 
 def _settings(config: dict[str, Any], learner: dict[str, Any]) -> dict[str, Any]:

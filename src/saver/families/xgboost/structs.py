@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from saver.families.xgboost.alike import Table
+from saver.families.xgboost import alike
 
 CONFIG = b"CONFIG-offset:"
 """What comes before a model and the settings of its training, since 1.0."""
@@ -111,7 +111,7 @@ class _Reader:
             raise ValueError("a booster has an impossible number of trees")
         columns: dict[str, list[bytes]] = {name: [] for name in _FIELDS}
         last = [self._tree(columns) for _ in range(count)]
-        table = Table(columns, {name: np.dtype(dtype) for name, dtype in _FIELDS.items()}, last)
+        table = alike.table(columns, {name: np.dtype(dtype) for name, dtype in _FIELDS.items()}, last)
         groups = self.array("<i4", count).tolist()
         return {"name": "gbtree", "model": {"trees": table, "tree_info": groups}}
 

@@ -56,11 +56,11 @@ _DEEPEST = 4096
 
 def read(found: Table, groups: list[int]) -> Arrays:
     """The arrays of the trees that XGBoost wrote. Raises ValueError for what it never writes."""
-    if len(groups) != len(found.last):
+    if len(groups) != len(found.which):
         raise ValueError("there are not as many groups as trees")
     table = np.zeros((len(groups), _COLUMNS), np.int64)
     for column, name in enumerate(_PARAMETERS):
-        table[:, column] = [int(tree[name]) for tree in found.last]
+        table[:, column] = np.array([int(tree[name]) for tree in found.last], np.int64)[found.which]
     table[:, 3] = groups
     for column, name in enumerate(("leaf_weights", "categories", "categories_nodes"), 4):
         table[:, column] = found.counts(name)
@@ -80,36 +80,42 @@ def write(arrays: Arrays, features: int) -> ubj.Raw:
     """The trees as XGBoost reads them. Those with as many of everything differ in numbers alone."""
     every = {**arrays, "categories_segments": _segments(arrays)}
     rows = [tuple(row) for row in np.delete(arrays["trees"], 3, axis=1).tolist()]
-    ends = {kind: bounds.tolist() for kind, bounds in _ends(arrays).items()}
+    bounds = _ends(arrays)
     vectors = bool(rows) and rows[0][2] > 1
     names = [name for name in (*_NODES, *_OTHERS, "categories_segments") if name != "leaf_weights" or vectors]
-    columns = [_pieces(every[name], ends[_KINDS.get(name, "nodes")]) for name in names]
-    columns.append(_pieces(np.arange(len(rows)), list(range(len(rows) + 1))))
-    heads = [(_KINDS.get(name, "nodes"), ubj.named(name, ubj.head_of(every[name]))) for name in names]
-    forms = {row: _form(row, heads, features) for row in set(rows)}
+    columns = [_pieces(every[name], bounds[_KINDS.get(name, "nodes")]) for name in names]
+    columns.append(_pieces(np.arange(len(rows)), np.arange(len(rows) + 1)))
+    gaps = [_gap(name, every[name]) for name in names]
+    form = b"{" + b"%%b".join((*gaps, ubj.named("id", b"L"), b"%(last)b}"))
+    forms = {row: form % _numbers(row, features) for row in set(rows)}
     each = zip(rows, zip(*columns, strict=True), strict=True)
     return ubj.listed([forms[row] % numbers for row, numbers in each])
 
 
-def _pieces(array: NDArray[Any], bounds: list[int]) -> list[bytes]:
+def _pieces(array: NDArray[Any], bounds: NDArray[np.int64]) -> list[bytes]:
     """The bytes of each tree's share of an array."""
-    data, size = ubj.big(array), array.itemsize
-    return [data[start * size : end * size] for start, end in pairwise(bounds)]
+    if not len(array):
+        return [b""] * (len(bounds) - 1)
+    data = ubj.big(array)
+    return [data[start:end] for start, end in pairwise((bounds * array.itemsize).tolist())]
 
 
-def _form(row: tuple[int, ...], heads: list[tuple[str, bytes]], features: int) -> bytes:
-    """A tree with such a row (without its group) where its numbers are left out, for `%`. `heads` are the
-    kinds of its arrays, and how these begin."""
+def _gap(name: str, array: NDArray[Any]) -> bytes:
+    """What comes before the numbers of an array, for `%`, which fills in how many there are."""
+    return ubj.named(name, ubj.head_of(array)) + b"%%(%b)b" % _KINDS.get(name, "nodes").encode()
+
+
+def _numbers(row: tuple[int, ...], features: int) -> dict[bytes, bytes]:
+    """What a tree with such a row (without its group) has in gaps and at its end, for `%` once more."""
     nodes, deleted, size, leaves, categories, categorical = row
     counts = {
-        "nodes": nodes, "weights": nodes * size, "leaves": leaves, "categories": categories,
-        "categorical": categorical,
+        b"nodes": nodes, b"weights": nodes * size, b"leaves": leaves, b"categories": categories,
+        b"categorical": categorical,
     }  # fmt: skip
-    parts = [head + ubj.length_of(counts[kind]) for kind, head in heads]
     texts = {"num_feature": features, "num_nodes": nodes, "num_deleted": deleted, "size_leaf_vector": size}
     last = ubj.named("tree_param", bytes(ubj.write({name: str(number) for name, number in texts.items()})))
-    gaps = [*parts, ubj.named("id", b"L"), b"%b}" % last]
-    return b"{" + b"%b".join(gap.replace(b"%", b"%%") for gap in gaps)
+    found = {kind: ubj.length_of(count) for kind, count in counts.items()} | {b"last": last}
+    return {name: value.replace(b"%", b"%%") for name, value in found.items()}
 
 
 def _segments(arrays: Arrays) -> NDArray[np.int64]:

@@ -29,6 +29,10 @@ _LETTERS = {dtype.newbyteorder("="): bytes([letter]) for letter, dtype in _DTYPE
 _NUMBERS = {ord(letter): struct.Struct(f">{form}") for letter, form in zip("dDiUIlL", "fdbBhiq", strict=True)}
 _LENGTH = struct.Struct(">q")
 _FLOAT = struct.Struct(">f")
+_SIZES = np.array([_DTYPES[letter].itemsize if letter in _DTYPES else 0 for letter in range(256)])
+_RUN = 256
+"""How many numbers of a list are looked at together."""
+
 _CELL = np.dtype([("letter", "S1"), ("value", ">i8")])
 
 
@@ -81,28 +85,38 @@ def _object(data: bytes, at: int) -> tuple[dict[str, Any], int]:
         name = text.decode()
         if name in _ALIKE and data[at : at + 2] == b"[#":
             at, count = _length_at(data, at + 2)
-            found[name], at = alike.read(data, at, count, _form, _value)
+            found[name], at = _alike(data, at, count)
         else:
             found[name], at = _value(data, at)
     return found, at + 1
 
 
+def _alike(data: bytes, at: int, count: int) -> tuple[alike.Table, int]:
+    """The table of so many objects alike, and where it ends."""
+    if not count:
+        return alike.Table({}, {}, {}, [], np.empty(0, np.int64)), at
+    found: tuple[alike.Table, int] = alike.read(data, at, count, _form(data, at), _SIZES, _value)
+    return found
+
+
 def _form(data: bytes, start: int) -> alike.Form:
     """That of the object that begins here, whose items are arrays and numbers but for the last one."""
-    at = start + 1
-    names, spans, dtypes = list[str](), list[tuple[int, int]](), list[np.dtype[Any]]()
+    at, begin = start + 1, start
+    names, gaps, dtypes = list[str](), list[bytes](), list[np.dtype[Any] | None]()
     while True:
         name, at = _text_at(data, at)
         if data[at : at + 2] == b"[$":
-            dtype = _DTYPES[data[at + 2]]
-            begin, count = _length_at(data, at + 4)
+            dtype: np.dtype[Any] | None = _DTYPES[data[at + 2]]
+            gaps.append(data[begin : at + 5])  # the letter of the length is the last byte
+            _, at = _array(data, at)
         elif data[at] in _DTYPES:
-            dtype, begin, count = alike.BYTES, at + 1, _DTYPES[data[at]].itemsize
+            dtype = None
+            gaps.append(data[begin:at])
+            _, at = _value(data, at)
         else:
-            return alike.form_of(data, start, names, spans, dtypes, at)
-        at = begin + count * dtype.itemsize
+            return alike.Form(tuple(names), (*gaps, data[begin:at]), tuple(dtypes))
+        begin = at
         names.append(name.decode())
-        spans.append((begin, at))
         dtypes.append(dtype)
 
 
@@ -116,17 +130,32 @@ def _array(data: bytes, at: int) -> tuple[Any, int]:
 def _list(data: bytes, at: int) -> tuple[Any, int]:
     if data[at] == 36:  # $
         return _array(data, at - 1)
-    found = []
+    found = list[Any]()
     if data[at] == 35:  # number sign
         at, length = _length_at(data, at + 1)
-        for _ in range(length):
-            item, at = _value(data, at)
-            found.append(item)
+        while len(found) < length:
+            some, at = _some(data, at, length - len(found))
+            found += some
         return found, at
     while data[at] != 93:  # ]
         item, at = _value(data, at)
         found.append(item)
     return found, at + 1
+
+
+def _some(data: bytes, at: int, most: int) -> tuple[list[Any], int]:
+    """The next values of a list: many at a time if they are numbers with the same letter."""
+    dtype = _DTYPES.get(data[at])
+    if dtype is None:
+        item, at = _value(data, at)
+        return [item], at
+    cell = np.dtype([("letter", "u1"), ("value", dtype)])
+    cells = np.frombuffer(data, cell, min(most, _RUN, (len(data) - at) // cell.itemsize), at)
+    other = np.flatnonzero(cells["letter"] != data[at])
+    found = cells["value"][: other[0] if len(other) else None].tolist()
+    if not found:
+        raise ValueError("XGBoost's bytes end within a number")
+    return found, at + len(found) * cell.itemsize
 
 
 def write(value: Any) -> bytearray:
