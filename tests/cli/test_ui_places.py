@@ -171,9 +171,10 @@ def test_a_store_that_can_only_be_read(tmp_path: Path) -> None:
 
 
 WRITING = """
-import sys, saver
+import sys, time, saver
 store = saver.Saver(sys.argv[1])
 while True:
+    time.sleep(0.05)
     version = store.save("iris", {"w": [1.0] * 100})
     if version.number % 5 == 0:
         store.delete(f"iris@{version.number - 1}")
@@ -253,3 +254,19 @@ def test_people_look_at_a_store_that_can_only_be_read(tmp_path: Path) -> None:
     with mounted(tmp_path / "read", mount) as read, terminal(str(read)) as one:
         in_a_browser(one.address, acts=False)
         assert one.end() == 0
+
+
+def test_people_look_at_a_store_that_is_being_written(tmp_path: Path) -> None:
+    place = str(tmp_path / "models")
+    store = filled(place)
+    with terminal(place) as one:
+        writer = subprocess.Popen([sys.executable, "-c", WRITING, place])
+        try:
+            in_a_browser(one.address, acts=True)
+            assert writer.poll() is None
+            assert store.version("iris").number > 1
+        finally:
+            writer.kill()
+            writer.wait()
+        assert one.end() == 0
+    assert [each.number for each in store.versions("team/net")] == [1, 2, 3]

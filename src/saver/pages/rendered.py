@@ -11,7 +11,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 RULES = ["heading", "table", "fence", "escape", "entity", "link"]
-"""What cards have. Texts of a store are escaped in them, and so are none of these; HTML is text, too."""
+"""What cards have. What is from a store is text in them, by their escapes; HTML is text, too."""
 
 MOST = 200_000
 """Characters of a card that are rendered."""
