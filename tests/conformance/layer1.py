@@ -206,6 +206,9 @@ def owns() -> Iterator[Case]:
         "blocks of an unknown tensor",
     )
     yield "own-hash-other", "1.22", one(own={"hashes": ["0" * 64]}).bytes(), "the hash of other bytes"
+    pack = Pack(own={"hashes": ["0" * 64]})
+    pack.tree = node("numpy.array", pack.tensor("model", "F64", [0], b""))
+    yield "own-hash-empty", "1.22", pack.bytes(), "another hash of a tensor of no bytes"
     changed = one().bytes()
     yield "data-changed", "1.22", changed[:-1] + b"\x40", "another last byte"
     for name, data in {"2": b"\0\2", "255": b"\xff\0"}.items():

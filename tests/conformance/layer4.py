@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import libraries
 from layer1 import Case
 from layer2 import tree
 from pieces import dumps, node
@@ -35,6 +36,7 @@ def valid() -> Iterator[Case]:
         yield f"pandas-{name}", None, tree(value), what
     yield from of_torch()
     yield from of_sklearn()
+    yield from libraries.sound()
 
 
 def of_pandas() -> Iterator[tuple[str, Any, str]]:
@@ -150,6 +152,7 @@ def invalid() -> Iterator[Case]:
     yield from optimizers()
     yield from trees()
     yield from frames()
+    yield from libraries.unsound()
 
 
 STATES: list[Any] = [None, 5, "xyz", [], {}, {"a": 1}, [1]]

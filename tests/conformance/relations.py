@@ -157,7 +157,7 @@ def _wrong() -> dict[str, dict[str, Any]]:
         "partial-of": [node("stdlib.partial", [each, node("tuple", []), EMPTY]) for each in (5, EMPTY, node("stdlib.deque", [None, []]))],
         "lock": [node("stdlib.lock", state) for state in (
             ["Semaphore", 0], ["Semaphore", 2**31 + 1], ["BoundedSemaphore", 0], ["Barrier", 0, None], ["Barrier", 1, "a"],
-            ["Barrier", 1, -1], ["Barrier", 1, EMPTY], ["Condition", node("stdlib.lock", ["Event"])], ["Condition", 5])],
+            ["Barrier", 1, -1], ["Barrier", 1, None, 1], ["Barrier", 1, EMPTY], ["Condition", node("stdlib.lock", ["Event"])], ["Condition", 5])],
         "getter": [node("stdlib.getter", ["attrgetter", node("tuple", [name])]) for name in ("a b", "1", "a..b", "")],
         "seeds": [seeds(5, node("tuple", [None])), seeds(array("|i1", [1], b"\xff")), seeds(floats(1)),
                   seeds(node("numpy.scalar", ["<f8", 1.5])), seeds(node("list", [None]))],

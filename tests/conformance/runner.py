@@ -9,7 +9,7 @@ from typing import Any
 from neutral import described
 
 import saver
-from saver.errors import SaverError
+from saver.errors import IncompatibleError, SaverError
 from saver.file import open_file
 from saver.opened import open_version
 
@@ -38,6 +38,11 @@ class _Read:
             self.manifest["order"] = [names.index(name) for name in parts]
 
 
+def structure(file: str, key: str = "") -> dict[str, Any]:
+    """What a sound file holds, without the libraries of its objects: nothing is built."""
+    return described(_Read(open_file(file, key=key or None)))
+
+
 def verdict(file: str, version: str = "", key: str = "") -> dict[str, Any]:
     """What Saver says of a file, or a version of a store; `key` is the path of an identity that opens it."""
     try:
@@ -48,6 +53,10 @@ def verdict(file: str, version: str = "", key: str = "") -> dict[str, Any]:
             return described(_Read(open_version(repo, repo.version(version))))
         saver.load(file, key=key or None)
         return described(_Read(open_file(file, key=key or None)))
+    except IncompatibleError as error:
+        if error.rule is None and "which is not installed here" in str(error):
+            return {"verdict": "unsupported", "needs": str(error)}
+        return {"verdict": "invalid", "rule": error.rule, "error": error.code, "message": str(error)}
     except SaverError as error:
         return {"verdict": "invalid", "rule": error.rule, "error": error.code, "message": str(error)}
 

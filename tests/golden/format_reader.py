@@ -1,4 +1,8 @@
-"""A reader of Saver files, written from docs/format/ alone. It does not know Saver."""
+"""A reader of Saver files, written from docs/format/ alone. It does not know Saver.
+
+It shows that the pages suffice to read what is sound: values of Python and NumPy come back as objects. It
+checks hashes and little else. The reader in JavaScript is the one that refuses what breaks a rule.
+"""
 
 from __future__ import annotations
 

@@ -232,6 +232,7 @@ def are_digests(texts: Sequence[str]) -> bool:
 _each = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _texts = msgspec.json.Decoder(dict[str, str])
 _slots = msgspec.json.Decoder(list[Slot])
+_NOTHING: str = blake3(b"").hexdigest()
 
 
 def _shards(slots: dict[str, Slot], own: _Own, at: int, size: int, path: str) -> dict[str, Shard]:
@@ -250,6 +251,10 @@ def _shards(slots: dict[str, Slot], own: _Own, at: int, size: int, path: str) ->
         length, own_blocks = stop - begin, blocks.get(name, ())
         if len(own_blocks) != block_count(length):
             raise Broken("1.21", f"the tensor {name[:80]!r} has {len(own_blocks)} block hashes")
+        if not length and digest != _NOTHING:
+            raise Broken(
+                "1.22", f"the tensor {name[:80]!r} has no bytes, and another hash than no bytes have"
+            )
         extents = ((own.id, at + begin, length),) if length else ()
         shards[name] = Shard(slot.dtype, whole(slot.shape), digest, own_blocks, extents)
     if blocks and not (all(blocks.values()) and blocks.keys() <= slots.keys()):

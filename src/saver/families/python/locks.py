@@ -74,7 +74,8 @@ class LockCodec(Codec):
         if kind in ("Lock", "RLock", "Event") and not rest:
             return getattr(threading, kind)()
         if kind == "Barrier":
-            parties, timeout = rest[0], decoder(rest[1])
+            parties, timed = rest
+            timeout = decoder(timed)
             _check_number(parties)
             _check_timeout(timeout)
             return threading.Barrier(parties, timeout=timeout)
