@@ -128,4 +128,10 @@ MUTANTS = [
         "_TEXTS = (str, np.str_)", "_TEXTS = (str,)",
         "checking texts of NumPy like Python's", ("attacks/test_numpy_scalars.py",),
     ),
+    Mutant(
+        "declared-kinds", "families/python/kinds.py",
+        "            return isinstance(value, classes) or", "            return True or",
+        "refusing values of another kind than the library declares",
+        ("attacks/test_declared_kinds.py::test_which_values_are_of_a_kind",),
+    ),
 ]  # fmt: skip

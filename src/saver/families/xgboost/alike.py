@@ -69,7 +69,7 @@ def table(
 
 def read(data: bytes, at: int, count: int, form: Form, sizes: NDArray[np.int64], value: Value) -> Any:
     """The table of so many objects of this form that begin here, and where it ends. `sizes` are the bytes of
-    a number by its letter, 0 if it is none. Raises ValueError if an object has another form."""
+    a number by its letter, 0 for other letters. Raises ValueError if an object has another form."""
     starts = _starts(data, at, count, form.gaps[0])
     columns, lengths = dict[str, bytes](), dict[str, NDArray[np.int64]]()
     places = starts
