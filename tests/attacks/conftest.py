@@ -34,6 +34,7 @@ for _format in registry.names("formats"):
     registry.find("formats", _format)
 for _known in registry.families():
     _known.module("pickles")
+    _known.module("references")
 with tempfile.TemporaryDirectory() as _folder:  # and its annotations, evaluated when first needed
     saver.dump([1], Path(_folder) / "first.saver")
     saver.load(Path(_folder) / "first.saver")
