@@ -160,6 +160,18 @@ def test_a_push_seals_for_the_keys_of_the_other_store(tmp_path: Path, keys: dict
     assert same(plain.load("iris"))
 
 
+def test_a_push_from_a_sealed_store_into_a_plain_one_is_warned_of(
+    tmp_path: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saver.Saver(tmp_path / "one", key=keys["ada"]).save("iris", STATE)
+    monkeypatch.setenv("SAVER_KEY", keys["ada"])  # opens what is sealed, and seals nothing new
+    for _ in range(2):  # a new store, and one that is there
+        with pytest.warns(UserWarning, match="everybody who may read there"):
+            saver.Saver(tmp_path / "one").push("iris", tmp_path / "plain")
+    saver.Saver(tmp_path / "one").push("iris", saver.Saver(tmp_path / "two", key=keys["ada"]))
+    saver.Saver(tmp_path / "one").push("iris", tmp_path / "two")
+
+
 def test_a_backup_is_sealed_as_its_store_is(tmp_path: Path, keys: dict[str, str]) -> None:
     store = saver.Saver(tmp_path / "models", key=keys["ada"])
     store.save("iris", STATE)

@@ -50,21 +50,33 @@ class Hub(ABC):
 def warn_of_clear(source: Repository, hub: Hub) -> None:
     """Warn if a sealed store is pushed in clear: there, what was hidden here can be read."""
     if source.storage.mask is not None:
-        warn(
-            f"{source.storage} is sealed, and what is pushed to {hub} is not: everybody who may read there "
-            "can read all of it: weights, names of models, parts and tensors, metrics, notes, labels, tags, "
-            "authors, environment; pass to= (--to KEY.pub) to seal it for those who may",
-            UserWarning,
-        )
+        _warn(source, hub, "pass to= (--to KEY.pub) to seal it for those who may")
 
 
-def demand_hub(to: Any) -> None:
-    """Raise ValueError if what is pushed to a store should be sealed for somebody."""
+def _warn(source: Repository, place: Hub | Storage, instead: str) -> None:
+    warn(
+        f"{source.storage} is sealed, and what is pushed to {place} is not: everybody who may read there "
+        "can read all of it: weights, names of models, parts and tensors, metrics, notes, labels, tags, "
+        f"authors, environment; {instead}",
+        UserWarning,
+    )
+
+
+def not_sealed_for(to: Any, source: Repository, target: Repository, warns: bool) -> Repository:
+    """The store that is pushed to. Raises ValueError if that should be sealed for somebody; `warns` if what
+    comes from a sealed store will be in clear there."""
     if to is not None:
         raise ValueError(
             "to: only what is pushed to a hub is sealed for somebody; a store seals for its own holders: "
             "make it with a key, and add them (saver key add)"
         )
+    place = target.storage
+    if warns and is_sealed(source.storage):
+        there = is_sealed(place)
+        if not (place.seals_new if there is None else there):
+            made = f"saver.Saver({str(place)!r}, key=FILE).create()"
+            _warn(source, place, f"to seal it, make the store with a key: {made}")
+    return target
 
 
 def hub_at(place: Any) -> Hub | None:

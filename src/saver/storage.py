@@ -192,6 +192,7 @@ class Storage(ABC):
     """
 
     seals: bool = False  # whether it seals what is stored, or may do so
+    seals_new: bool = False  # whether a store that is made in it is sealed
 
     @property
     def mask(self) -> Mask | None:

@@ -14,7 +14,7 @@ from saver.answering import Answering, checks, confirmed
 from saver.clusters import cluster_of
 from saver.demanding import demand, demanding, open_signed
 from saver.description import Description, describe_opened
-from saver.hub import demand_hub, hub_at
+from saver.hub import hub_at, not_sealed_for
 from saver.line import Showing, shown
 from saver.opened import Opened
 from saver.opening import open_file
@@ -267,11 +267,10 @@ class Store(Verifying, Answering):
         ref_of("ref", ref)
         name = None if model is None else model_of(model)
         flags = {"history": arguments.flag("history", history), "tags": arguments.flag("tags", tags)}
-        hub = hub_at(target)
-        if hub is not None:
+        if (hub := hub_at(target)) is not None:
             return hub.push(self._repo, ref, name, to=to, key=self._key, progress=progress, **flags)
-        demand_hub(to)
-        there = other("target", target)._repo
+        named = not isinstance(target, Store)  # a store was opened by one who knows whether it is sealed
+        there = not_sealed_for(to, self._repo, other("target", target)._repo, named)
         there = there if there.signer.key else signing_with(there, self._repo.signer.key)
         return push(self._repo, ref, there, name, progress=progress, **flags)
 

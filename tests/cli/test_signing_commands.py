@@ -102,6 +102,15 @@ def test_the_log_shows_who_signed_and_granted_what_and_what_is_void(store: saver
     assert "(seen here)" in run("log").stdout
 
 
+def test_a_record_that_nobody_signed_is_seen_and_signed_by_nobody(store: saver.Saver) -> None:
+    run("sign", "iris@1", "--key", "alice.key")
+    store.note("iris", "by no key")
+    run("verify", "iris@1", "--signed-by", "alice.pub")
+    newest = run("log").stdout.splitlines()[1]
+    assert newest.endswith("(seen here)")
+    assert "recorded by" not in newest
+
+
 def test_check_names_void_records(store: saver.Saver) -> None:
     run("grant", "models", "bob.pub", "save", "--sign", "alice.key")
     record = appended(saver.Saver("models")._repo, Tag("iris", "best", None), None)

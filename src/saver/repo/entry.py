@@ -132,7 +132,7 @@ class Entries(Shown, Iterator[Entry]):
 def row(entry: Entry, digits: int = 1) -> str:
     """A record in a line; the lines of several are aligned, given the `digits` of the longest number."""
     when = local(entry.time, zone=False) or "at no time"
-    by = f"; recorded by {signer(entry)}" if signer(entry) else ""
+    by = ("; recorded by " if entry.signed_by else " ") + signer(entry) if signer(entry) else ""
     return f"{entry.record:>{digits},}  {when:<16}  {entry.author or '?':<{AUTHOR_WIDTH}}  {said(entry)}{by}"
 
 

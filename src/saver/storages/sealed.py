@@ -99,7 +99,7 @@ class SealedStorage(Storage):
     ) -> None:
         self.storage = storage
         self._holder = holder
-        self._new = new
+        self._new = self.seals_new = new
         self._kept = kept
         self._opened: _Opened | None = None
         self._plain = False
