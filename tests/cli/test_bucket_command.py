@@ -38,3 +38,16 @@ def test_doctor_says_what_it_found_and_what_a_server_does_not_do(
     assert "did not answer in 0.3 s" in " ".join(done.stdout.split())
     assert "hidden" not in done.stdout
     assert "visible" not in done.stdout
+
+
+def test_an_address_without_tls_in_the_environment_is_not_said_to_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("obstore")
+    for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"), ("REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    done = run("ls", "--store", "s3://bucket/x?deadline=0.3")
+    said = " ".join(done.stderr.split())
+    assert "the service is at an http:// address, where anyone on the way reads all that is sent" in said
+    assert "or allow this one with ?endpoint=http://HOST:PORT" in said

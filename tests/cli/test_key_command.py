@@ -45,7 +45,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What somebody types, a line for each question."""
     answers: list[str] = []
     for module in ("asking", "sources"):
-        monkeypatch.setattr(f"saver.keys.{module}.ask", lambda question: answers.pop(0))
+        monkeypatch.setattr(f"saver.keys.{module}.ask", lambda *_: answers.pop(0))
     return answers
 
 
@@ -62,6 +62,12 @@ def test_new_makes_two_files_and_says_what_they_are_for() -> None:
     assert error_of(run("key", "new", "a.key"), 4).startswith(
         "error: a.key exists already; nothing was written"
     )
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p256"])
+def test_of_a_key_that_signs_it_is_not_said_that_it_opens_anything(kind: str) -> None:
+    done = run("key", "new", "a.key", "--type", kind)
+    assert "keep a copy; without it, nothing more is signed as you\n" in done.stdout
 
 
 @pytest.mark.parametrize("kind", ["x25519", "ed25519", "p256"])

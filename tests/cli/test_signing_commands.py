@@ -143,8 +143,8 @@ def test_a_key_that_a_passphrase_protects_signs(monkeypatch: pytest.MonkeyPatch)
     from saver.keys.secret import Passphrase
 
     new_key_file("locked.key", "ed25519", Passphrase("correct horse"))
-    monkeypatch.setattr("saver.keys.asking.ask", lambda question: "correct horse")
+    monkeypatch.setattr("saver.keys.asking.ask", lambda *_: "correct horse")
     assert "ed25519:" in run("sign", "iris@1", "--key", "locked.key").stdout
     assert run("verify", "iris@1", "--signed-by", "locked.key.pub").exit_code == 0
-    monkeypatch.setattr("saver.keys.asking.ask", lambda question: "battery staple")
+    monkeypatch.setattr("saver.keys.asking.ask", lambda *_: "battery staple")
     assert "does not open" in error_of(run("sign", "iris@1", "--key", "locked.key"), 4)

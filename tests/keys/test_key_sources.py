@@ -52,7 +52,7 @@ def ring(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
 def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What somebody types at the terminal; each question takes one."""
     answers: list[str] = []
-    monkeypatch.setattr(sources, "ask", lambda question: answers.pop(0))
+    monkeypatch.setattr(sources, "ask", lambda *_: answers.pop(0))
     return answers
 
 
@@ -273,6 +273,8 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.
     for act in (Keys("prompt").passphrases, Keys(tmp_path / "a.key").protected):
         with pytest.raises(KeyNeededError, match="there is no terminal to ask on; pass 'env:NAME'"):
             act()
+    with pytest.raises(KeyNeededError, match="a new passphrase is typed, so run this on a terminal"):
+        asking.ask_new("A passphrase for a.key")
 
 
 def test_what_would_be_seen_while_it_is_typed_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +293,7 @@ def test_what_would_be_seen_while_it_is_typed_is_not_read(monkeypatch: pytest.Mo
 
 def test_a_new_passphrase_is_typed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[str] = []
-    monkeypatch.setattr(asking, "ask", lambda question: answers.pop(0))
+    monkeypatch.setattr(asking, "ask", lambda *_: answers.pop(0))
     answers[:] = [PHRASE, PHRASE]
     assert asking.ask_new("A passphrase").reveal() == PHRASE
     answers[:] = [PHRASE, "other"]

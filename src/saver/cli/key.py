@@ -90,7 +90,8 @@ def new(file: str, kind: Any, protect: bool, as_json: bool) -> None:
         )
         return
     on = screen()
-    on.done(f"{file} is the key: keep it secret, and keep a copy; without it, what it opens is lost")
+    lost = "what it opens is lost" if kind == "x25519" else "nothing more is signed as you"
+    on.done(f"{file} is the key: keep it secret, and keep a copy; without it, {lost}")
     on.done(
         f"{public_path(file)} is its public half, for others"
         + (f": {public.strip()}" if kind == "x25519" else "")

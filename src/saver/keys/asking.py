@@ -40,25 +40,22 @@ def _alone() -> Iterator[None]:
             start()
 
 
-def ask(question: str) -> str:
-    """What somebody types. Raises KeyNeededError without a terminal: nothing is read that could be seen."""
+def ask(question: str, instead: str = "pass 'env:NAME' or 'command:…' instead") -> str:
+    """What somebody types. Raises KeyNeededError without a terminal, and says what to do `instead`: nothing
+    is read that could be seen."""
     if not has_terminal():
-        raise KeyNeededError(
-            f"{question.rstrip(': ')}: there is no terminal to ask on; pass 'env:NAME' or 'command:…' instead"
-        )
+        raise KeyNeededError(f"{question.rstrip(': ')}: there is no terminal to ask on; {instead}")
     with _alone(), warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return getpass.getpass(question)
         except (getpass.GetPassWarning, EOFError):
-            raise KeyNeededError(
-                f"{question.rstrip(': ')}: it could not be read; pass 'env:NAME' or 'command:…' instead"
-            ) from None
+            raise KeyNeededError(f"{question.rstrip(': ')}: it could not be read; {instead}") from None
 
 
 def ask_new(question: str) -> Passphrase:
     """A passphrase that is typed twice. Raises KeyNeededError if it is empty, or differs the second time."""
-    first = Passphrase(ask(f"{question}: "))
+    first = Passphrase(ask(f"{question}: ", "a new passphrase is typed, so run this on a terminal"))
     if not first.reveal():
         raise KeyNeededError(f"{question}: it is empty; nothing was written; type one")
     if Passphrase(ask("The same once more: ")) != first:

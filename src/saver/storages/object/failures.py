@@ -92,6 +92,11 @@ def failed(kind: type[E], where: str, error: Exception, deadline: float) -> E:
     if code:
         return kind(f"{where}: the server answered {code}; try again, or ask who runs it")
     text = str(error).lower()
+    if "badscheme" in text:
+        return kind(
+            f"{where}: the service is at an http:// address, where anyone on the way reads all that is sent; "
+            "give an https:// one, or allow this one with ?endpoint=http://HOST:PORT"
+        )
     if "credential" in text or "metadata" in text or "token" in text:
         return kind(
             f"{where}: no credentials were found; set them, as in AWS_ACCESS_KEY_ID and "
