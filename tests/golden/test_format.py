@@ -71,6 +71,8 @@ SOUND = [
 @pytest.mark.parametrize("case", SOUND, ids=[case["file"] for case in SOUND])
 def test_the_readers_of_the_specification_read_the_sound_files_of_the_corpus(case: dict[str, Any]) -> None:
     """A tuple in a cycle is beyond them: they make it at once."""
+    if "shape-64" in case["file"] and np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        pytest.skip("NumPy 1 has no arrays of more than 32 axes")
     path = CORPUS / case["file"]
     reader: Any = StoreReader(path).open(case["open"]) if "open" in case else Reader(path)
     values = Values(reader)

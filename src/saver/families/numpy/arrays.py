@@ -69,7 +69,7 @@ class ArrayCodec(Codec):
     def _encode_objects(self, array: NDArray[Any], order: Value, encoder: Encoder) -> Value:
         state: dict[str, Value] = {"dtype": encode_dtype(array.dtype, encoder), "shape": list(array.shape)}
         if array.dtype.names is not None:
-            found = [np.ascontiguousarray(array[name]) for name in array.dtype.names]
+            found = [np.asarray(array[name], order="C") for name in array.dtype.names]
             encoder.check(checks.padding, array.shape, array.dtype, sum(field.nbytes for field in found))
             fields = [encoder(field, name) for field, name in zip(found, array.dtype.names, strict=True)]
             return _in_order(state, "fields", fields)
