@@ -111,7 +111,7 @@ class Rank:
     """A plain actor that is a rank."""
 
     def __init__(self, name: str, rank: int, size: int, store: str) -> None:
-        self.cluster = RayCluster(name, rank=rank, size=size, lost_after=3.0)
+        self.cluster = RayCluster(name, rank=rank, size=size)
         self.store = saver.Saver(store)
         self.part = torch.zeros(4)
 
