@@ -325,12 +325,18 @@ def test_records_that_were_replaced_or_removed_are_noticed_where_they_were_signe
         saver.Saver(folder).load("iris@2", signed_by=public("alice"))
 
 
-def test_the_log_shows_whose_signature_of_a_record_does_not_hold(folder: Path) -> None:
-    """To change a record before a signed one, that must be changed too, which its signer did not sign."""
+def test_the_log_shows_whose_signature_of_a_record_does_not_hold(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To change a record before a signed one, that must be changed too, which its signer did not sign. Where
+    nobody remembers the true one, the log shows it."""
     saver.Saver(folder, sign=private("alice")).tag("iris@2", "production")
     good = next(saver.Saver(folder).log())
     assert (good.signed_by, good.signature, good.seen) == (text_of("alice"), "holds", True)
     rewritten(folder, lambda record: replace(record, author="mallory"))
+    with pytest.raises(DamagedError, match="the store was rolled back, or its records were replaced"):
+        saver.Saver(folder).log()
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path / "another machine"))
     bad = next(saver.Saver(folder).log())
     assert (bad.signed_by, bad.signature, bad.seen) == (
         text_of("alice"),
