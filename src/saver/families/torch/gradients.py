@@ -40,7 +40,7 @@ def watched(objects: Mapping[str, Any]) -> Callable[[], None]:
 
 def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
     """The gradients that wait for a step, by the names of their parameters."""
-    found = list(within(objects))
+    found = [(path, obj) for path, obj in within(objects) if not isinstance(obj, torch.Tensor) or _has_one(obj)]
     hooks = [
         hook
         for _, obj in found
@@ -53,6 +53,10 @@ def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
         for name, parameter in _named(found).items()
         if parameter.grad is not None and not any(hook.has_stepped_with(parameter.grad) for hook in hooks)
     }
+
+
+def _has_one(tensor: torch.Tensor) -> bool:
+    return tensor.is_leaf and tensor.grad is not None
 
 
 @cache
@@ -77,9 +81,12 @@ def within(objects: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         seen.add(id(obj))
         kind: type = type(obj)
+        if isinstance(obj, torch.Tensor):  # holds nothing that is restored in place
+            yield path, obj
+            continue
         if isinstance(obj, nn.Module) and not _is_saved_here(kind):
             continue
-        if isinstance(obj, (nn.Module, Optimizer, torch.Tensor)):
+        if isinstance(obj, (nn.Module, Optimizer)):
             yield path, obj
         if kind not in restorers:
             restorers[kind] = restorer_for(kind)

@@ -76,11 +76,12 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def tensor_data(tensor: Any) -> TensorData:
     """The elements in C order, as the pack needs them: without a copy on the CPU, in pieces elsewhere."""
-    dtype = tensor.dtype
+    dtype, on_cpu = tensor.dtype, tensor.is_cpu
+    if on_cpu and dtype in _OF_NUMPY:
+        data = tensor.numpy()
+        return TensorData(CODES[dtype], data.shape, data, lambda: int(tensor._version))
     items = torch.view_as_real(tensor) if dtype.is_complex else tensor
-    on_cpu = items.is_cpu
-    if not on_cpu or dtype not in _OF_NUMPY:
-        items = items.view(_CARRIERS[items.dtype.itemsize])
+    items = items.view(_CARRIERS[items.dtype.itemsize])
     data = items.numpy() if on_cpu else on_device(items)
     return TensorData(CODES[dtype], tuple(items.shape), data, lambda: int(tensor._version))
 

@@ -91,14 +91,15 @@ class TensorCodec(Codec):
         why = _no_data_form(obj)
         if why:
             encoder.refuse(why)
-        parameter = type(obj) is not torch.Tensor and isinstance(obj, torch.nn.Parameter)
+        kind = type(obj)
+        parameter = kind is not torch.Tensor and isinstance(obj, torch.nn.Parameter)
         state: dict[str, Value] = {}
         if parameter:
             state["parameter"] = True
         if obj.requires_grad is not parameter:
             state["requires_grad"] = obj.requires_grad
         plain = obj.detach()
-        if is_distributed(obj):
+        if kind not in _PLAIN and is_distributed(obj):
             encode_distributed(obj, plain, state, encoder)
             return state
         if plain.layout is not torch.strided:
@@ -139,9 +140,13 @@ class TensorCodec(Codec):
         return tensor
 
 
+_PLAIN = frozenset((torch.Tensor, torch.nn.Parameter))
+
+
 def _no_data_form(tensor: Any) -> str | None:
     """Why a tensor cannot be saved, and what to do instead; None if it can."""
-    if torch.nn.parameter.is_lazy(tensor):
+    plain = type(tensor) in _PLAIN
+    if not plain and torch.nn.parameter.is_lazy(tensor):
         return "an uninitialized parameter has no data yet; run one batch through the module first"
     if tensor.is_nested:
         return "a nested tensor has no data form; save the list `tensor.unbind()`"
@@ -149,7 +154,7 @@ def _no_data_form(tensor: Any) -> str | None:
         return (
             "a quantized tensor has no data form; save `tensor.dequantize()`, or its `int_repr()` and scales"
         )
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) and not is_distributed(tensor):
+    if not plain and not is_distributed(tensor):
         name = f"{type(tensor).__module__}.{type(tensor).__qualname__}"
         return f"{name}, a subclass of Tensor, has no data form; save a plain tensor made from it"
     if tensor.is_meta:
