@@ -80,14 +80,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests in them as slow, and lets long tests take as long as they do."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests in them as slow, and lets long tests take as long as they do. Of those without a group,
+    the processes of pytest-xdist begin with the slow ones: none is left to one of them in the end."""
     frameworks_table.mark(items)
     for item in items:
         if item.path.parent.name in SLOW:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.timeout(0))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)

@@ -48,7 +48,7 @@ def strict_json(data: bytes, where: str, own: bool = False, tree: bool = False) 
 def _strict_json(data: bytes, where: str, own: bool, tree: bool) -> Any:
     try:
         value = msgspec.json.decode(data)
-        if _is_canonical(value, data) and not (own and _MAY_BE_WRONG.search(data)):
+        if _is_canonical(value, data) and not (own and _may_be_wrong(data)):
             return value
         if not own:
             return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -67,6 +67,20 @@ def _strict_json(data: bytes, where: str, own: bool, tree: bool) -> Any:
 _MAY_BE_WRONG = re.compile(rb"[:,\[]-?(?:[0-9]{16}|[0-9]+(?:\.0[,\]}]|(?:\.[0-9]+)?e[0-9+]))")
 """Numbers that encode again to the same text, and may yet not be written as they must: large integers, and
 floats that are whole. They may be found within a string, too, which costs time and nothing else."""
+
+
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_MANY = b"0" * 16
+
+
+def _may_be_wrong(data: bytes) -> bool:
+    """Whether `_MAY_BE_WRONG` finds something. Most texts have no trace of it, which is seen in a tenth of
+    the time: whole floats, and what is left of the others once all digits are zeros."""
+    if b".0," not in data and b".0]" not in data and b".0}" not in data:
+        zeros = data.translate(_DIGITS)
+        if _MANY not in zeros and b"0e0" not in zeros and b"0e+" not in zeros:
+            return False
+    return _MAY_BE_WRONG.search(data) is not None
 
 
 def _is_canonical(value: Any, data: bytes) -> bool:

@@ -19,7 +19,7 @@ those, too (`frame[name]` calls a name that is a function).
 from __future__ import annotations
 
 import types
-from collections.abc import Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -63,15 +63,19 @@ def is_callable_value(value: Any) -> bool:
     return True
 
 
-def are_plain(values: Iterable[Any]) -> bool:
+def are_plain(values: Collection[Any]) -> bool:
     """Whether all values are known to be and to hold neither functions nor classes. Quick; False if in
     doubt."""
-    return all(map(_is_plain, values))
+    kinds = {*map(type, values)} - _leaves
+    return not kinds or (kinds == _ARRAYS and all(map(_is_plain, values)))
 
 
 def _is_plain(value: Any) -> bool:
     kind = type(value)
     return kind in _leaves or (kind is np.ndarray and not value.dtype.hasobject)
+
+
+_ARRAYS = {np.ndarray}
 
 
 def is_listed(cls: type) -> bool:

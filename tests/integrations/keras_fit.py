@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,22 +102,28 @@ KINDS = (
 )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Any]]:
+    """What a training of this kind ends with that nobody killed."""
+    return cache(lambda kind: fit(tmp_path_factory.mktemp(kind), kind))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kill", [1, 4, 5, 8, 13])
-def test_it_may_be_killed_at_any_batch(kind: str, kill: int, tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole", kind)
+def test_it_may_be_killed_at_any_batch(
+    kind: str, kill: int, tmp_path: Path, whole: Callable[[str], tuple[Any, Any]]
+) -> None:
     with pytest.raises(Killed):
         fit(tmp_path / "killed", kind, kill)
-    assert fit(tmp_path / "killed", kind) == whole
+    assert fit(tmp_path / "killed", kind) == whole(kind)
 
 
-def test_it_may_be_killed_again_and_again(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole", "ordered")
+def test_it_may_be_killed_again_and_again(tmp_path: Path, whole: Callable[[str], tuple[Any, Any]]) -> None:
     for kill in (3, 4, 5):
         with pytest.raises(Killed):
             fit(tmp_path / "killed", "ordered", kill)
-    assert fit(tmp_path / "killed", "ordered") == whole
-    assert fit(tmp_path / "killed", "ordered") == whole  # it is finished
+    assert fit(tmp_path / "killed", "ordered") == whole("ordered")
+    assert fit(tmp_path / "killed", "ordered") == whole("ordered")  # it is finished
 
 
 def test_what_other_callbacks_have_counted_goes_on(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 if importlib.util.find_spec("keras") is None:
     pytest.skip("could not import 'keras'", allow_module_level=True)
 
-pytestmark = [pytest.mark.xdist_group("keras"), pytest.mark.slow]
+pytestmark = pytest.mark.slow  # each in a process of its own
 
 
 @pytest.mark.shows("Keras", "resume to the bit", "callback")

@@ -104,6 +104,8 @@ class _Parser:
         text = "\n".join(keys)
         if "$" not in text and "__" not in text:  # what all other kinds and reserved keys contain
             kind = _PLAIN
+        elif keys[0] == "$order" and "$" not in text[1:] and "__" not in text:
+            kind = _ORDERED
         elif "$tensor" in keys or "$ref" in keys:
             kind = _LEAF
         elif "$float" in keys:

@@ -40,7 +40,9 @@ def watched(objects: Mapping[str, Any]) -> Callable[[], None]:
 
 def waiting(objects: Mapping[str, Any]) -> dict[str, Any]:
     """The gradients that wait for a step, by the names of their parameters."""
-    found = [(path, obj) for path, obj in within(objects) if not isinstance(obj, torch.Tensor) or _has_one(obj)]
+    found = [
+        (path, obj) for path, obj in within(objects) if not isinstance(obj, torch.Tensor) or _has_one(obj)
+    ]
     hooks = [
         hook
         for _, obj in found
