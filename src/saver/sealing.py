@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -113,11 +112,13 @@ def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
 def mark_of(people: Iterable[str], phrases: Iterable[Passphrase], purpose: str) -> str:
     """The same for the same people and passphrases, for one purpose. A passphrase is as slow to guess from
     it as from what it wraps."""
+    from hashlib import scrypt  # costs every command 2 ms
+
     from blake3 import blake3
 
     salt = blake3(purpose.encode()).digest()
     known = [
-        hashlib.scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex()
+        scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex()
         for each in phrases
     ]
     return blake3("\n".join(sorted([*people, *known])).encode(), key=salt).hexdigest()
