@@ -318,6 +318,18 @@ MUTANTS = [
         ("test_tree.py::test_what_readers_could_disagree_about_is_refused",),
     ),
     Mutant(
+        "large-numbers", "strict.py",
+        "        if _MANY not in zeros and b", "        if b",
+        "looking for integers that readers take for others",
+        ("test_strict.py",),
+    ),
+    Mutant(
+        "whole-floats", "strict.py",
+        'if b".0," not in data and b".0]" not in data and b".0}" not in data:', "if True:",
+        "looking for floats that readers take for integers",
+        ("test_strict.py",),
+    ),
+    Mutant(
         "parts-of-a-version", "encoding.py",
         "or not 0 < len(obj) <= PARTS_LIMIT:", "or not 0 < len(obj):",
         "the limit on parts", ("test_file.py",),

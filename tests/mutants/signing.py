@@ -111,6 +111,31 @@ MUTANTS = [
         (f"{_HEADS}::test_a_rollback_is_noticed_by_whom_saw_a_later_head",),
     ),
     Mutant(
+        "known-places", "repo/signer.py",
+        "known = bool(state.roles) or self._is_known(store)\n", "known = bool(state.roles)\n",
+        "looking into the memory of heads though nothing demands signatures",
+        (f"{_HEADS}::test_every_method_that_reads_notices_a_rollback",),
+    ),
+    Mutant(
+        "real-places", "repo/signer.py",
+        "else os.path.realpath(self.where)", "else self.where",
+        "knowing a store by one name from every folder",
+        (f"{_HEADS}::test_a_place_is_the_same_from_every_folder",),
+    ),
+    Mutant(
+        "lost-memories", "signing/heads.py",
+        "        except (msgspec.DecodeError, ValueError):\n            raise",
+        "        except (msgspec.DecodeError, ValueError):\n            return None\n            raise",
+        "telling a memory that cannot be read from an empty one",
+        (f"{_HEADS}::test_a_memory_that_cannot_be_read_is_not_taken_for_an_empty_one",),
+    ),
+    Mutant(
+        "newest-heads", "signing/heads.py",
+        "if known is not None and known.number >= head.number:", "if False:",
+        "remembering the newest head, not the one that was seen last",
+        (f"{_HEADS}::test_the_newest_head_stays",),
+    ),
+    Mutant(
         "other-records", "repo/signer.py",
         "self._demand_seen(there == seen.hash,", "self._demand_seen(True,",
         "noticing that another record has the number of one that was seen",
