@@ -41,6 +41,8 @@ _CALLABLES = (
 )  # fmt: skip
 
 _CONTAINERS = (list, tuple, set, frozenset, dict)
+_HOLDERS = (*_CONTAINERS, np.ndarray)
+_PLAIN_HOLDERS = frozenset((list, tuple))
 
 _others: set[type] = set()
 """Classes whose instances are known to be neither functions nor classes: nearly all classes."""
@@ -57,7 +59,7 @@ def is_callable_value(value: Any) -> bool:
     found = issubclass(kind, _CALLABLES)
     if not found and not trust.is_ufunc(kind):
         _others.add(kind)
-        if not issubclass(kind, (*_CONTAINERS, np.ndarray)):
+        if not issubclass(kind, _HOLDERS):
             _leaves.add(kind)
         return False
     return True
@@ -210,9 +212,9 @@ def _within(value: Any, passed: _Passed, kinds: frozenset[str] | None) -> Iterat
             continue
         if is_callable_value(found):
             yield found
-        elif isinstance(found, (*_CONTAINERS, np.ndarray)) and (id(found), kinds) not in passed:
+        elif isinstance(found, _HOLDERS) and (id(found), kinds) not in passed:
             passed[id(found), kinds] = found  # held, so that no other gets its `id`
-            for items in _items(found):
+            for items in (found,) if kind in _PLAIN_HOLDERS else _items(found):
                 if not _leaves.issuperset(map(type, items)):
                     stack.extend(items)
 

@@ -70,7 +70,8 @@ def check(obj: Any) -> None:
         uses.check_options(own["kw_args"])
         uses.check_options(own.get("inv_kw_args"))
     cls = type(obj)
-    if uses.is_listed(cls):
+    listed = uses.is_listed(cls)
+    if listed:
         uses.check_objects(own, ALLOWED.keys(), ("sklearn", cls.__module__.partition(".")[0]))
     if uses.are_plain(own.values()):
         return
@@ -79,4 +80,4 @@ def check(obj: Any) -> None:
         allowed = {**allowed, **of_the_library(obj)}
     if not own.keys().isdisjoint(_ROWS_IN) and any(is_of(obj, name) for name in _BY_ROWS):
         allowed = {**allowed, **_ROWS_IN}
-    uses.check(own, allowed, uses.is_listed(cls), _OPTIONS)
+    uses.check(own, allowed, listed, _OPTIONS)
