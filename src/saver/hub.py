@@ -72,6 +72,7 @@ def not_sealed_for(to: Any, source: Repository, target: Repository) -> Repositor
         )
     place = target.storage
     if is_sealed(source.storage):
+        source.open()  # one who cannot is refused, and not warned
         there = is_sealed(place)
         if not (place.seals_new if there is None else there):
             made = f"saver.Saver({str(place)!r}, key=FILE).create()"

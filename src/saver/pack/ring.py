@@ -37,14 +37,13 @@ def write_through_ring(
 ) -> None:
     """Write the bytes of `source` from `start` to `end`, which is the end of the file. One thread passes them
     to `hash`, in order; two write them. Where writing keeps processors busy, this thread hashes what it has
-    just copied, which takes less of them; and there is a writer more, so that the disk is not idle
-    meanwhile."""
+    just copied, which takes less of them."""
     from saver.threads import Threads  # small files need none: saves 5 ms of `import saver`
 
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
     at_once = sink.computes
-    with Threads(0 if at_once else 1) as hasher, Threads(WRITERS + at_once) as writers:
+    with Threads(0 if at_once else 1) as hasher, Threads(WRITERS) as writers:
         try:
             at = start
             for turn, length in _fill(ring, busy, source, hash if at_once else None):
