@@ -156,7 +156,8 @@ def test_a_push_seals_for_the_keys_of_the_other_store(tmp_path: Path, keys: dict
     one.push("iris@best", two)
     assert same(saver.Saver(tmp_path / "two", key=keys["bob"]).load("iris@best"))
     plain = saver.Saver(tmp_path / "plain")
-    plain.pull("iris", one)
+    with pytest.warns(UserWarning, match="everybody who may read there"):
+        plain.pull("iris", one)
     assert same(plain.load("iris"))
 
 
@@ -165,9 +166,18 @@ def test_a_push_from_a_sealed_store_into_a_plain_one_is_warned_of(
 ) -> None:
     saver.Saver(tmp_path / "one", key=keys["ada"]).save("iris", STATE)
     monkeypatch.setenv("SAVER_KEY", keys["ada"])  # opens what is sealed, and seals nothing new
-    for _ in range(2):  # a new store, and one that is there
-        with pytest.warns(UserWarning, match="everybody who may read there"):
-            saver.Saver(tmp_path / "one").push("iris", tmp_path / "plain")
+    one, plain = saver.Saver(tmp_path / "one"), saver.Saver(tmp_path / "plain")
+    ways = [
+        lambda: one.push("iris", tmp_path / "plain"),
+        lambda: one.push("iris", plain),
+        lambda: plain.pull("iris", one),
+        lambda: plain.pull("iris", tmp_path / "one"),
+    ]
+    for way in [*ways, ways[0]]:  # a new store, and one that is there
+        with pytest.warns(
+            UserWarning, match="is sealed, and what is pushed to .* everybody who may read there"
+        ):
+            way()
     saver.Saver(tmp_path / "one").push("iris", saver.Saver(tmp_path / "two", key=keys["ada"]))
     saver.Saver(tmp_path / "one").push("iris", tmp_path / "two")
 

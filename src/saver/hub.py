@@ -62,8 +62,8 @@ def _warn(source: Repository, place: Hub | Storage, instead: str) -> None:
     )
 
 
-def not_sealed_for(to: Any, source: Repository, target: Repository, warns: bool) -> Repository:
-    """The store that is pushed to. Raises ValueError if that should be sealed for somebody; `warns` if what
+def not_sealed_for(to: Any, source: Repository, target: Repository) -> Repository:
+    """The store that is pushed to. Raises ValueError if that should be sealed for somebody; warns if what
     comes from a sealed store will be in clear there."""
     if to is not None:
         raise ValueError(
@@ -71,7 +71,8 @@ def not_sealed_for(to: Any, source: Repository, target: Repository, warns: bool)
             "make it with a key, and add them (saver key add)"
         )
     place = target.storage
-    if warns and is_sealed(source.storage):
+    if is_sealed(source.storage):
+        source.open()  # one who cannot is refused, and not warned
         there = is_sealed(place)
         if not (place.seals_new if there is None else there):
             made = f"saver.Saver({str(place)!r}, key=FILE).create()"

@@ -101,7 +101,7 @@ def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
         given = [to] if isinstance(to, str | os.PathLike | Keys) or callable(to) else list(to)
         sources = [each for each in given if not isinstance(each, str | os.PathLike) or _is_source(each)]
         people = [os.fsdecode(each) for each in given if each not in sources]
-        phrases = [phrase for each in sources for phrase in Keys.of(each).passphrases()]
+        phrases = [phrase for each in sources for phrase in Keys.of(each).new_passphrases()]
         return dict(recipient_in(each) for each in people), phrases
     except (TypeError, ValueError) as error:
         if isinstance(error, SaverError):

@@ -36,6 +36,9 @@ ALIGNMENT = 4096
 class Sink(ABC):
     """An object being written. Threads may write different parts at the same time, in any order."""
 
+    computes: bool = False
+    """Whether a write keeps a processor busy, as encryption does."""
+
     @abstractmethod
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`."""

@@ -269,8 +269,7 @@ class Store(Verifying, Answering):
         flags = {"history": arguments.flag("history", history), "tags": arguments.flag("tags", tags)}
         if (hub := hub_at(target)) is not None:
             return hub.push(self._repo, ref, name, to=to, key=self._key, progress=progress, **flags)
-        named = not isinstance(target, Store)  # a store was opened by one who knows whether it is sealed
-        there = not_sealed_for(to, self._repo, other("target", target)._repo, named)
+        there = not_sealed_for(to, self._repo, other("target", target)._repo)
         there = there if there.signer.key else signing_with(there, self._repo.signer.key)
         return push(self._repo, ref, there, name, progress=progress, **flags)
 

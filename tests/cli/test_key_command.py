@@ -17,6 +17,7 @@ pytest.importorskip("pyrage")
 import saver
 from saver import documents
 from saver.cli import program
+from saver.errors import KeyNeededError
 from saver.keys import age, scrypt
 from saver.keys.files import new_key_file
 from saver.keys.secret import Passphrase
@@ -125,6 +126,20 @@ def test_add_takes_a_public_file_and_the_name_from_it(team: str) -> None:
     assert isinstance(found, documents.Holders)
     assert found.changed == {"bob": bob}
     assert [each.name for each in found.holders] == ["team", "ann", "bob"]
+
+
+def test_a_new_store_or_file_for_a_passphrase_has_it_typed_twice(typed: list[str]) -> None:
+    typed[:] = [PHRASE, "a slip"]
+    assert "the second passphrase differs" in error_of(run("init", "new", "--key", "prompt"), 4)
+    assert not Path("new/store.json").exists()
+    typed[:] = [PHRASE, "a slip"]
+    with pytest.raises(KeyNeededError, match="differs"):
+        saver.dump([1], "new.saver", to="prompt")
+    assert not Path("new.saver").exists()
+    typed[:] = [PHRASE, PHRASE]
+    assert run("init", "new", "--key", "prompt").exit_code == 0
+    typed[:] = [PHRASE]
+    assert run("ls", "--store", "new", "--key", "prompt").exit_code == 0
 
 
 def test_add_a_passphrase(team: str, typed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from running import runner
 
 import saver
+from saver import cli
 from saver.cli import Commands, program
 from saver.cli._screen import clean, size
+from saver.keys import asking
 
 
 def test_the_commands_are_the_files_of_the_folder():
@@ -176,3 +178,12 @@ def test_cleaned_text_is_printable_and_clean_text_stays(text):
 )  # fmt: skip
 def test_sizes_have_three_digits_and_decimal_units(count, text):
     assert size(count) == text
+
+
+def test_a_warning_has_a_line_of_its_own_while_a_bar_is_drawn(capfd: pytest.CaptureFixture[str]) -> None:
+    drawn: list[str] = []
+    with asking.aside(
+        lambda: drawn.append("stopped"), lambda: drawn.append(f"after {capfd.readouterr().err!r}")
+    ):
+        cli._show_warning(UserWarning("of something"))
+    assert drawn == ["stopped", r"after 'warning: of something\n'"]

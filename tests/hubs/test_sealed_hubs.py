@@ -32,7 +32,12 @@ KNOWN = [
 ]  # fmt: skip
 """Names, numbers and runs of bytes of the versions that are pushed."""
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # within the library
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # within the library
+    pytest.mark.filterwarnings(
+        "ignore:.* everybody who may read there:UserWarning"
+    ),  # of pulls into a plain store
+]
 
 
 class People:
@@ -127,7 +132,8 @@ def test_what_is_sealed_is_in_clear_nowhere_and_opens_for_those(
         assert needle not in cached, needle
     for name in ("ann", "bob"):
         there = empty()
-        there.pull("team/m", place.address, key=people.secret[name])
+        with pytest.warns(UserWarning, match="is sealed, and what is pushed to memory://there is not"):
+            there.pull("team/m", place.address, key=people.secret[name])
         assert kept(there, number=4) == kept(here, number=4)
         assert np.array_equal(there.load("team/m")["w"], WEIGHTS)
 

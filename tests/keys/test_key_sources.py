@@ -304,6 +304,23 @@ def test_a_new_passphrase_is_typed_twice(monkeypatch: pytest.MonkeyPatch) -> Non
         asking.ask_new("A passphrase")
 
 
+def test_a_passphrase_for_something_new_is_typed_twice(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Keys("prompt")
+    typed[:] = [PHRASE, "other"]
+    with pytest.raises(KeyNeededError, match="the second passphrase differs; nothing was written"):
+        keys.new_passphrases()
+    typed[:] = [PHRASE, PHRASE]
+    for _ in range(2):
+        assert [each.reveal() for each in keys.new_passphrases()] == [PHRASE]
+    assert typed == []
+    monkeypatch.setenv("ONE", PHRASE)
+    assert [each.reveal() for each in Keys("env:ONE").new_passphrases()] == [PHRASE]
+    typed[:] = [SECRET]  # a key is not a word of one's own
+    assert Keys("prompt").new_passphrases() == []
+
+
 # Several, and none
 
 

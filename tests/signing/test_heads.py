@@ -17,6 +17,7 @@ pytest.importorskip("cryptography")
 import saver
 from cli.running import run
 from saver.errors import CannotReadError, DamagedError, IncompatibleError
+from saver.keys.files import new_key_file
 from saver.repo.events import Commit
 from saver.repo.log import Record
 from saver.signing.heads import Head, Heads
@@ -139,6 +140,28 @@ def test_every_command_that_reads_notices_a_rollback(folder: Path) -> None:
         document = run(name, *words, "--json").stdout
         assert json.loads(document)["schema"] == ("saver.checked.1" if name == "check" else "saver.failed.1")
         assert "the store was rolled back" in document
+
+
+def test_doctor_says_that_a_store_was_rolled_back(folder: Path) -> None:
+    def said(*words: str) -> list[str]:
+        found = json.loads(run("doctor", *words, "--json").stdout)["findings"]
+        return [each["meaning"] for each in found if each["severity"] == "problem"]
+
+    assert said(str(folder)) == []
+    rolled_back(folder, 2)
+    for words in ([str(folder)], ["--store", str(folder)]):
+        (meaning,) = said(*words)
+        assert "the store was rolled back" in meaning
+        assert run("doctor", *words).exit_code == 1
+
+
+def test_doctor_without_the_key_says_that_the_log_was_not_read(tmp_path: Path) -> None:
+    new_key_file(str(tmp_path / "own.key"))
+    saver.Saver(tmp_path / "sealed", key=tmp_path / "own.key").save("iris", [1])
+    found = json.loads(run("doctor", str(tmp_path / "sealed"), "--json").stdout)["findings"]
+    assert [
+        (each["here"], "no key was passed" in each["meaning"]) for each in found if each["topic"] == "log"
+    ] == [("not read", True)]
 
 
 def test_one_who_saw_a_later_state_notices_not_only_the_one_who_signed(folder: Path) -> None:

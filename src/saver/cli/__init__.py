@@ -233,5 +233,9 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Print a warning without the line of code that caused it, which is of no use here."""
-    click.echo(f"warning: {clean(str(message))}", err=True)
+    """Print a warning without the line of code that caused it, which is of no use here; on a line of its own,
+    also while a bar shows progress."""
+    from saver.keys.asking import alone  # most commands warn of nothing
+
+    with alone():
+        click.echo(f"warning: {clean(str(message))}", err=True)

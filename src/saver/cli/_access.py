@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+from saver import Saver
 from saver.access import Access, access
 from saver.cli import Missing
 from saver.doctor import Finding
+from saver.errors import DamagedError, SaverError
 
 
 def is_store(what: str) -> bool:
@@ -31,3 +34,15 @@ def permissions(store: str) -> tuple[Access | None, list[Finding]]:
         except OSError as error:
             raise Missing(f"{store}: {error.strerror}; nothing is known of who may use it") from None
     return None, [Finding("note", "permissions", "", "unknown", meaning)]
+
+
+def history(store: str) -> Iterator[Finding]:
+    """Whether the log of a store can be read, and goes on from where this machine saw it last."""
+    try:
+        held = Saver(store)
+        if held.exists():
+            held.models()
+    except DamagedError as error:
+        yield Finding("problem", "log", "", "damaged or rolled back", str(error))
+    except (SaverError, OSError) as error:
+        yield Finding("note", "log", "", "not read", str(error))

@@ -11,7 +11,7 @@ import click
 from saver import documents, registry
 from saver.access import Access
 from saver.allowing import allowing
-from saver.cli._access import is_store, permissions
+from saver.cli._access import history, is_store, permissions
 from saver.cli._completing import refs_or_files
 from saver.cli._screen import Screen, print_json, screen
 from saver.cli._store import counted, json_option, store_option
@@ -35,12 +35,14 @@ def command(ctx: click.Context, what: str | None, address: str, as_json: bool) -
     """Show what differs between this environment and the one in which a version was made.
 
     Also what that may mean for its results. Of a folder with a store, show who may read, write and collect
-    in it, and what contradicts that. Without an argument, show the state of this machine and of
-    the store. No saved object is built. Exit code 1 if there is a problem or a warning.
+    in it, what contradicts that, and whether it was rolled back to before what this machine saw. Without an
+    argument, show the state of this machine and of the store. No saved object is built. Exit code 1 if there
+    is a problem or a warning.
     """
     who: Access | None = None
     if what is not None and is_store(what):
         path, (who, findings) = what, permissions(what)
+        findings += history(what)
     elif what is None:
         from saver.cli._machine import inspect
 

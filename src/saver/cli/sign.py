@@ -31,8 +31,9 @@ def command(
 
     The signature covers the model's name, the content of each part, metrics and environment. It is recorded
     in the log, and goes along when the version is pushed. `saver key new` makes keys; `saver verify` says
-    who signed. With --format model-signing, REF is an exported file or folder, and its signature is written
-    beside it, for the verifier of OpenSSF Model Signing; it needs a key on a curve, such as p256.
+    who signed. A sealed store is opened with the key that SAVER_KEY names. With --format model-signing, REF
+    is an exported file or folder, and its signature is written beside it, for the verifier of OpenSSF Model
+    Signing; it needs a key on a curve, such as p256.
     """
     if form is not None:
         place = _model_signing.sign(ref, key, signature, ignored)

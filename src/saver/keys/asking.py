@@ -28,8 +28,8 @@ def aside(stop: Callable[[], None], start: Callable[[], None]) -> Iterator[None]
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Nothing is drawn over a question."""
+def alone() -> Iterator[None]:
+    """Nothing is drawn over a question, or over what is said."""
     stopped = tuple(_drawn)
     for stop, _ in stopped:
         stop()
@@ -45,7 +45,7 @@ def ask(question: str, instead: str = "pass 'env:NAME' or 'command:…' instead"
     is read that could be seen."""
     if not has_terminal():
         raise KeyNeededError(f"{question.rstrip(': ')}: there is no terminal to ask on; {instead}")
-    with _alone(), warnings.catch_warnings():
+    with alone(), warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return getpass.getpass(question)

@@ -29,7 +29,7 @@ from saver.storage import Bytes, Storage
 def found(storage: Storage, keys: Keys, name: str) -> tuple[StoreKeys, dict[str, Any]]:
     """Make the keys of a new store in this storage, the one below the seal, for the owners of `keys`, who
     are called `name`. Returns the keys, and the header for `store.json`."""
-    identities, passphrases = keys.identities(), keys.passphrases()
+    identities, passphrases = keys.identities(), keys.new_passphrases()
     if not identities and not passphrases:
         identities = keys.protected()
     if not identities and not passphrases:

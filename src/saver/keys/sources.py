@@ -53,6 +53,7 @@ class Keys:
         self._fetched: tuple[list[Identity], list[Passphrase], list[tuple[str, bytes]]] | None = None
         self._opened: list[Identity] | None = None
         self._asked: list[Identity | Passphrase] | None = None
+        self._confirmed = False
 
     @classmethod
     @shielded
@@ -83,6 +84,18 @@ class Keys:
     def passphrases(self) -> list[Passphrase]:
         """The passphrases; `prompt` asks for one now."""
         return [*self._all()[1], *(each for each in self._answer() if isinstance(each, Passphrase))]
+
+    def new_passphrases(self) -> list[Passphrase]:
+        """The passphrases, for something new: a typed one is typed twice, since nothing would notice a slip.
+        Raises KeyNeededError if it differs."""
+        with self._lock:
+            typed = [each for each in self._answer() if isinstance(each, Passphrase)]
+            if typed and not self._confirmed:
+                if Passphrase(ask("The same once more: ")) not in typed:
+                    self._asked = None
+                    raise KeyNeededError("key: the second passphrase differs; nothing was written; try again")
+                self._confirmed = True
+        return self.passphrases()
 
     def protected(self) -> list[Identity]:
         """The identities that a passphrase opens, in key files; and one that was typed. Asks for the

@@ -22,6 +22,10 @@ RING_LENGTH = 8
 
 WRITERS = 2
 
+CACHED = 256 << 10
+"""Bytes that are copied and then hashed from the cache of one processor: together that took a quarter less of
+its time, measured with buffers of 4 MiB that another thread hashed."""
+
 
 def write_through_ring(
     sink: Sink,
@@ -32,20 +36,21 @@ def write_through_ring(
     progress: Progress | None,
 ) -> None:
     """Write the bytes of `source` from `start` to `end`, which is the end of the file. One thread passes them
-    to `hash`, in order; two write them."""
+    to `hash`, in order; two write them. Where writing keeps processors busy, this thread hashes what it has
+    just copied, which takes less of them."""
     from saver.threads import Threads  # small files need none: saves 5 ms of `import saver`
 
     ring = _ring()
     busy: list[list[Future[None]]] = [[] for _ in ring]
-    with Threads(1) as hasher, Threads(WRITERS) as writers:
+    at_once = sink.computes
+    with Threads(0 if at_once else 1) as hasher, Threads(WRITERS) as writers:
         try:
             at = start
-            for turn, length in _fill(ring, busy, source):
+            for turn, length in _fill(ring, busy, source, hash if at_once else None):
                 whole = -(-length // ALIGNMENT) * ALIGNMENT
-                busy[turn] = [
-                    hasher.submit(hash, ring[turn][:length].data),
-                    writers.submit(sink.write_aligned, ring[turn][:whole].data, at),
-                ]
+                busy[turn] = [writers.submit(sink.write_aligned, ring[turn][:whole].data, at)]
+                if not at_once:
+                    busy[turn].append(hasher.submit(hash, ring[turn][:length].data))
                 at += length
                 if progress is not None:
                     progress(at, end)
@@ -77,17 +82,24 @@ def _wait(work: list[Future[None]]) -> None:
 
 
 def _fill(
-    ring: Sequence[NDArray[np.uint8]], busy: list[list[Future[None]]], source: Iterable[NDArray[np.uint8]]
+    ring: Sequence[NDArray[np.uint8]],
+    busy: list[list[Future[None]]],
+    source: Iterable[NDArray[np.uint8]],
+    hash: Callable[[memoryview], None] | None,
 ) -> Iterator[tuple[int, int]]:
-    """Copy `source` into the ring, buffer by buffer; yields the buffer's number and the bytes in it."""
+    """Copy `source` into the ring, buffer by buffer; yields the buffer's number and the bytes in it. What was
+    copied is passed to `hash`, while it is in the cache."""
+    longest = RING_BUFFER if hash is None else CACHED
     turn = used = 0
     for piece in source:
         at, size = 0, piece.size
         while at < size:
             if used == 0:
                 _wait(busy[turn])
-            take = min(size - at, RING_BUFFER - used)
+            take = min(size - at, RING_BUFFER - used, longest)
             ring[turn][used : used + take] = piece[at : at + take]
+            if hash is not None:
+                hash(ring[turn][used : used + take].data)
             at += take
             used += take
             if used == RING_BUFFER:

@@ -210,6 +210,8 @@ class FrameSink(Sink):
     """Passes whole frames of what is written, in any order, to `take`, each once. Parts of frames wait in
     memory for the others."""
 
+    computes = True
+
     def __init__(self, cuts: Cuts, take: Callable[[int, memoryview], None]) -> None:
         self._cuts = cuts
         self._pass_on = take

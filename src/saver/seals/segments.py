@@ -89,6 +89,8 @@ class SegmentSink(Sink):
     The ends of a write that are no whole segment wait in memory for their neighbours.
     """
 
+    computes = True
+
     def __init__(self, sink: Sink, cipher: AESGCM, start: int, grid: Grid) -> None:
         self._sink = sink
         self._cipher = cipher
