@@ -11,7 +11,10 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saver.serve.corked import Corked
+from saver.serve.door import Answer, Ask, House
 from saver.serve.limits import Limits
+from saver.serve.plain import plain
+from saver.serve.straight import Doors, Straight, written
 
 TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -52,6 +55,8 @@ class LimitedProtocol(H11Protocol):
     limits = Limits()
     seen: Seen = staticmethod(lambda reason: None)
     waiting: dict[LimitedProtocol, None] = {}  # noqa: RUF012  # not being answered, the oldest first
+    house: House | None = None
+    doors: Doors = {}  # noqa: RUF012  # of `house`, that answer requests in their plainest form
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -59,6 +64,7 @@ class LimitedProtocol(H11Protocol):
         self.conn: _Bounded = _Bounded(most)
         self._header_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
+        self._straight: Straight | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
@@ -98,8 +104,46 @@ class LimitedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        super().data_received(data)
-        self._watch_header()
+        if self._straight is not None:  # what follows the request that is being answered
+            self._straight.behind += data
+            self.flow.pause_reading()
+        elif not (self.doors and self._goes_straight(data)):
+            super().data_received(data)
+            self._watch_header()
+
+    def _goes_straight(self, data: bytes) -> bool:
+        """Answer a request in its plainest form, if that is what came, and nothing is before it."""
+        conn, house = self.conn, self.house
+        if (
+            house is None or house.tracing.on or self.flow.write_paused or conn.our_state is not h11.IDLE
+            or conn.their_state is not h11.IDLE or conn.trailing_data[0]
+        ):  # fmt: skip
+            return False
+        most = self.config.h11_max_incomplete_event_size or self.limits.header_bytes
+        found = plain(data, most)
+        door = self.doors.get(found.target.partition(b"?")[0]) if found is not None else None
+        if found is None or door is None:
+            return False
+        self._unset_keepalive_if_required()
+        self._stop_waiting()
+        self.waiting.pop(self, None)
+        self.cycle = self._straight = Straight()  # type: ignore[assignment]
+        self._straight.answer(door, found, self.client, house, self._answered_straight)
+        return True
+
+    def _answered_straight(self, ask: Ask, answer: Answer, last: bool) -> None:
+        behind = self._straight.behind if self._straight is not None else b""
+        self._straight = None
+        if not self.transport.is_closing():
+            self.transport.write(written(ask, answer, self.server_state.default_headers, last))
+            self.transport.write(b"")  # now, and not at the end of the turn
+        self.on_response_complete()
+        if last:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.waiting.setdefault(self)
+            if behind:
+                self.data_received(bytes(behind))
 
     def _watch_header(self) -> None:
         """A header that has begun must end in time; between two requests, the time to idle counts instead."""
@@ -173,8 +217,15 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
 
-def protocol_with(limits: Limits, seen: Seen) -> type[LimitedProtocol]:
-    """The class of the connections of one server."""
+def protocol_with(
+    limits: Limits, seen: Seen, house: House | None = None, doors: Doors | None = None
+) -> type[LimitedProtocol]:
+    """The class of the connections of one server. `doors` of its `house` answer requests in their plainest
+    form."""
     return type(
-        "Connection", (LimitedProtocol,), {"limits": limits, "seen": staticmethod(seen), "waiting": {}}
-    )
+        "Connection", (LimitedProtocol,),
+        {
+            "limits": limits, "seen": staticmethod(seen), "waiting": {}, "house": house,
+            "doors": dict(doors or {}),
+        },
+    )  # fmt: skip
