@@ -65,6 +65,30 @@ def _lengths(found: Mapping[str, NDArray[Any]]) -> list[Problem]:
 
 
 def _checked(field: Field, values: Any, missing: str) -> NDArray[Any]:
+    found = _finite(field, values)
+    return found if found is not None else _looked_at(field, values, missing)
+
+
+def _finite(field: Field, values: Any) -> NDArray[Any] | None:
+    """A list of finite floats, or of rows of them, as an array: what most clients send, and what fits a field
+    of floats whatever is missing elsewhere. None if it is anything else, and has to be looked at."""
+    if type(values) is not list or len(field.shape) > 2 or field.categories or field.kind != "float":
+        return None
+    flat, shape = values, (len(values), *field.shape[1:])
+    if len(shape) == 2:
+        if set(map(type, values)) != {list} or set(map(len, values)) != {shape[1]}:
+            return None
+        flat = values[0] if len(values) == 1 else list(chain.from_iterable(values))
+    if set(map(type, flat)) != {float}:
+        return None
+    found = np.array(flat, np.float64)
+    if field.plain != found.dtype:
+        with np.errstate(over="ignore"):
+            found = found.astype(field.plain)
+    return found.reshape(shape) if np.isfinite(found).all() else None  # type: ignore[arg-type]
+
+
+def _looked_at(field: Field, values: Any, missing: str) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):  # under whose mask any values lie
         raise wrong_field(field, None, "an array with NaN or None where values are missing", "a masked array")
     array = np.asarray(values) if isinstance(values, np.ndarray) else _of_lists(field, values)

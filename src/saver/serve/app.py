@@ -31,7 +31,9 @@ class Service:
         self._predictions = Predictions(house.limits, self._drift)
         self._inference = Inference(house.limits, self._predictions, lambda: list(models.values()))
         self._rows = self._door_about("/predict/{name:path}", self._predictions.rows, "predict", "POST")
-        self._infer = self._door_about("/v2/models/{name:path}/infer", self._inference.infer, "predict", "POST")
+        self._infer = self._door_about(
+            "/v2/models/{name:path}/infer", self._inference.infer, "predict", "POST"
+        )
 
     def doors(self) -> Doors:
         """The addresses at which each model predicts, where a name stands in them as it is."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache
@@ -200,9 +200,7 @@ class Door:
         self.note(ask, answer, reason)
         await send_answer(send, ask, answer, self._house.ending)
 
-    async def answered(
-        self, scope: Any, receive: Any, plain: Plain | None = None
-    ) -> tuple[Ask, Answer, str]:
+    async def answered(self, scope: Any, receive: Any, plain: Plain | None = None) -> tuple[Ask, Answer, str]:
         """The answer to a request, and the reason if it is a refusal. Raises ConnectionError if the client
         has gone."""
         house, begin = self._house, time.perf_counter()

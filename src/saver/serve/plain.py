@@ -11,11 +11,12 @@ _THOUGHT = frozenset({"transfer-encoding", "content-encoding", "expect", "upgrad
 
 
 class Plain(NamedTuple):
-    """A request that came whole."""
+    """A request: what came of it, and how many bytes of its body have not come yet."""
 
     target: bytes
     headers: dict[str, str]
     body: bytes
+    missing: int
 
 
 def plain(data: bytes, most: int) -> Plain | None:
@@ -35,7 +36,8 @@ def plain(data: bytes, most: int) -> Plain | None:
         or "host" not in headers
         or not headers.keys().isdisjoint(_THOUGHT)
         or headers.get("connection", "keep-alive").lower() != "keep-alive"
-        or not (length.isdecimal() and len(length) < 10 and int(length) == len(data) - found.end())
+        or not (length.isdecimal() and len(length) < 10)
     ):
         return None
-    return Plain(found[1], headers, data[found.end() :])
+    missing = int(length) - (len(data) - found.end())
+    return Plain(found[1], headers, data[found.end() :], missing) if missing >= 0 else None

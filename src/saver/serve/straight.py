@@ -1,6 +1,6 @@
-"""Requests for predictions in their plainest form: one that came whole, in one piece, with nothing in its header
-that needs thought, is answered without h11, ASGI and a task, which cost more than most models do. Everything
-else goes the long way, through the same doors."""
+"""Requests for predictions in their plainest form: one that came whole, with nothing in its header that needs
+thought, is answered without h11, ASGI and a task, which cost more than most models do. Everything else goes
+the long way, through the same doors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES
 
+from saver.serve.batching import Outcome
 from saver.serve.door import Answer, Ask, Door, House
 from saver.serve.plain import Plain
 
@@ -27,19 +28,27 @@ def is_plain(name: str) -> bool:
 
 class Errand:
     """Runs a coroutine at once, and not in the next turn of the event loop as a task does: until it waits for
-    a future, and on from there when that is done. What it awaits must not ask for the current task."""
+    a future, and on from there when that is done. What it awaits must not ask for the current task.
+    `failed` is called with what it raises, which is a defect."""
 
-    def __init__(self, work: Coroutine[Any, None, None]) -> None:
-        self._work = work
-        self._step()
+    def __init__(self, work: Coroutine[Any, None, None], failed: Callable[[Exception], None]) -> None:
+        self._work, self._failed = work, failed
+        self.step()
 
-    def _step(self, done: object = None) -> None:
+    def step(self, done: object = None) -> None:
+        """Go on: what it waited for is done."""
         try:
             waits = self._work.send(None)
         except StopIteration:
             return
+        except Exception as error:
+            self._failed(error)
+            return
         waits._asyncio_future_blocking = False  # as a task says to a future that it has heard
-        waits.add_done_callback(self._step)
+        if isinstance(waits, Outcome):
+            waits.at_once = self.step
+        else:
+            waits.add_done_callback(self.step)
 
 
 class Straight:
@@ -56,16 +65,16 @@ class Straight:
 
     def answer(
         self, door: tuple[Door, dict[str, str]], request: Plain, client: Any, house: House,
-        send: Callable[[Ask, Answer, bool], None],
+        send: Callable[[Ask, Answer, bool], None], failed: Callable[[Exception], None],
     ) -> None:  # fmt: skip
         """Answer the request through its door. `send` is called with the answer, and whether it is the last
-        one of its connection."""
+        one of its connection; `failed` with what no answer says."""
         path, _, query = request.target.partition(b"?")
         scope = {
             "type": "http", "method": "POST", "path": path.decode("ascii"), "query_string": query,
             "client": client, "path_params": door[1],
         }  # fmt: skip
-        Errand(self._answered(door[0], scope, request, house, send))
+        Errand(self._answered(door[0], scope, request, house, send), failed)
 
     async def _answered(
         self, door: Door, scope: dict[str, Any], request: Plain, house: House,
