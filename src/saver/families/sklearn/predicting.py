@@ -39,6 +39,7 @@ def _fits(values: Any, width: int) -> bool:
         and values.dtype == np.float64
         and values.ndim == 2
         and values.shape[1] == width
+        and len(values) > 0
         and values.flags.c_contiguous
         and bool(np.isfinite(values).all())
     )
