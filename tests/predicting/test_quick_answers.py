@@ -54,7 +54,7 @@ OWN: dict[str, Callable[[], Any]] = {
     "a scaler that does not center": lambda: StandardScaler(with_mean=False).fit(X),
     "a scaler with frames": lambda: StandardScaler().set_output(transform="default").fit(X),
     "not fitted": StandardScaler,
-    "narrow": lambda: LogisticRegression().fit(X.astype(np.float32), TWO),
+    "narrow": lambda: Ridge().fit(X.astype(np.float32), SUM.astype(np.float32)),
     "threads": lambda: RandomForestClassifier(**FEW, n_jobs=2).fit(X, TWO),
     "talkative": lambda: RandomForestClassifier(**FEW).fit(X, TWO).set_params(verbose=1),
     "two outputs": lambda: RandomForestClassifier(**FEW).fit(X, np.stack([TWO, 1 - TWO], 1)),
