@@ -59,8 +59,18 @@ OWN: dict[str, Callable[[], Any]] = {
     "talkative": lambda: RandomForestClassifier(**FEW).fit(X, TWO).set_params(verbose=1),
     "two outputs": lambda: RandomForestClassifier(**FEW).fit(X, np.stack([TWO, 1 - TWO], 1)),
     "an unknown step": lambda: make_pipeline(MinMaxScaler(), Ridge()).fit(X, SUM),
+    "without its numbers": lambda: _without(StandardScaler().fit(X), "mean_"),
+    "without its trees": lambda: _without(RandomForestRegressor(**FEW).fit(X, SUM), "estimators_"),
+    "with other steps": lambda: make_pipeline(StandardScaler(), Ridge()).set_params(steps=[3]),
     "an unknown end": lambda: make_pipeline(Ridge(), StandardScaler()),
 }
+
+
+def _without(model: Any, name: str) -> Any:
+    delattr(model, name)
+    return model
+
+
 HUGE = np.full((2, 5), 1e300)
 INPUTS: dict[str, Any] = {
     "one row": X[:1],
@@ -178,3 +188,15 @@ def test_frames_and_functions_are_left_to_the_library(tmp_path: Any) -> None:
     store.save("unknown", MinMaxScaler().fit(X), example=X)
     assert not seen_same(store.predictor("frame"))
     assert not seen_same(store.predictor("unknown"))
+
+
+def test_arithmetic_that_fails_is_left_to_the_library(
+    store: saver.Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(rows: Any) -> Any:
+        raise IndexError("a defect")
+
+    monkeypatch.setattr(
+        type(predicting.PREDICTING), "quick", lambda self, model: Quick({"prediction": failing}, None)
+    )
+    assert not seen_same(store.predictor("m"))

@@ -208,7 +208,7 @@ def test_a_body_that_comes_later(
     assert straight
 
 
-def test_a_header_whose_body_never_comes_is_no_failure(shared: Running) -> None:
+def test_a_header_whose_body_never_comes(shared: Running) -> None:
     assert shared.raw(request()[:-5], half=True) == b""
     assert shared.raw(request(), half=True).startswith(b"HTTP/1.1 200")
     assert shared.server.house.requests == shared.server.house.bodies.held == 0

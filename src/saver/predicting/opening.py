@@ -44,10 +44,14 @@ def predictor_of(
     for part in parts.values():
         libraries.settle(part)
     answer = answering(how, parts, opened.where, IncompatibleError)
-    quick = quickly(how, parts, opened.where)
+
+    def quick() -> Quicker | None:
+        found = quickly(how, parts, opened.where)
+        return Quicker(found, answer, lambda: record.inputs(trusted)) if found is not None else None
+
     predictor = Predictor(
         record.schema, answer, opened.where, lambda: check_parts(opened, record, parts, trusted), opened.hash,
-        Quicker(quick, answer, lambda: record.inputs(trusted)) if quick is not None else None,
+        quick,
     )  # fmt: skip
     if check:
         demand_same(predictor.check())

@@ -33,7 +33,7 @@ class Predictor(Shown):
 
     def __init__(
         self, schema: Schema, answer: Answer, where: str, check: Callable[[], Predicted] | None = None,
-        identity: str = "", quick: Quicker | None = None,
+        identity: str = "", quick: Callable[[], Quicker | None] = lambda: None,
     ) -> None:  # fmt: skip
         self.schema = schema
         self.where = where

@@ -11,7 +11,7 @@ _THOUGHT = frozenset({"transfer-encoding", "content-encoding", "expect", "upgrad
 
 
 class Plain(NamedTuple):
-    """A request: what came of it, and how many bytes of its body have not come yet."""
+    """A request as far as it has come, and how many bytes of its body are missing."""
 
     target: bytes
     headers: dict[str, str]

@@ -20,7 +20,7 @@ from sklearn.utils.extmath import softmax
 from saver.predicting.contract import Method, Predicting, Quick
 
 KNOWN = ((1, 5), (1, 9))
-"""The first and the last version whose arithmetic was read."""
+"""The first and the last version with which the tests run."""
 
 
 class _Sklearn(Predicting):
@@ -29,8 +29,14 @@ class _Sklearn(Predicting):
         make = _MAKE.get(f"{type(model).__module__}.{type(model).__qualname__}")
         if make is None or not KNOWN[0] <= version <= KNOWN[1]:
             return None
-        plain = hasattr(model, "n_features_in_") and not hasattr(model, "_sklearn_output_config")
-        return make(model) if plain else None
+        try:
+            return make(model) if not hasattr(model, "_sklearn_output_config") else None
+        except (
+            AttributeError,
+            TypeError,
+            ValueError,
+        ):  # it is not fitted, or not whole: it will say so itself
+            return None
 
 
 def _fits(values: Any, width: int) -> bool:
@@ -68,34 +74,36 @@ def _scaler(model: Any) -> Quick | None:
 
 def _logistic(model: Any) -> Quick | None:
     """`LogisticRegression`."""
-    width, classes, kind = model.n_features_in_, model.classes_, type(model)
-    many = 1 if len(classes) == 2 else len(classes)
-    coefficients, intercept = model.coef_, model.intercept_
-    if getattr(model, "multi_class", "auto") not in ("auto", "deprecated") or (
-        many > 1 and model.solver == "liblinear"
-    ):  # each class against all others, in older versions
+    width, many = model.n_features_in_, len(model.classes_)
+    if getattr(model, "multi_class", "auto") not in ("auto", "deprecated"):
         return None
-    if not (_is_array(coefficients, many, width) and _is_array(intercept, many)):
+    if many > 2 and model.solver == "liblinear":  # each class against all others, as another multi_class
         return None
-    weights = coefficients.T
+    rows = 1 if many == 2 else many
+    if not (_is_array(model.coef_, rows, width) and _is_array(model.intercept_, rows)):
+        return None
+    return _of_scores(model, width, model.coef_.T, model.intercept_, model.classes_)
+
+
+def _of_scores(model: Any, width: int, weights: Any, intercept: Any, classes: NDArray[Any]) -> Quick:
+    kind, two = type(model), len(classes) == 2
 
     def scores(values: NDArray[Any]) -> NDArray[Any]:
         found: NDArray[Any] = values @ weights + intercept
-        return found
+        return found.reshape(-1) if two else found
 
     def predict(values: Any) -> Any:
         if not _fits(values, width):
             return kind.predict(model, values)
         found = scores(values)
-        at = (found.reshape(-1) > 0).astype(np.intp) if many == 1 else found.argmax(axis=1)
-        return classes.take(at, axis=0)
+        return classes.take((found > 0).astype(np.intp) if two else found.argmax(axis=1), axis=0)
 
     def probability(values: Any) -> Any:
         if not _fits(values, width):
             return kind.predict_proba(model, values)
-        if many > 1:
+        if not two:
             return softmax(scores(values), copy=False)
-        found = expit(scores(values).reshape(-1))
+        found = expit(scores(values))
         return np.stack([1 - found, found], axis=1)
 
     return Quick({"prediction": predict, "probability": probability})
