@@ -139,14 +139,18 @@ def _plain(field: Field, values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _ragged(field: Field, values: Any, axis: int) -> Iterator[Problem]:
-    """The rows whose lists are not as long as they should be."""
+    """The rows whose lists are not as long as they should be, or as those of the first row where the axis is
+    free."""
     wanted = field.shape[axis]
+    like = None if wanted is None else {wanted}
     for row, item in enumerate(values):
         sizes, level = set[int](), [item]
         for _ in range(axis - 1):
             level = [each for one in level if isinstance(one, (list, tuple)) for each in one]
         sizes = {len(one) if isinstance(one, (list, tuple)) else -1 for one in level}
-        if sizes != {wanted} and (wanted is not None or len(sizes) > 1 or -1 in sizes):
+        if like is None and len(sizes) == 1 and -1 not in sizes:
+            like = sizes
+        if sizes != like or -1 in sizes:
             what = f"a list of {wanted} values" if wanted is not None else "lists of the same length"
             came = came_as(level[0]) if -1 in sizes else f"a list of {min(sizes)} values"
             yield Problem(row, field.name, what, came)
