@@ -13,7 +13,7 @@ from saver.predicting.example import Tolerance
 from saver.predicting.pipeline import Answer
 from saver.predicting.predictor import Predictor
 
-SINGLE = 20
+SINGLE = 5
 """Rows that are also asked one by one."""
 
 

@@ -32,14 +32,14 @@ class Outcome(asyncio.Future[dict[str, Any]]):
 
     at_once: Callable[[], None] | None = None
 
-    def settle(self, found: dict[str, Any] | None, error: Exception | None = None) -> None:
+    def settle(self, found: dict[str, Any] | Exception) -> None:
         """Set what was found, or an error, unless it is settled already."""
         if self.done():
             return
-        if found is not None:
-            self.set_result(found)
+        if isinstance(found, Exception):
+            self.set_exception(found)
         else:
-            self.set_exception(error or Refusal("failed", "the model failed"))
+            self.set_result(found)
         if self.at_once is not None:
             self.at_once()
 
@@ -114,9 +114,7 @@ class Queue:
         return min(30.0, max(1.0, self.rows * self._speed))
 
     def _late(self, job: Job) -> None:
-        job.future.settle(
-            None, Refusal("timeout", "the model did not answer in time", retry=self._patience())
-        )
+        job.future.settle(Refusal("timeout", "the model did not answer in time", retry=self._patience()))
 
     def idle(self, worker: Runs) -> None:
         """A worker has nothing to do."""
@@ -237,4 +235,4 @@ def _give(jobs: Sequence[Job], found: Arrays, seconds: float) -> None:
 def _fail(job: Job, error: Exception) -> None:
     if job.timer is not None:
         job.timer.cancel()
-    job.future.settle(None, error)
+    job.future.settle(error)
