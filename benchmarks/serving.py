@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
@@ -35,17 +36,18 @@ IMPORTING = "import scikit-learn and numpy, nothing else"
 
 
 class _Client(asyncio.Protocol):
-    """One connection that asks again as soon as it has its answer, or after a pause; keeps what each took."""
+    """One connection that asks again as soon as it has its answer, or so many seconds (`period`) after it
+    asked last, whichever is later; keeps what each took. The first time it waits for `start` seconds."""
 
-    def __init__(self, request: bytes, pause: float, end: float) -> None:
-        self._request, self._pause, self._end = request, pause, end
+    def __init__(self, request: bytes, period: float, start: float, end: float) -> None:
+        self._request, self._period, self._start, self._end = request, period, start, end
         self.took: list[float] = []
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._found = transport, b""
-        self._ask()
+        asyncio.get_running_loop().call_later(self._start, self._ask)
 
     def _ask(self) -> None:
         self._began = time.perf_counter()
@@ -62,8 +64,8 @@ class _Client(asyncio.Protocol):
         if time.perf_counter() > self._end:
             self._transport.close()
             self.done.set_result(None)
-        elif self._pause > 0:
-            asyncio.get_running_loop().call_later(self._pause, self._ask)
+        elif (pause := self._began + self._period - time.perf_counter()) > 0:
+            asyncio.get_running_loop().call_later(pause, self._ask)
         else:
             self._ask()
 
@@ -72,15 +74,18 @@ class _Client(asyncio.Protocol):
             self.done.set_exception(ConnectionError(f"closed: {error}"))
 
 
-def load(at: End, clients: int, seconds: float, pause: float = 0) -> list[float]:
-    """What each request took while so many clients asked."""
+def load(at: End, clients: int, seconds: float, period: float = 0) -> list[float]:
+    """What each request took while so many clients asked, each once in a period, one after another; without
+    one, as soon as it had its answer."""
     request = at.request()
 
     async def run() -> list[float]:
         loop, end = asyncio.get_running_loop(), time.perf_counter() + seconds
         made = [
-            await loop.create_connection(lambda: _Client(request, pause, end), "127.0.0.1", at.port)
-            for _ in range(clients)
+            await loop.create_connection(
+                partial(_Client, request, period, period * nth / clients, end), "127.0.0.1", at.port
+            )
+            for nth in range(clients)
         ]
         await asyncio.gather(*(client.done for _, client in made))
         return [each for _, client in made for each in client.took]
@@ -130,8 +135,7 @@ def _table(model: str, clients: int, ends: dict[str, End], repeat: int, seconds:
     extra, cells = ("median", "p99", "p99 / median at half load"), []
     for name, end in ends.items():
         peak = median(len(took) for took in rounds[name]) / seconds
-        pause = 2 * clients / peak - median(_all(rounds[name]))
-        half = _spread(load(end, clients, seconds, pause))
+        half = _spread(load(end, clients, seconds, 2 * clients / peak))
         middle, last = _spread_of(_all(rounds[name]))
         cells.append((f"{middle * 1e3:.2f} ms", f"{last * 1e3:.2f} ms", f"{half:.1f}"))
     about = f"Seconds per answer with {clients} clients that each wait for theirs, one row at a time."

@@ -330,7 +330,7 @@ BENEATH = {
     "pandas": ("pyarrow",), "transformers": ("torch", "tokenizers", "sentencepiece"), "lightning": ("torch",),
     "flax": ("jax", "optax"), "equinox": ("jax",), "skorch": ("torch",),
     "huggingface": ("transformers",), "_hdf5": ("h5py",), "keras": ("tensorflow",),
-    "sklearn": ("skl2onnx",), "torch": ("onnx", "onnxscript"),
+    "sklearn": ("skl2onnx", "scipy"), "torch": ("onnx", "onnxscript"),
 }  # fmt: skip
 """Libraries that others are built upon, or are exported with."""
 

@@ -10,6 +10,7 @@ _TIMES = "schema/test_times.py"
 _OF_FILES = "schema/test_schemas_of_files.py"
 _RECORDED = "predicting/test_recorded_examples.py"
 _CARRIED = "predicting/test_carried_examples.py"
+_QUICK = "predicting/test_quick_answers.py"
 _SCORED = "predicting/test_scored_files.py"
 _HOSTILE = "predicting/test_hostile_goldens.py"
 _KILLED = "predicting/test_killed_scorings.py"
@@ -176,6 +177,24 @@ MUTANTS = [
         "            data.demand_same()\n            out.add(", "            out.add(",
         "looking whether the data changed before its answers are kept",
         (f"{_SCORED}::test_data_that_changes_while_it_is_read_has_no_answers",),
+    ),
+    Mutant(
+        "answers-one-by-one", "predicting/quick.py",
+        "*(inputs[at : at + 1] for at in range(min(SINGLE, len(inputs))))", "",
+        "comparing quick answers row by row, too",
+        (f"{_QUICK}::test_an_answer_that_differs_in_one_bit_is_noticed",),
+    ),
+    Mutant(
+        "finite-numbers-of-estimators", "families/sklearn/predicting.py",
+        "        and bool(np.isfinite(values).all())\n", "",
+        "leaving to an estimator what is not finite",
+        (f"{_QUICK}::test_the_same_bits_or_the_same_error",),
+    ),
+    Mutant(
+        "versions-that-were-read", "families/sklearn/predicting.py",
+        "make is None or not KNOWN[0] <= version <= KNOWN[1]", "make is None",
+        "leaving to an estimator of an unknown version what it answers",
+        (f"{_QUICK}::test_a_version_that_was_not_read_is_left_to_the_library",),
     ),
     Mutant(
         "one-writer", "predicting/scoring.py",

@@ -8,6 +8,7 @@ _HOSTILE = "serve/test_hostile.py"
 _BATCHING = "serve/test_batching.py"
 _TOKENS = "serve/test_who_may.py"
 _RPC = "serve/test_rpc.py"
+_STRAIGHT = "serve/test_straight.py"
 
 MUTANTS = [
     Mutant(
@@ -84,11 +85,43 @@ MUTANTS = [
     ),
     Mutant(
         "two-lengths",
-        "serve/door.py",
+        "serve/sending.py",
         "unread or last or twofold",
         "unread or last",
         "closing a connection on which the end of a request is in doubt",
         ("serve/test_hostile.py::test_a_request_with_two_lengths_is_the_last_of_its_connection",),
+    ),
+    Mutant(
+        "headers-that-need-thought",
+        "serve/plain.py",
+        "        or not headers.keys().isdisjoint(_THOUGHT)\n",
+        "",
+        "leaving to h11 what a plain request has not",
+        (f"{_STRAIGHT}::test_what_needs_thought_is_not_plain",),
+    ),
+    Mutant(
+        "headers-that-stand-twice",
+        "serve/plain.py",
+        "        len(headers) != len(lines) - 1\n        or ",
+        "        ",
+        "leaving to h11 a header that stands twice",
+        (f"{_STRAIGHT}::test_what_needs_thought_is_not_plain",),
+    ),
+    Mutant(
+        "requests-behind-others",
+        "serve/protocol.py",
+        "                self.data_received(bytes(behind))\n",
+        "                pass\n",
+        "answering what came behind a request",
+        (f"{_STRAIGHT}::test_requests_that_follow_each_other_are_answered_in_order",),
+    ),
+    Mutant(
+        "begun-at-the-end",
+        "serve/protocol.py",
+        "        self._begun_goes_long()\n        super().shutdown()\n",
+        "        super().shutdown()\n",
+        "finishing a request that had begun when the server ends",
+        (f"{_STRAIGHT}::test_an_end_lets_what_has_begun_finish",),
     ),
     Mutant(
         "shapes-of-nested-data",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saver.errors import BadInputError, IncompatibleError
-from saver.schema import Field, Schema, Seen, schema_of, to_rows
+from saver.schema import Field, Schema, Seen, checking, schema_of, to_rows
 
 MISSED = Seen(count=9, missing=1)
 
@@ -244,3 +244,46 @@ def test_outputs_become_rows_of_json_without_what_json_lacks() -> None:
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     assert rows[0] == {"score": 1.5, "label": "a", "when": "2026-01-01", "p": [0.5, None]}
     assert rows[1]["score"] is rows[2]["score"] is rows[1]["when"] is None
+
+
+def test_rows_of_different_lengths_are_named_where_the_axis_is_free() -> None:
+    free = Schema(inputs=(Field(name="x", dtype="float64", shape=(None, None)),))
+    for values, row in (([[], [0.5]], 1), ([[0.5], [0.5], [0.5, 1]], 2), ([[0.5], 1], 1), ([1, [0.5]], 0)):
+        with pytest.raises(BadInputError) as raised:
+            free.check({"x": values})
+        assert raised.value.problems[0].row == row
+        assert raised.value.problems[0].wanted == "lists of the same length"
+
+
+AXES = ((None,), (None, 3), (None, None), (None, 2, 2))
+FLOATS = tuple(
+    Field(name="x", dtype=dtype, shape=shape, seen=seen, categories=categories)
+    for dtype in ("float64", "float32", "float16", "bfloat16", "int64", "str")
+    for shape in AXES
+    for seen in (Seen(), Seen(missing=1), Seen(infinite=1))
+    for categories in ((), (0.5, 1.0))
+    if not categories or dtype == "float64"
+)
+CELLS = st.sampled_from([0.5, 1.0, -2.25, 1e300, 3, True, None, "a", float("nan"), float("inf"), 70000.0])
+
+
+@given(
+    field=st.sampled_from(FLOATS),
+    values=st.one_of(
+        st.lists(CELLS, max_size=4), st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=3),
+        st.lists(st.lists(st.just(0.5) | CELLS, max_size=3), max_size=3),
+        st.lists(st.lists(st.floats(width=64), min_size=3, max_size=3), min_size=1, max_size=3),
+    ),
+)  # fmt: skip
+def test_lists_of_floats_are_checked_in_one_pass_as_they_are_one_by_one(field: Field, values: Any) -> None:
+    def said() -> Any:
+        try:
+            found = Schema(inputs=(field,)).check({"x": values})["x"]
+        except BadInputError as error:
+            return error.problems
+        return found.dtype, found.shape, found.tolist() if found.dtype == object else found.tobytes()
+
+    quick = said()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(checking, "_finite", lambda field, values: None)
+        assert said() == quick

@@ -21,8 +21,9 @@ from saver.pages.site import Site
 from saver.pages.streaming import send_stream
 from saver.pages.troubles import trouble
 from saver.serve.body import Body
-from saver.serve.door import Answer, Ask, Json, cookie_token, send_answer
+from saver.serve.door import Answer, Ask, Json, cookie_token
 from saver.serve.refusals import Refusal
+from saver.serve.sending import send_answer
 from saver.serve.tokens import Right
 
 FORM = "application/x-www-form-urlencoded"

@@ -39,6 +39,14 @@ class Taken(msgspec.Struct, frozen=True):
     take: Callable[[NDArray[Any]], Any]
 
 
+class Quick(msgspec.Struct, frozen=True):
+    """How a model answers without what its library does around that: the same bits for arrays that need no
+    check; any other input is given to the library. Outputs that are not among `methods` are the library's."""
+
+    methods: Mapping[str, Method] = {}
+    transform: Method | None = None
+
+
 class Predicting:
     """What a family knows. Objects of other libraries get None, or no methods."""
 
@@ -61,6 +69,10 @@ class Predicting:
 
     def transform(self, model: Any) -> Method | None:
         """How an object changes inputs for the next step; None if it does not."""
+        return None
+
+    def quick(self, model: Any) -> Quick | None:
+        """How a model answers quickly; None if that is not known."""
         return None
 
     def settle(self, model: Any) -> None:

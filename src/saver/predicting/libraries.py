@@ -13,7 +13,7 @@ from saver import registry
 from saver.errors import CannotSaveError, IncompatibleError, quoted
 from saver.family import Family
 from saver.predicting import plain
-from saver.predicting.contract import Method, Predicting, Taken
+from saver.predicting.contract import Method, Predicting, Quick, Taken
 from saver.schema import Schema
 
 NUMPY = "numpy"
@@ -83,6 +83,12 @@ def transform(model: Any) -> Method | None:
     return next((each for each in found if each is not None), None)
 
 
+def quick(model: Any) -> Quick | None:
+    """How a model answers with the same bits and less around it; None if no family knows."""
+    found = (each.quick(model) for _, each in _in_use())
+    return next((each for each in found if each is not None), None)
+
+
 def settle(model: Any) -> None:
     """Make a loaded model, which nobody else uses, ready to answer."""
     for _, predicting in _in_use():
@@ -101,8 +107,8 @@ def arrays(value: Any, name: str) -> dict[str, NDArray[Any]]:
 
 
 def _array(value: Any, name: str) -> NDArray[Any]:
-    for _, predicting in _in_use():
-        found = predicting.array(value)
+    own = (value,) if type(value) is np.ndarray else (each.array(value) for _, each in _in_use())
+    for found in own:
         if found is not None:
             return found.astype(object) if found.dtype.kind in "UT" else found
     kind = f"{type(value).__module__}.{type(value).__qualname__}"

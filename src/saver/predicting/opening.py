@@ -11,8 +11,9 @@ from saver.opened import Opened
 from saver.opening import open_file
 from saver.predicting import libraries
 from saver.predicting.goldens import check_parts, demand_same
-from saver.predicting.pipeline import answering
+from saver.predicting.pipeline import answering, quickly
 from saver.predicting.predictor import Predictor
+from saver.predicting.quick import Quicker
 from saver.predicting.record import Record, demand_record
 from saver.repo.manifest import SOLE
 from saver.signing.policy import SignedBy
@@ -42,9 +43,15 @@ def predictor_of(
     parts = _loaded(opened, record, trusted, device, limit)
     for part in parts.values():
         libraries.settle(part)
+    answer = answering(how, parts, opened.where, IncompatibleError)
+
+    def quick() -> Quicker | None:
+        found = quickly(how, parts, opened.where)
+        return Quicker(found, answer, lambda: record.inputs(trusted)) if found is not None else None
+
     predictor = Predictor(
-        record.schema, answering(how, parts, opened.where, IncompatibleError), opened.where,
-        lambda: check_parts(opened, record, parts, trusted), opened.hash,
+        record.schema, answer, opened.where, lambda: check_parts(opened, record, parts, trusted), opened.hash,
+        quick,
     )  # fmt: skip
     if check:
         demand_same(predictor.check())

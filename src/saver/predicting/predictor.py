@@ -18,6 +18,7 @@ from saver.schema import Schema, to_rows
 
 if TYPE_CHECKING:
     from saver.predicting.goldens import Predicted
+    from saver.predicting.quick import Quicker
     from saver.predicting.scoring import Scored
 
 Missing = Literal["seen", "accept", "refuse"]
@@ -32,13 +33,14 @@ class Predictor(Shown):
 
     def __init__(
         self, schema: Schema, answer: Answer, where: str, check: Callable[[], Predicted] | None = None,
-        identity: str = "",
+        identity: str = "", quick: Callable[[], Quicker | None] = lambda: None,
     ) -> None:  # fmt: skip
         self.schema = schema
         self.where = where
         self._answer = answer
         self._check = check
         self.identity = identity
+        self._quick = quick
 
     def _line(self) -> str:
         return f"{self.where}: {self.schema._line()}"

@@ -65,6 +65,30 @@ def _lengths(found: Mapping[str, NDArray[Any]]) -> list[Problem]:
 
 
 def _checked(field: Field, values: Any, missing: str) -> NDArray[Any]:
+    found = _finite(field, values)
+    return found if found is not None else _looked_at(field, values, missing)
+
+
+def _finite(field: Field, values: Any) -> NDArray[Any] | None:
+    """A list of finite floats, or of rows of them, as an array: what most clients send, and what fits a field
+    of floats whatever is missing elsewhere. None if it is anything else, and has to be looked at."""
+    if type(values) is not list or len(field.shape) > 2 or field.categories or field.kind != "float":
+        return None
+    flat, shape = values, (len(values), *field.shape[1:])
+    if len(shape) == 2:
+        if set(map(type, values)) != {list} or set(map(len, values)) != {shape[1]}:
+            return None
+        flat = values[0] if len(values) == 1 else list(chain.from_iterable(values))
+    if set(map(type, flat)) != {float}:
+        return None
+    found = np.array(flat, np.float64)
+    if field.plain != found.dtype:
+        with np.errstate(over="ignore"):
+            found = found.astype(field.plain)
+    return found.reshape(shape) if np.isfinite(found).all() else None  # type: ignore[arg-type]
+
+
+def _looked_at(field: Field, values: Any, missing: str) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):  # under whose mask any values lie
         raise wrong_field(field, None, "an array with NaN or None where values are missing", "a masked array")
     array = np.asarray(values) if isinstance(values, np.ndarray) else _of_lists(field, values)
@@ -115,14 +139,18 @@ def _plain(field: Field, values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _ragged(field: Field, values: Any, axis: int) -> Iterator[Problem]:
-    """The rows whose lists are not as long as they should be."""
+    """The rows whose lists are not as long as they should be, or as those of the first row where the axis is
+    free."""
     wanted = field.shape[axis]
+    like = None if wanted is None else {wanted}
     for row, item in enumerate(values):
         sizes, level = set[int](), [item]
         for _ in range(axis - 1):
             level = [each for one in level if isinstance(one, (list, tuple)) for each in one]
         sizes = {len(one) if isinstance(one, (list, tuple)) else -1 for one in level}
-        if sizes != {wanted} and (wanted is not None or len(sizes) > 1 or -1 in sizes):
+        if like is None and len(sizes) == 1 and -1 not in sizes:
+            like = sizes
+        if sizes != like or -1 in sizes:
             what = f"a list of {wanted} values" if wanted is not None else "lists of the same length"
             came = came_as(level[0]) if -1 in sizes else f"a list of {min(sizes)} values"
             yield Problem(row, field.name, what, came)

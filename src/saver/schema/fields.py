@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -69,12 +70,12 @@ class Field(Said, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     @property
     def plain(self) -> np.dtype[Any]:
         """The NumPy dtype of its values, as `Schema.check` returns them."""
-        return np.dtype(PLAIN.get(self.dtype, self.dtype))
+        return _plain(self.dtype)
 
     @property
     def kind(self) -> str:
         """What its values are: `float`, `int`, `bool`, `str`, `time` or `other`."""
-        return _KINDS.get(self.plain.kind, "other") if self.dtype != "str" else "str"
+        return _kind(self.dtype)
 
     def text(self) -> str:
         """As a line of text: `float64 (rows, 30)`."""
@@ -94,6 +95,16 @@ class Field(Said, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         if self.seen.low is None or self.seen.high is None:
             return ""
         return f"{self.seen.low:.4g} … {self.seen.high:.4g}"
+
+
+@lru_cache(64)
+def _plain(dtype: str) -> np.dtype[Any]:
+    return np.dtype(PLAIN.get(dtype, dtype))
+
+
+@lru_cache(64)
+def _kind(dtype: str) -> str:
+    return _KINDS.get(_plain(dtype).kind, "other") if dtype != "str" else "str"
 
 
 _KINDS = {"f": "float", "i": "int", "u": "int", "b": "bool", "M": "time", "O": "str", "U": "str"}

@@ -16,6 +16,7 @@ from saver.serve.inference import Inference
 from saver.serve.predicting import Predictions, schema_of
 from saver.serve.refusals import Refusal, shown
 from saver.serve.served import Served
+from saver.serve.straight import Doors, is_plain
 from saver.serve.tokens import Right
 
 About = Callable[[Ask, Served], Awaitable[Answer]]
@@ -29,16 +30,29 @@ class Service:
         self._drift = Drift(house.metrics)
         self._predictions = Predictions(house.limits, self._drift)
         self._inference = Inference(house.limits, self._predictions, lambda: list(models.values()))
+        self._rows = self._door_about("/predict/{name:path}", self._predictions.rows, "predict", "POST")
+        self._infer = self._door_about(
+            "/v2/models/{name:path}/infer", self._inference.infer, "predict", "POST"
+        )
+
+    def doors(self) -> Doors:
+        """The addresses at which each model predicts, where a name stands in them as it is."""
+        found: dict[bytes, tuple[Door, dict[str, str]]] = {}
+        for name in filter(is_plain, self._models):
+            found[f"/predict/{name}".encode()] = self._rows, {"name": name}
+            if "/versions/" not in name:  # that address means a version of another name
+                found[f"/v2/models/{name}/infer".encode()] = self._infer, {"name": name}
+        return found
 
     def application(self, more: Iterable[Route] = ()) -> Starlette:
         """The application for uvicorn, which has `more` addresses than its own."""
-        rows, inference = self._predictions.rows, self._inference
+        inference = self._inference
         one = "/v2/models/{name:path}/versions/{version}"
         every = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
         addresses = [
-            self._about("/predict/{name:path}", rows, "predict", "POST"),
+            Route("/predict/{name:path}", self._rows, methods=None),
             self._about(f"{one}/infer", inference.infer, "predict", "POST"),
-            self._about("/v2/models/{name:path}/infer", inference.infer, "predict", "POST"),
+            Route("/v2/models/{name:path}/infer", self._infer, methods=None),
             self._door("/v2/health/live", inference.live, None, "GET", "HEAD"),
             self._door("/v2/health/ready", inference.ready, None, "GET", "HEAD"),
             self._about(f"{one}/ready", inference.model_ready, "predict"),
@@ -64,6 +78,9 @@ class Service:
         return Route(path, Door(self._house, act, right, *methods, route=path), methods=None)
 
     def _about(self, path: str, act: About, right: Right, *methods: str) -> Route:
+        return Route(path, self._door_about(path, act, right, *methods), methods=None)
+
+    def _door_about(self, path: str, act: About, right: Right, *methods: str) -> Door:
         """A door to what is about one model. Only who has the right to it learns whether it is there."""
 
         async def found(ask: Ask) -> Answer:
@@ -74,8 +91,7 @@ class Service:
                 )
             return await act(ask, served)
 
-        door = Door(self._house, found, right, *(methods or ("GET", "HEAD")), route=path, model=True)
-        return Route(path, door, methods=None)
+        return Door(self._house, found, right, *(methods or ("GET", "HEAD")), route=path, model=True)
 
     async def _openapi(self, ask: Ask) -> Answer:
         models = [

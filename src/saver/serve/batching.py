@@ -27,6 +27,23 @@ class Runs(Protocol):
         """End the worker, which reports to `Queue.died`."""
 
 
+class Outcome(asyncio.Future[dict[str, Any]]):
+    """What a job will have found. `at_once` is called in the same turn of the event loop."""
+
+    at_once: Callable[[], None] | None = None
+
+    def settle(self, found: dict[str, Any] | Exception) -> None:
+        """Set what was found, or an error, unless it is settled already."""
+        if self.done():
+            return
+        if isinstance(found, Exception):
+            self.set_exception(found)
+        else:
+            self.set_result(found)
+        if self.at_once is not None:
+            self.at_once()
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One request: its rows, and what waits for its answer."""
@@ -35,7 +52,7 @@ class Job:
     rows: int
     only: tuple[str, ...]
     kind: tuple[object, ...]
-    future: asyncio.Future[dict[str, Any]]
+    future: Outcome
     began: float
     timer: asyncio.TimerHandle | None = None
     alone: bool = False
@@ -85,7 +102,7 @@ class Queue:
             raise Refusal("overloaded", "too many rows wait for this model", retry=self._patience())
         loop = asyncio.get_running_loop()
         kind = (only, *_kind(arrays))
-        job = Job(arrays, rows, only, kind, loop.create_future(), time.perf_counter())
+        job = Job(arrays, rows, only, kind, Outcome(loop=loop), time.perf_counter())
         job.timer = loop.call_later(self._limits.seconds, self._late, job)
         self._waiting.append(job)
         self.rows += rows
@@ -97,10 +114,7 @@ class Queue:
         return min(30.0, max(1.0, self.rows * self._speed))
 
     def _late(self, job: Job) -> None:
-        if not job.future.done():
-            job.future.set_exception(
-                Refusal("timeout", "the model did not answer in time", retry=self._patience())
-            )
+        job.future.settle(Refusal("timeout", "the model did not answer in time", retry=self._patience()))
 
     def idle(self, worker: Runs) -> None:
         """A worker has nothing to do."""
@@ -154,9 +168,10 @@ class Queue:
         self._speed += 0.1 * (seconds / max(1, rows) - self._speed)
         if found is None or error is not None:
             self._again(batch.jobs, f"the model failed: {error}")
+            self.idle(batch.worker)
         else:
+            self.idle(batch.worker)  # first: the answers are written while it predicts what waits
             _give(batch.jobs, found, seconds)
-        self.idle(batch.worker)
 
     def _again(self, jobs: Sequence[Job], error: str) -> None:
         """Of several requests, one may be to blame: each runs once more, alone. One that was alone failed,
@@ -214,12 +229,10 @@ def _give(jobs: Sequence[Job], found: Arrays, seconds: float) -> None:
         job.predicted = seconds
         if job.timer is not None:
             job.timer.cancel()
-        if not job.future.done():
-            job.future.set_result(dict(own))
+        job.future.settle(dict(own))
 
 
 def _fail(job: Job, error: Exception) -> None:
     if job.timer is not None:
         job.timer.cancel()
-    if not job.future.done():
-        job.future.set_exception(error)
+    job.future.settle(error)

@@ -52,6 +52,11 @@ class Body:
             self._bodies.reserve(size - self._reserved)
             self._reserved = size
 
+    def whole(self, data: bytes) -> bytes:
+        """The body, if it is there already, as it is. Raises Refusal."""
+        self._grow(len(data))
+        return data
+
     async def read(
         self, receive: Callable[[], Awaitable[Any]], headers: Mapping[str, str], seconds: float
     ) -> bytes:
@@ -75,8 +80,7 @@ class Body:
         inflate = None if plain else zlib.decompressobj(31 if coding == "gzip" else 15)
         message = await receive()
         if plain and message["type"] == "http.request" and not message.get("more_body"):
-            self._grow(len(message["body"]))
-            return bytes(message["body"])
+            return self.whole(bytes(message["body"]))
         found = bytearray()
         while message["type"] != "http.disconnect":
             data = message.get("body", b"")

@@ -69,24 +69,33 @@ def send(to: socket.socket, message: object) -> None:
     to.sendall(frame(message))
 
 
+PIECE = 64 * 1024
+"""Bytes that are read at once: most messages in one system call."""
+
+
 def receive(of: socket.socket) -> Any:
-    """The next message; None if the other side has gone."""
-    head = _exactly(of, _LENGTH.size)
-    if head is None:
+    """The next message; None if the other side has gone. It sends no second one before this is answered."""
+    data = of.recv(PIECE)
+    while 0 < len(data) < _LENGTH.size:
+        more = of.recv(PIECE)
+        if not more:
+            return None
+        data += more
+    if not data:
         return None
-    data = _exactly(of, _LENGTH.unpack(head)[0])
-    return None if data is None else _decode(data)
-
-
-def _exactly(of: socket.socket, count: int) -> bytearray | None:
-    found = bytearray(count)
+    (length,) = _LENGTH.unpack_from(data)
+    if len(data) == _LENGTH.size + length:
+        return _decode(memoryview(data)[_LENGTH.size :])
+    found = bytearray(length)
     view = memoryview(found)
+    view[: len(data) - _LENGTH.size] = data[_LENGTH.size :]
+    view = view[len(data) - _LENGTH.size :]
     while view:
         got = of.recv_into(view)
         if not got:
             return None
         view = view[got:]
-    return found
+    return _decode(found)
 
 
 class Line(asyncio.Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
-import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache
@@ -17,12 +17,16 @@ import msgspec
 from saver.serve.body import Bodies, Body
 from saver.serve.limits import Limits
 from saver.serve.metrics import Metrics
+from saver.serve.plain import Plain
 from saver.serve.refusals import Refusal
+from saver.serve.sending import send_answer
 from saver.serve.tokens import Gate, Right, Token
 from saver.serve.tracing import Tracing
 
 logger = logging.getLogger("saver.serve")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_IDS = random.Random()
+"""Ids need not be secret."""
 _PORT = re.compile(r":[0-9]+$")
 LINGER = 2.0
 """Seconds for which the rest of a refused body is read and thrown away: the client then sees the answer."""
@@ -43,13 +47,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Ask:
-    """One request: what it says, and what becomes known of it for the log."""
+    """One request: what it says, and what becomes known of it for the log. One that came whole is `plain`."""
 
-    def __init__(self, scope: Any, receive: Any, house: House, body: Body) -> None:
+    def __init__(
+        self, scope: Any, receive: Any, house: House, body: Body, plain: Plain | None = None
+    ) -> None:
         self.scope, self._receive, self._house, self._body = scope, receive, house, body
-        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = self.headers.get("x-request-id", "")
-        self.id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        self._plain = plain
+        self.headers = plain.headers if plain is not None else _headers(scope)
+        given = self.headers.get("x-request-id")
+        self.id = given if given and _ID.fullmatch(given) else f"{_IDS.getrandbits(64):016x}"
         self.params: dict[str, str] = scope.get("path_params", {})
         self.token: Token | None = None
         self.terse = False
@@ -62,11 +69,14 @@ class Ask:
         """The whole body, decompressed. Raises Refusal. While it comes, the request is not among those
         that are answered: clients that are slow keep nobody out."""
         begin, house = time.perf_counter(), self._house
-        house.requests -= 1
-        try:
-            found = await self._body.read(self._receive, self.headers, house.limits.body_seconds)
-        finally:
-            house.requests += 1
+        if self._plain is not None:
+            found = self._body.whole(self._plain.body)
+        else:
+            house.requests -= 1
+            try:
+                found = await self._body.read(self._receive, self.headers, house.limits.body_seconds)
+            finally:
+                house.requests += 1
         self.whole = True
         house.check_room()
         self.stages["read"] = time.perf_counter() - begin
@@ -106,6 +116,10 @@ class Ask:
                 message = await self._receive()
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return
+
+
+def _headers(scope: Any) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 COOKIE = "saver-token"
@@ -179,21 +193,28 @@ class Door:
         self._route, self._about_model = route, model
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            ask, answer, reason = await self.answered(scope, receive)
+        except ConnectionError:
+            return  # the client has gone: nobody is left to answer
+        self.note(ask, answer, reason)
+        await send_answer(send, ask, answer, self._house.ending)
+
+    async def answered(self, scope: Any, receive: Any, plain: Plain | None = None) -> tuple[Ask, Answer, str]:
+        """The answer to a request, and the reason if it is a refusal. Raises ConnectionError if the client
+        has gone."""
         house, begin = self._house, time.perf_counter()
         house.requests += 1
         try:
             with Body(house.bodies) as body:  # its bytes are given back before anything is sent
-                ask = Ask(scope, receive, house, body)
+                ask = Ask(scope, receive, house, body, plain)
                 with house.tracing.span(self._route, ask.headers) as span:
                     answer, reason = await self._answer(ask)
                     span(ask, answer.status)
-        except ConnectionError:
-            return  # the client has gone: nobody is left to answer
         finally:
             house.requests -= 1
         ask.stages["all"] = time.perf_counter() - begin
-        self._note(ask, answer, reason)
-        await send_answer(send, ask, answer, house.ending)
+        return ask, answer, reason
 
     async def _answer(self, ask: Ask) -> tuple[Answer, str]:
         try:
@@ -231,7 +252,8 @@ class Door:
             ask.token = house.gate.admit(header, self._right, model, client[0] if client else "")
             house.check_room()
 
-    def _note(self, ask: Ask, answer: Answer, reason: str) -> None:
+    def note(self, ask: Ask, answer: Answer, reason: str) -> None:
+        """Count a request, and write its line in the log."""
         metrics = self._house.metrics
         metrics.count(
             "saver_requests_total", model=ask.model, version=ask.version, route=self._route,
@@ -266,34 +288,3 @@ def _line(ask: Ask, answer: Answer, reason: str, route: str) -> str:
             "ms": {stage: round(1000 * seconds, 3) for stage, seconds in ask.stages.items()},
         }
     ).decode()
-
-
-async def send_answer(send: Any, ask: Ask, answer: Answer, last: bool) -> None:
-    """Send an answer; if it is the last one of its connection, say so."""
-    headers = [
-        (b"content-type", answer.type.encode()),
-        (b"content-length", str(len(answer.body) + answer.length).encode()),
-        (b"x-request-id", ask.id.encode()),
-        *((name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()),
-    ]
-    method = ask.scope["method"]
-    unread = not ask.whole and ("content-length" in ask.headers or "transfer-encoding" in ask.headers)
-    unread = unread and ask.headers.get("content-length") != "0"
-    twofold = (
-        "content-length" in ask.headers and "transfer-encoding" in ask.headers
-    )  # where it ends is in doubt
-    if (unread or last or twofold) and "connection" not in answer.headers:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    body = b"" if method == "HEAD" else answer.body
-    if answer.pieces is not None and method != "HEAD":
-        async for piece in answer.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    if unread:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        try:
-            await ask.rest()
-        except TimeoutError:
-            pass  # it is closed below, whatever else comes
-        body = b""
-    await send({"type": "http.response.body", "body": body})

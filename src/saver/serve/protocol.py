@@ -11,13 +11,19 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saver.serve.corked import Corked
+from saver.serve.door import Answer, Ask, House
 from saver.serve.limits import Limits
+from saver.serve.plain import plain
+from saver.serve.straight import Doors, Straight, written
 
 TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+SOON = 0.02
+"""Seconds in which the body that follows a header is likely to come."""
 
 CONFIRMING = 1.0
 """Seconds in which a client confirms the end of TLS."""
@@ -52,6 +58,8 @@ class LimitedProtocol(H11Protocol):
     limits = Limits()
     seen: Seen = staticmethod(lambda reason: None)
     waiting: dict[LimitedProtocol, None] = {}  # noqa: RUF012  # not being answered, the oldest first
+    house: House | None = None
+    doors: Doors = {}  # noqa: RUF012  # of `house`, that answer requests in their plainest form
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -59,6 +67,9 @@ class LimitedProtocol(H11Protocol):
         self.conn: _Bounded = _Bounded(most)
         self._header_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
+        self._straight: Straight | None = None
+        self._begun = b""
+        self._begun_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
@@ -98,8 +109,72 @@ class LimitedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._straight is not None:  # what follows the request that is being answered
+            self._straight.behind += data
+            self.flow.pause_reading()
+            return
+        before = self._end_of_begun()
+        if not (self.doors and self._goes_straight(before + data, not before)):
+            self._goes_long(before + data)
+
+    def _goes_long(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_header()
+
+    def _end_of_begun(self) -> bytes:
+        if self._begun_timer is not None:
+            self._begun_timer.cancel()
+            self._begun_timer = None
+        begun, self._begun = self._begun, b""
+        return begun
+
+    def _begun_goes_long(self) -> None:
+        """Nothing more came soon, or the line ends: what is there is for h11."""
+        if begun := self._end_of_begun():
+            self._goes_long(begun)
+
+    def _goes_straight(self, data: bytes, waits: bool) -> bool:
+        """Answer a request in its plainest form, if that is what came, and nothing is before it. Many clients
+        send a header and then its body: if it `waits`, the header is kept for a moment."""
+        conn, house = self.conn, self.house
+        if (
+            house is None or house.tracing.on or self.flow.write_paused or conn.our_state is not h11.IDLE
+            or conn.their_state is not h11.IDLE or conn.trailing_data[0]
+        ):  # fmt: skip
+            return False
+        most = self.config.h11_max_incomplete_event_size or self.limits.header_bytes
+        found = plain(data, most)
+        door = self.doors.get(found.target.partition(b"?")[0]) if found is not None else None
+        if found is None or door is None or (found.missing and (not waits or len(data) > most)):
+            return False
+        self._unset_keepalive_if_required()
+        if found.missing:
+            self._begun = data
+            self._begun_timer = self.loop.call_later(SOON, self._begun_goes_long)
+            return True
+        self._stop_waiting()
+        self.waiting.pop(self, None)
+        self.cycle = self._straight = Straight()  # type: ignore[assignment]
+        self._straight.answer(door, found, self.client, house, self._answered_straight, self._failed)
+        return True
+
+    def _answered_straight(self, ask: Ask, answer: Answer, last: bool) -> None:
+        behind = self._straight.behind if self._straight is not None else b""
+        self._straight = None
+        if not self.transport.is_closing():
+            self.transport.write(written(ask, answer, self.server_state.default_headers, last))
+            self.transport.write(b"")  # now, and not at the end of the turn
+        self.on_response_complete()
+        if last:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.waiting.setdefault(self)
+            if behind:
+                self.data_received(bytes(behind))
+
+    def _failed(self, error: Exception) -> None:
+        self.logger.error("a request failed; this is a defect of Saver", exc_info=error)
+        self.transport.close()
 
     def _watch_header(self) -> None:
         """A header that has begun must end in time; between two requests, the time to idle counts instead."""
@@ -136,12 +211,14 @@ class LimitedProtocol(H11Protocol):
     def shutdown(self) -> None:
         """The server ends, and this connection with it if it is idle. Over TLS, a client that is idle, too,
         does not confirm that: it is waited for so long, and not for the 30 seconds of asyncio."""
+        self._begun_goes_long()
         super().shutdown()
         if self.transport.is_closing() and self.scheme == "https":
             self.loop.call_later(CONFIRMING, self.transport.abort)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more. If its request is whole, it still gets the answer."""
+        self._begun_goes_long()
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete and not cycle.more_body:
             cycle.keep_alive = False
@@ -167,14 +244,22 @@ class LimitedProtocol(H11Protocol):
             self._send_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end_of_begun()
         self._stop_waiting()
         self.waiting.pop(self, None)
         self._stop_sending()
         super().connection_lost(exc)
 
 
-def protocol_with(limits: Limits, seen: Seen) -> type[LimitedProtocol]:
-    """The class of the connections of one server."""
+def protocol_with(
+    limits: Limits, seen: Seen, house: House | None = None, doors: Doors | None = None
+) -> type[LimitedProtocol]:
+    """The class of the connections of one server. `doors` of its `house` answer requests in their plainest
+    form."""
     return type(
-        "Connection", (LimitedProtocol,), {"limits": limits, "seen": staticmethod(seen), "waiting": {}}
-    )
+        "Connection", (LimitedProtocol,),
+        {
+            "limits": limits, "seen": staticmethod(seen), "waiting": {}, "house": house,
+            "doors": dict(doors or {}),
+        },
+    )  # fmt: skip

@@ -108,7 +108,7 @@ class Server(Serving):
         stored = self._sharing.routes() if self._sharing is not None else ()
         application = self.application([*stored, *self._more(self)])
         config = uvicorn.Config(
-            application, http=protocol_with(limits, self._refused),
+            application, http=protocol_with(limits, self._refused, self.house, self.service.doors()),
             ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=int(limits.idle_seconds),
             h11_max_incomplete_event_size=limits.header_bytes,

@@ -33,6 +33,7 @@ class Serving:
         hosts = frozenset({*loopback.NAMES, settings.host}) if gate.is_open else None
         self.house = House(settings.limits, gate, self.metrics, terse=settings.terse, hosts=hosts)
         self.store = saver.Saver(settings.store)
+        self.service = Service(self.house, self.models)
 
     def _start(self, name: str) -> Callable[[str], asyncio.Future[Generation]]:
         async def started(ref: str) -> Generation:
@@ -52,7 +53,7 @@ class Serving:
 
     def application(self, more: Iterable[Route] = ()) -> Starlette:
         """Answers for the models, and at `more` addresses."""
-        return Service(self.house, self.models).application(more)
+        return self.service.application(more)
 
     async def load(self, instead: Mapping[str, str] | None = None) -> None:
         """The first generation of each name, at the same time: of the version that its ref names now, or the

@@ -84,6 +84,8 @@ def _report(model: Any, order: dict[str, Any]) -> dict[str, Any]:
         checked = {"ok": False, "text": "a forked worker did not answer in time; it may hang for ever"}
     if checked is None:
         checked = {"ok": False, "text": "a forked worker died while it predicted"}
+    if checked.get("quick"):
+        model.hurry()
     return {"ready": checked["ok"], "text": checked["text"], "pid": os.getpid(), **model.described()}
 
 

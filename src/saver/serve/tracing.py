@@ -28,6 +28,11 @@ class Tracing:
         self._tracer, self._extract = trace.get_tracer("saver.serve"), propagate.extract
         self._server = trace.SpanKind.SERVER
 
+    @property
+    def on(self) -> bool:
+        """Whether anybody collects spans."""
+        return self._tracer is not None
+
     @contextmanager
     def span(self, name: str, headers: Mapping[str, str]) -> Iterator[Spanned]:
         """A span with this name; what it yields adds what is known in the end. No inputs are among it."""

@@ -20,6 +20,7 @@ FAMILY = Family(
     reading="saver.families.sklearn.reading",
     pickles="saver.families.sklearn.pickles",
     exports={"onnx": "saver.families.sklearn.onnx"},
+    predicting="saver.families.sklearn.predicting",
     change=Change(
         "warning",
         "warning",
