@@ -29,7 +29,7 @@ def recalling(repo: Repository, model: str, peer_memory: Any, cluster: Any) -> R
     if cluster.network is None:
         raise ValueError(
             f"peer_memory: the ranks of {kind_of(cluster)} can pass on nothing but notes; leave it out, or "
-            "pass a cluster that has a network, such as 'torch'"
+            "pass a cluster that has a network"
         )
     place = beneath(repo.storage)
     where = os.path.realpath(str(place)) if isinstance(place, LocalStorage) else str(place)
