@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import (
+    buckets,
     checkpoints,
     distributed,
     frameworks,
@@ -16,6 +18,7 @@ from benchmarks import (
     machine,
     memory,
     models,
+    orbax,
     rewriting,
     scale,
     sealing,
@@ -42,6 +45,8 @@ QUESTIONS = (
     "scale",
     "checkpoints",
     "distributed",
+    "orbax",
+    "buckets",
     "sealing",
     "serving",
 )
@@ -117,6 +122,10 @@ def measure(
     if "distributed" in questions:
         sizes = distributed.SIZES if factor == 1 else (2,)
         add(distributed.run(folder, repeat, factor, sizes))
+    if "orbax" in questions and find_spec("jax") and find_spec("orbax"):
+        add(orbax.run(folder, repeat, factor))
+    if "buckets" in questions:
+        add(buckets.run(repeat, factor))
     if "sealing" in questions:
         add(sealing.run(folder, repeat, factor, sealing.VERSIONS if factor == 1 else 200))
     if "serving" in questions:

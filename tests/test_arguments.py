@@ -336,6 +336,7 @@ def _doors(store: saver.Saver, folder: Path) -> dict[str, Door]:
                 "cluster": ["no", 3, object()],
                 "per_rank": [3, ["a"], [3]],
                 "compare_replicas": [*FLAGS, True],
+                "peer_memory": ["much", 0, -1, [], True, "1GB"],
             },
         ),
         "Saver.backup": Door(

@@ -18,6 +18,7 @@ for needed in ("torch", "safetensors", "joblib", "h5py", "sklearn", "skops", "pa
     pytest.importorskip(needed)
 
 from benchmarks import (
+    buckets,
     checkpoints,
     distributed,
     frameworks,
@@ -25,6 +26,7 @@ from benchmarks import (
     limits,
     memory,
     models,
+    orbax,
     rewriting,
     scale,
     sealing,
@@ -352,6 +354,21 @@ def test_what_ranks_save_together_is_measured_and_held_against_the_goals(tmp_pat
     assert all(0 <= figure <= 100 for goal, figure in goals.items() if distributed.COORDINATION in goal)
     Report(tables).save(tmp_path)
     assert "2 ranks, HSDP" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.long
+def test_what_processes_of_jax_save_together_is_measured(tmp_path: Path) -> None:
+    for needed in ("jax", "orbax.checkpoint"):
+        pytest.importorskip(needed)
+    tables = orbax.run(tmp_path, 1, 400)
+    assert list(tmp_path.iterdir()) == []
+    assert [table.name for table in tables] == ["orbax-save", "orbax-cold", "orbax-warm"]
+    assert all(len(row.seconds) == 1 for table in tables for row in table.rows)
+
+
+def test_without_a_bucket_none_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(buckets.VARIABLE, raising=False)
+    assert buckets.run(1) == []
 
 
 def test_a_folder_takes_the_blocks_of_its_files(tmp_path: Path) -> None:

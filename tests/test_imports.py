@@ -67,7 +67,8 @@ CONTRACTS = {
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
     "saver.storage": ("mask", "errors", "tree"),
     "saver.disk": ("errors", "forks", "memory", "threads", "storage", "disk"),
-    "saver.caching": ("errors", "logger", "storage", "disk", "caching"),
+    "saver.caching": ("errors", "logger", "mask", "storage", "disk", "caching"),
+    "saver.recalling": ("caching", "errors", "policy", "repo", "sealing", "storages"),
     "saver.keys": (
         "page", "callers", "canonical", "disk", "errors", "human", "keys", "logger", "storage", "strict",
     ),
@@ -189,7 +190,7 @@ CONTRACTS = {
         "addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage",
     ),
     "saver.distributed": (
-        "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
+        "caching", "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",
         "restoring", "seal", "seals",
         "storage", "tensors", "threads",
     ),
@@ -242,7 +243,7 @@ CONTRACTS = {
     ),
     "saver.saver": (
         "answering",
-        "opening", "cluster", "clusters", "distributed", "arguments",
+        "opening", "cluster", "clusters", "distributed", "arguments", "recalling",
         "handle", "hub", "storage", "repo", "git", "environment", "encoding", "file", "store",
         "streams", "checkpoints", "rehearsal", "policy", "details", "detached", "pruning", "pushing",
         "line", "creating", "importing", "holders", "annotating", "demanding", "signing", "verifying",

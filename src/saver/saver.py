@@ -96,29 +96,14 @@ class Saver(Annotating, Signing, Holders):
     # fmt: on
     @shown("saving")
     def save(
-        self,
-        model: str,
-        obj: Any,
-        *,
-        step: int | None = None,
-        metrics: Mapping[str, float] | None = None,
-        tags: Iterable[str] = (),
-        labels: Labels | None = None,
-        notes: str = "",
-        author: str | None = None,
-        data: Any = None,
-        example: Any = None,
-        pipeline: Any = None,
-        seeds: Mapping[str, int] | int | None = None,
-        base: Refs = (),
-        progress: Showing = None,
-        wait: bool = True,
-        cluster: str | Cluster | None = None,
-        per_rank: Iterable[str] = (),
-        compare_replicas: bool = False,
-        sign: KeySource | None = None,
-        compress: bool | None = None,
-    ) -> Version | Handle:
+        self, model: str, obj: Any, *, step: int | None = None, metrics: Mapping[str, float] | None = None,
+        tags: Iterable[str] = (), labels: Labels | None = None, notes: str = "",
+        author: str | None = None, data: Any = None, example: Any = None, pipeline: Any = None,
+        seeds: Mapping[str, int] | int | None = None, base: Refs = (),
+        progress: Showing = None, wait: bool = True,
+        cluster: str | Cluster | None = None, per_rank: Iterable[str] = (), compare_replicas: bool = False,
+        sign: KeySource | None = None, compress: bool | None = None,
+    ) -> Version | Handle:  # fmt: skip
         """Save `obj` as the next version of `model`. When this returns, it survives any crash.
 
         If `obj` is a dict with string keys (at most 64), its keys become the parts. Each part has a version
@@ -231,6 +216,7 @@ class Saver(Annotating, Signing, Holders):
         data: Any = None, example: Any = None, pipeline: Any = None, labels: Labels | None = None,
         notes: str = "", total: int | None = None, progress: bool | None = None,
         cluster: str | Cluster | None = None, per_rank: Iterable[str] = (), compare_replicas: bool = False,
+        peer_memory: int | str | None = None,
     ) -> Checkpoints:  # fmt: skip
         """A training run that saves itself and resumes:
 
@@ -253,17 +239,20 @@ class Saver(Annotating, Signing, Holders):
         status line: step, rate, what was saved, what is due; with `total`, how many steps there are. None
         shows it if standard error is a terminal.
         With `cluster`, all its ranks have the run, and save and resume together; `per_rank` names the objects
-        of which each has its own. `compare_replicas` is as in `save`. See docs/distributed.md.
+        of which each has its own. `compare_replicas` is as in `save`. `peer_memory`, such as "64GB", is how
+        much of the memory of each host keeps what was saved, for a faster `resume`. See docs/distributed.md.
         """
         from saver.checkpoints import Checkpoints
+        from saver.recalling import recalling
 
         told = details_of(model, None, None, (), labels, notes)
         if progress is not None:
             arguments.flag("progress", progress)
+        ranks = cluster_of(cluster) if cluster is not None else None
         run = Checkpoints(
-            self._repo, model, objects, every=every, keep=keep, busy=busy, staging=staging, grace=grace,
-            data=data, labels=told["labels"], notes=told["notes"], total=total, progress=progress,
-            cluster=cluster_of(cluster) if cluster is not None else None, per_rank=per_rank,
+            recalling(self._repo, model, peer_memory, ranks), model, objects, every=every, keep=keep,
+            busy=busy, staging=staging, grace=grace, data=data, labels=told["labels"], notes=told["notes"],
+            total=total, progress=progress, cluster=ranks, per_rank=per_rank,
             compare_replicas=compare_replicas,
         )  # fmt: skip
         run.objects.predict_with(example, pipeline)

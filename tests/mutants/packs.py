@@ -188,8 +188,8 @@ MUTANTS = [
         ("caching/test_caching.py::test_it_stays_within_its_bound_and_what_was_used_last_stays",),
     ),
     Mutant(
-        "copies-are-private", "caching/folder.py",
-        '            if hasattr(os, "getuid") and (', "            if False and (",
+        "copies-are-private", "caching/private.py",
+        '        if hasattr(os, "getuid") and (', "        if False and (",
         "leaving a folder of copies alone that others may enter",
         ("caching/test_caching.py::test_a_folder_that_others_may_enter_is_not_used",),
     ),

@@ -8,6 +8,7 @@ _RUN = "checkpoints/test_run.py"
 _RANKS = "distributed/test_runs_together.py"
 _SHARES = "distributed/test_shares.py"
 _BROADCAST = "distributed/test_broadcast.py"
+_PEERS = "distributed/test_peers.py"
 _RESUME = "stateful/test_resume.py"
 
 MUTANTS = [
@@ -108,6 +109,24 @@ MUTANTS = [
         "                        if foreign:\n                            self.foreign[run] = True\n", "",
         "reading again what another rank passed on, and is wrong",
         (f"{_BROADCAST}::test_wrong_bytes_of_another_rank_are_noticed_and_read_again",),
+    ),
+    Mutant(
+        "bound-of-peer-memory", "caching/host_memory.py",
+        "            self._make_room(folder, size)\n", "",
+        "the bound on what a run keeps in the memory of a host",
+        (f"{_PEERS}::test_no_more_is_kept_than_was_allowed",),
+    ),
+    Mutant(
+        "peers-of-another-host", "distributed/peers.py",
+        "others = groups[(number + 1) % len(groups)]", "others = groups[number]",
+        "keeping what a rank saved in the memory of another host",
+        (f"{_PEERS}::test_packs_go_to_another_host_and_to_each_rank_there_about_as_many",),
+    ),
+    Mutant(
+        "memory-of-runs-that-are-over", "distributed/peers.py",
+        "        if is_over:\n", "        if False:\n",
+        "freeing the memory that a run used, once it is over",
+        (f"{_PEERS}::test_a_run_that_is_over_leaves_nothing",),
     ),
     Mutant(
         "announced-at-the-end", "checkpoints/run.py",

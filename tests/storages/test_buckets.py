@@ -70,6 +70,18 @@ class TestBucket(StorageTests):
         return open_storage(address)
 
 
+def test_what_plain_requests_take_is_measured_beside_saver(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import buckets
+
+    monkeypatch.setenv(buckets.VARIABLE, address)
+    monkeypatch.setattr(buckets, "SHAPE", (512, 600))
+    tables = buckets.run(1, 8)
+    assert [table.name for table in tables] == ["bucket-save", "bucket-load"]
+    assert all(len(row.seconds) == 1 for table in tables for row in table.rows)
+
+
 def test_the_probe_finds_that_it_keeps_its_promises(address: str) -> None:
     storage = open_storage(address)
     storage.probe()

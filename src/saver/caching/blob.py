@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from blake3 import blake3
+from typing import Protocol
 
-from saver.caching.folder import Cache, opened, runs
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from saver.caching.folder import opened, runs
 from saver.disk.copied import CopiedBlob
 from saver.errors import DamagedError
 from saver.storage import ALIGNMENT, Blob
@@ -20,10 +24,21 @@ def kept(store: str, pack: str, blob: Blob) -> Blob:
     return CachedBlob(blob, cache, name) if cache.limit else blob
 
 
+class Pages(Protocol):
+    """Where pages of packs are kept."""
+
+    def read(self, name: str, start: int, memory: memoryview) -> NDArray[np.bool_]:
+        """Fill memory with the pages that are here of a pack, from `start`, where a page begins; says of each
+        whether it was here."""
+
+    def write(self, name: str, start: int, data: memoryview) -> None:
+        """Keep pages of a pack, from `start`, where a page begins; only the pack's last may be shorter."""
+
+
 class CachedBlob(CopiedBlob):
     """An object whose bytes come from the cache if it has them, and else from `blob`, and are kept then."""
 
-    def __init__(self, blob: Blob, cache: Cache, name: str) -> None:
+    def __init__(self, blob: Blob, cache: Pages, name: str) -> None:
         super().__init__(blob.name, blob.size)
         self.fetchers = blob.fetchers
         self._blob = blob

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.caching.private import entered
 from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
@@ -95,7 +94,7 @@ class Cache:
         there = np.zeros(-(-len(memory) // ALIGNMENT), np.bool_)
         for segment, within, at, size in _segments(start, len(memory)):
             pages = there[at // ALIGNMENT : -(-(at + size) // ALIGNMENT)]
-            with self._trying(), self._entered() as folder:
+            with self._trying(), entered(self._files, self.folder) as folder:
                 place = Inside(folder, f"{name}-{segment}")
                 file = self._files.open_existing(place)
                 try:
@@ -126,7 +125,7 @@ class Cache:
         for segment, within, at, size in _segments(start, len(data)):
             if time.monotonic() < self._again:
                 return
-            with self._trying(), self._entered(make=True) as folder:
+            with self._trying(), entered(self._files, self.folder, make=True) as folder:
                 file = self._opened(Inside(folder, f"{name}-{segment}"))
                 try:
                     self._write(file, START + within, data[at : at + size])
@@ -180,27 +179,9 @@ class Cache:
 
     def held(self) -> int:
         """How many bytes are kept."""
-        with self._trying(), self._entered() as folder:
+        with self._trying(), entered(self._files, self.folder) as folder:
             return sum(_size(each) for _, each in self._listed(folder))
         return 0
-
-    @contextmanager
-    def _entered(self, make: bool = False) -> Iterator[int]:
-        """The folder, which is made if it is not there. Raises OSError, also if others may write into it."""
-        try:
-            folder = self._files.open_folder(self.folder)
-        except FileNotFoundError:
-            if not make:
-                raise
-            os.makedirs(self.folder, 0o700, exist_ok=True)
-            folder = self._files.open_folder(self.folder)
-        try:
-            found = self._files.stat(Inside(folder, "."))
-            if hasattr(os, "getuid") and (found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077):
-                raise PermissionError(errno.EPERM, "others may enter it")
-            yield folder
-        finally:
-            self._files.close(folder)
 
     @contextmanager
     def _trying(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from saver.cluster import Cluster
 from saver.distributed.broadcast import demand_network, told
 from saver.distributed.corners import Corner, SealedCorner, secret_of
 from saver.distributed.members import Members
+from saver.distributed.peers import Peers
 from saver.distributed.planning import Task
 from saver.distributed.running import Announced, Announcements
 from saver.distributed.saving import Copy, known_task, save_as
@@ -33,6 +34,7 @@ class Ranks:
         self._every, self._waits, self.alike = every, waits, alike
         self._members: Members | None = None
         self._said: Announcements | None = None
+        self._peers: Peers | None = None
 
     def open(self, repo: Repository, arrived: Collection[int]) -> None:
         """Meet, apart from those who use another store. Raises LostRankError if not all ranks come. `arrived`
@@ -40,6 +42,9 @@ class Ranks:
         secret = secret_of(repo, creates=True)
         cluster = self._cluster if secret is None else SealedCorner(self._cluster, secret)
         self._members = Members(Corner(cluster, self._model))
+        if repo.recalling is not None:
+            self._peers = Peers(self._members, repo.recalling)
+            self._peers.begin()
         if not Deciding.is_certain(self._every, self._waits):
             self._said = Announcements(self._members, arrived)
         self._deciding = Deciding(self._every, self.leads, self._said, self._waits)
@@ -48,6 +53,9 @@ class Ranks:
         """Part. A `failure` ended the loop of this rank."""
         said, self._said = self._said, None
         members, self._members = self._members, None
+        peers, self._peers = self._peers, None
+        if peers is not None:
+            peers.close(failure is None)
         if said is not None:
             said.close(failure)
         if members is not None:
@@ -88,7 +96,11 @@ class Ranks:
 
         def save(draft: Callable[[], Draft], copy: Copy | None = None) -> Version:
             what = f"save {self._model} after step {step}"
-            version = save_as(repo, members, what, draft, copy=copy, soon=soon, compare=self.alike)
+            try:
+                version = save_as(repo, members, what, draft, copy=copy, soon=soon, compare=self.alike)
+            finally:  # each rank comes, also one whose save failed
+                if self._peers is not None:
+                    self._peers.keep(what)
             if said is not None:
                 said.forget(call)
             return version

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
-from saver.cluster import Cluster, Network
-from saver.distributed.exchange import Exchange, started, wait_for
-from saver.distributed.passing import Needs, Range, Shared, in_pages, pieces, shared
+import msgspec
+
+from saver.cluster import Cluster
+from saver.distributed.exchange import Blobs, Exchange, ForOthers
+from saver.distributed.linking import Link, first_of
+from saver.distributed.passing import Needs, Piece, Range, Shared, in_pages, pieces, recalled, shared
 from saver.distributed.session import Session
 from saver.errors import LostRankError, NotFoundError, kind_of
 from saver.logger import logger
@@ -35,6 +38,9 @@ def demand_network(cluster: Cluster, how: str | None) -> None:
         )
 
 
+_NOTHING = Shared([], [], {})
+
+
 class Source(Protocol):
     """Tensors that are stored in packs: those of a version."""
 
@@ -50,24 +56,25 @@ class Source(Protocol):
 
 class Broadcast:
     """Reads what several ranks of a session need: as `how` says, or if it is None, by `BROADCAST` where the
-    storage has slow calls. All of them call `bring` or `skip` once for each version; more calls do nothing.
+    storage has slow calls. What ranks have kept in the memory of their hosts is read there, for all others.
+    All of them call `bring` or `skip` once for each version; more calls do nothing.
 
     Nothing that was passed on is trusted: it is verified as if it had been read here, and what is wrong is
     read here then.
     """
 
     def __init__(self, session: Session | None, how: str | None) -> None:
-        reads = session is None or session.size == 1 or not session.has_network or how == READ
-        self._session = None if reads else session
-        self._how = how
+        alone = session is None or session.size == 1 or not session.has_network
+        kept = session.kept if session is not None else None
+        self._session = None if alone or (how == READ and kept is None) else session
+        self._how, self._kept = how, kept
         self._number = 0
         self._done = False
-        self._network: Network | None = None
+        self._link = Link()
 
     def close(self) -> None:
         """The session is over."""
-        if self._network is not None:
-            self._network.close()
+        self._link.close()
 
     def again(self) -> None:
         """Another version is read."""
@@ -76,7 +83,7 @@ class Broadcast:
 
     def begin(self, source: object) -> None:
         """The version is read from this source, of which nothing was read yet."""
-        if self._session is not None and self._how == BROADCAST:
+        if self._session is not None and (self._how == BROADCAST or self._kept is not None):
             cast("Source", source).own()
 
     def bring(self, source: object, names: Iterable[str], boxes: Mapping[str, Sequence[Box]]) -> None:
@@ -85,70 +92,85 @@ class Broadcast:
             return
         packed = cast("Source", source)
         wanted = packed.ranges(names, boxes)
-        try:
-            blobs = _opened(packed, [*wanted])
-        except NotFoundError:  # a collector has moved it: the source asks where to
-            blobs = {}
-        self._share(self._session, blobs, wanted)
+        kept = self._kept() if self._kept is not None else ()
+        self._share(self._session, packed, _opened(packed, [*wanted]), wanted, kept)
 
     def skip(self) -> None:
         """This rank reads nothing of the version."""
         if self._session is not None and not self._done:
-            self._share(self._session, {}, {})
+            self._share(self._session, None, {}, {}, ())
 
-    def _share(self, session: Session, blobs: Mapping[str, Blob], wanted: Mapping[str, list[Range]]) -> None:
+    def _share(
+        self, session: Session, source: Source | None, blobs: dict[str, Blob],
+        wanted: Mapping[str, list[Range]], kept: Iterable[str],
+    ) -> None:  # fmt: skip
         self._done = True
         packs = {pack: in_pages(wanted[pack], blob.size) for pack, blob in blobs.items()}
-        needs = Needs(packs, any(blob.fetchers for blob in blobs.values()))
+        needs = Needs(packs, any(blob.fetchers for blob in blobs.values()), [*kept])
         found = session.gather(f"needs-{self._number}", needs, Needs)
-        plan = Shared([], [], {})
-        if session.leads and (self._how == BROADCAST or any(each.far for each in found)):
-            plan = shared(found)
-        plan = session.agree(f"shared-{self._number}", plan, Shared)
-        if plan.ranges and self._connected(session):
-            assert self._network is not None
-            Exchange(session, self._network, blobs, pieces(plan)).run()
+        both = _Both()
+        if session.leads:
+            recall, found = recalled(found)
+            passes = self._how == BROADCAST or (self._how is None and any(each.far for each in found))
+            both = _Both(recall, shared(found) if passes else _NOTHING)
+        both = session.agree(f"shared-{self._number}", both, _Both)
+        if both.recalled.ranges:
+            self._recall(session, source, blobs, pieces(both.recalled))
+        if both.shared.ranges and self._session is not None and self._connected(session):
+            assert self._link.network is not None
+            readers = max((blob.fetchers for blob in blobs.values()), default=0)
+            cut = enumerate(pieces(both.shared))
+            Exchange(session, self._link.network, Blobs(blobs), cut, readers).run()
+
+    def _recall(
+        self, session: Session, source: Source | None, blobs: dict[str, Blob], cut: Sequence[Piece]
+    ) -> None:
+        """Pass on what is in the memory of hosts. If that fails, or takes too long, each rank reads."""
+        if not self._connected(session):
+            return
+        assert self._link.network is not None
+        more = {each.pack for each in cut if each.reader == session.rank} - {*blobs}
+        opened = {**blobs, **(_opened(source, [*more]) if source is not None and more else {})}
+        trouble = ""
+        try:
+            ends = ForOthers(opened)
+            Exchange(session, self._link.network, ends, enumerate(cut), bounded=True).run()
+        except LostRankError as error:
+            session.watch()  # a rank that is lost ends the session
+            trouble = str(error)
+        self._give_up(first_of(session, f"recalled-{self._number}", trouble))
 
     def _connected(self, session: Session) -> bool:
         """Whether all ranks can reach each other; True if they did already."""
-        if self._network is not None:
-            return True
-        found = _network(session)
-        trouble = f"{type(found).__name__}: {found}" if isinstance(found, Exception) else ""
-        troubles = session.gather("connected", trouble, str)
-        first = next((f"{each} (rank {rank})" for rank, each in enumerate(troubles) if each), "")
-        first = session.agree("all-connected", first, str)
-        if not isinstance(found, Exception):
-            self._network = found
-        if not first:
-            return True
-        said = f"the ranks cannot pass bytes on: {first}"
-        if self._how == BROADCAST:
+        trouble = self._link.trouble(session)
+        if trouble and self._how == BROADCAST:
+            said = f"the ranks cannot pass bytes on: {trouble}"
             raise LostRankError(f"{said}; let them reach each other, or pass shared='read'", 0)
-        logger.warning("%s; each reads what it needs", said)
-        self.close()
-        self._network = self._session = None
-        return False
+        self._give_up(trouble)
+        return not trouble
+
+    def _give_up(self, trouble: str) -> None:
+        """If there is trouble, pass on nothing more."""
+        if trouble:
+            logger.warning("the ranks cannot pass bytes on: %s; each reads what it needs", trouble)
+            self.close()
+            self._session = None
 
 
-def _network(session: Session) -> Network | Exception:
-    """The network of all ranks, or why there is none."""
-    session.doing("connecting")
-    found: list[Network | Exception] = []
+class _Both(msgspec.Struct, frozen=True):
+    """What is passed on of the memory of hosts, and of the storage."""
 
-    def connect() -> None:
-        try:
-            found.append(session.network())
-        except Exception as error:
-            found.append(error)
-
-    wait_for([started(connect)], session.watch)
-    return found[0]
+    recalled: Shared = _NOTHING
+    shared: Shared = _NOTHING
 
 
 def _opened(source: Source, packs: Sequence[str]) -> dict[str, Blob]:
-    """These packs, opened; of many files only some."""
-    found = source.blobs(packs[:OPEN])
-    if len(packs) > OPEN and all(blob.fetchers for blob in found.values()):
-        found |= source.blobs(packs[OPEN:])
+    """These packs, opened; of many files only some. None if a collector has moved one of them: then the
+    source asks where to."""
+    try:
+        found = source.blobs(packs[:OPEN])
+        if len(packs) > OPEN and all(blob.fetchers for blob in found.values()):
+            found |= source.blobs(packs[OPEN:])
+    except NotFoundError:
+        return {}
     return found

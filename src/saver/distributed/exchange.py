@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from saver.cluster import Network
 from saver.distributed.passing import Piece
 from saver.distributed.session import Session
 from saver.errors import DamagedError, LostRankError, NotFoundError
-from saver.storage import Blob
+from saver.storage import Blob, Bring
 from saver.threads import processors
 
 RECEIVING = 4
@@ -26,26 +28,69 @@ LOOK = 0.05
 """Seconds between two looks at what became of the other ranks."""
 
 
+SLOWEST = 25e6
+"""Bytes a second that ranks must pass on at least, where there is another way to them."""
+
+
+class Ends(Protocol):
+    """Where pieces come from, and where they go."""
+
+    def read(self, piece: Piece) -> NDArray[np.uint8]:
+        """The bytes of a piece, to be sent. Raises DamagedError or NotFoundError if there are none."""
+
+    def receive(self, piece: Piece, bring: Bring) -> None:
+        """Have `bring` put what is missing of a piece into its place."""
+
+
+class Blobs(Ends):
+    """Packs that are open. What is read is needed here, too."""
+
+    def __init__(self, blobs: Mapping[str, Blob]) -> None:
+        self._blobs = blobs
+
+    def read(self, piece: Piece) -> NDArray[np.uint8]:
+        blob = self._blobs[piece.pack]
+        blob.fetch(piece.start, piece.end, np.empty(piece.end - piece.start, np.uint8).data)
+        return blob.map()[piece.start : piece.end]
+
+    def receive(self, piece: Piece, bring: Bring) -> None:
+        self._blobs[piece.pack].receive(piece.start, piece.end, bring)
+
+
+class ForOthers(Blobs):
+    """The same, but what is read is not needed here."""
+
+    def read(self, piece: Piece) -> NDArray[np.uint8]:
+        found = np.zeros(piece.end - piece.start, np.uint8)
+        self._blobs[piece.pack].read_into(piece.start, found.data)
+        return found
+
+
 class Exchange:
-    """Reads this rank's pieces, sends them to others, and receives theirs."""
+    """Reads this rank's pieces, sends them to others, and receives theirs. A piece has a tag that no other
+    one has between the same two ranks. With `bounded`, it is given up if it takes too long. At least
+    `readers` threads read."""
 
     def __init__(
-        self, session: Session, network: Network, blobs: Mapping[str, Blob], cut: Sequence[Piece]
-    ) -> None:
-        self._session, self._network, self._blobs = session, network, blobs
-        mine = [(tag, piece) for tag, piece in enumerate(cut) if piece.reader == session.rank]
-        others = [(tag, piece) for tag, piece in enumerate(cut) if session.rank in piece.others]
+        self, session: Session, network: Network, ends: Ends, cut: Iterable[tuple[int, Piece]],
+        readers: int = 0, bounded: bool = False,
+    ) -> None:  # fmt: skip
+        self._session, self._network, self._ends = session, network, ends
+        cut = [*cut]
+        mine = [(tag, piece) for tag, piece in cut if piece.reader == session.rank]
+        others = [(tag, piece) for tag, piece in cut if session.rank in piece.others]
         self._total = sum(piece.end - piece.start for _, piece in (*mine, *others))
         self._done = 0
         self._reads, self._receives = iter(mine), iter(_in_turns(others))
+        self._readers = max(processors(), readers)
+        self._until = time.monotonic() + session.lost_after + self._total / SLOWEST if bounded else math.inf
         self._lock = threading.Lock()
         self._failure: Exception | None = None
 
     def run(self) -> None:
         """Return once everything was sent and received. Raises what ends the session."""
-        readers = max([processors(), *(blob.fetchers for blob in self._blobs.values())])
         threads = [
-            *(started(lambda: self._work(self._reads, self._read)) for _ in range(readers)),
+            *(started(lambda: self._work(self._reads, self._read)) for _ in range(self._readers)),
             *(started(lambda: self._work(self._receives, self._receive)) for _ in range(RECEIVING)),
         ]
         try:
@@ -58,6 +103,10 @@ class Exchange:
     def _report(self) -> None:
         self._session.doing("passing on what several ranks need", self._done, self._total)
         self._session.watch()
+        if time.monotonic() > self._until:
+            raise LostRankError(
+                f"other ranks passed on less than {SLOWEST / 1e6:g} MB a second", self._session.rank
+            )
         failure = self._failure
         if isinstance(failure, LostRankError):  # the rank that it names may only have heard of another one
             until = time.monotonic() + self._session.lost_after + 1
@@ -89,12 +138,10 @@ class Exchange:
     def _read(self, tag: int, piece: Piece) -> Iterator[Callable[[], object]]:
         """Read a piece, and begin to send it. What cannot be read is sent as zeros: each of the others will
         find out by itself what is wrong."""
-        blob, size = self._blobs[piece.pack], piece.end - piece.start
         try:
-            blob.fetch(piece.start, piece.end, np.empty(size, np.uint8).data)
-            data = blob.map()[piece.start : piece.end]
+            data = self._ends.read(piece)
         except (DamagedError, NotFoundError):
-            data = np.zeros(size, np.uint8)
+            data = np.zeros(piece.end - piece.start, np.uint8)
         for rank in piece.others:
             with self._reaching(rank):
                 wait = self._network.send(rank, data, tag)
@@ -123,7 +170,7 @@ class Exchange:
             else:
                 into[:] = received()[start - piece.start : end - piece.start]
 
-        self._blobs[piece.pack].receive(piece.start, piece.end, bring)
+        self._ends.receive(piece, bring)
         received()
         return iter(())
 

@@ -44,6 +44,8 @@ class Members:
         """What this rank staged last, by model: the same again, unless rank 0 says otherwise."""
         self.plans: dict[str, Any] = {}
         """In rank 0: what all of them hold and stage, by model."""
+        self.kept: Callable[[], list[str]] | None = None
+        """The packs in the memory of this host, if the ranks keep them there."""
         me = Member(
             self.rank,
             socket.gethostname(),

@@ -1,7 +1,8 @@
 """Who reads what, where several ranks need the same bytes: a pure function of what they need.
 
 What several need is cut into pieces. One of those ranks reads each, the one with the least to read so far,
-and passes it on to the others.
+and passes it on to the others. A pack that is in the memory of some hosts is read by one of their ranks, for
+those of other hosts.
 """
 
 from __future__ import annotations
@@ -22,18 +23,20 @@ Range: TypeAlias = tuple[int, int]
 
 class Needs(msgspec.Struct, frozen=True):
     """What a rank reads: of packs these ranges, as starts and ends, with pages of `ALIGNMENT` bytes whole.
-    `far` says that the storage has slow calls."""
+    `far` says that the storage has slow calls; `kept` are the packs that are in the memory of its host."""
 
     packs: dict[str, list[Range]] = {}
     far: bool = False
+    kept: list[str] = []
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """What several ranks need: ranges of packs, each with the number of its ranks in `groups`. `alone` is how
-    many bytes each rank reads that no other one needs."""
+    """What ranks read for others: ranges of packs, each with the number of a group. Of a group, one of the
+    first ranks reads it; the second ones are those that need it. `alone` is how many bytes each rank reads
+    that no other one needs."""
 
     alone: list[int]
-    groups: list[list[int]]
+    groups: list[tuple[list[int], list[int]]]
     ranges: dict[str, list[tuple[int, int, int]]]
 
 
@@ -70,7 +73,27 @@ def shared(needs: Sequence[Needs]) -> Shared:
             else:
                 group = groups.setdefault(ranks, len(groups))
                 found.setdefault(pack, []).append((start, end, group))
-    return Shared(alone, [[*ranks] for ranks in groups], found)
+    return Shared(alone, [([*ranks], [*ranks]) for ranks in groups], found)
+
+
+def recalled(needs: Sequence[Needs]) -> tuple[Shared, list[Needs]]:
+    """What ranks need that is in the memory of other hosts than theirs; and what is left of their needs."""
+    holders: dict[str, list[int]] = {}
+    for rank, each in enumerate(needs):
+        for pack in each.kept:
+            holders.setdefault(pack, []).append(rank)
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for pack in sorted({pack for each in needs for pack in each.packs} & {*holders}):
+        without = [() if pack in each.kept else each.packs.get(pack, ()) for each in needs]
+        for start, end, ranks in _overlaps(without):
+            group = groups.setdefault((tuple(holders[pack]), ranks), len(groups))
+            found.setdefault(pack, []).append((start, end, group))
+    left = [
+        Needs({pack: ranges for pack, ranges in each.packs.items() if pack not in holders}, each.far)
+        for each in needs
+    ]
+    return Shared([0] * len(needs), [([*first], [*ranks]) for first, ranks in groups], found), left
 
 
 def _overlaps(ranges: Sequence[Sequence[Range]]) -> Iterable[tuple[int, int, tuple[int, ...]]]:
@@ -98,11 +121,11 @@ def pieces(found: Shared) -> list[Piece]:
     cut = []
     for pack, ranges in found.ranges.items():
         for first, end, group in ranges:
-            ranks = found.groups[group]
+            readers, ranks = found.groups[group]
             start = first
             while start < end:
                 stop = min(end, (start // PIECE + 1) * PIECE)
-                reader = min(ranks, key=lambda rank: (load[rank], rank))
+                reader = min(readers, key=lambda rank: (load[rank], rank))
                 load[reader] += stop - start
                 cut.append(Piece(pack, start, stop, reader, [rank for rank in ranks if rank != reader]))
                 start = stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
@@ -28,12 +29,13 @@ class Session:
     `decided`, the problems of others no longer matter.
 
     `soon` says that the script requested it after the same step of all ranks: rank 0, once it is there, waits
-    for no other longer than `lost_after`.
+    for no other longer than `lost_after`. No rank waits longer than `within` seconds, if that is given.
     """
 
-    def __init__(self, members: Members, what: str, soon: bool = False) -> None:
+    def __init__(self, members: Members, what: str, soon: bool = False, within: float | None = None) -> None:
         self._members, self.what = members, what
         self._within = members.lost_after if soon and members.rank == 0 else members.arrive_within
+        self._within = self._within if within is None else within
         self._advice = CALL_EVERYWHERE if soon else "do this in every rank"
         self.rank, self.size, self.lost_after = members.rank, members.size, members.lost_after
         self.leads = members.rank == 0
@@ -154,6 +156,11 @@ class Session:
     def has_network(self) -> bool:
         """Whether the ranks can pass bytes on."""
         return self._members.network is not None
+
+    @property
+    def kept(self) -> Callable[[], list[str]] | None:
+        """The packs in the memory of this host; None if the ranks keep none there."""
+        return self._members.kept
 
     def network(self) -> Network:
         """A network of all ranks, for this session. Raises any exception if they cannot reach each other."""

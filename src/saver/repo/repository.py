@@ -36,6 +36,7 @@ from saver.storage import Blob, Storage
 from saver.tensors import Shard, TensorInfo, packs_of
 
 if TYPE_CHECKING:
+    from saver.caching.recalling import RecallingStorage
     from saver.repo.index import Index
 
 T = TypeVar("T")
@@ -61,14 +62,14 @@ class Repository:
         self.gapless = 0  # the number of the record up to which the log is known to have no gap
         self.fresh, self.clock = fresh, clock
         self.kept, self.compress = kept, compress
-        self._ask_author = author
+        self._ask_author, self._make_index = author, index
         self._author: str | None = None
-        self._make_index = index
         self._index: Index | None = None
         self._format: Format | None = None
         outline, condemned = (lambda each: self.outline(each)), (lambda known: self.condemned(known))
         self.remembered = Remembered(self.extents, outline, condemned)
         self._whole: Callable[[Storage, State], bool] | None = None
+        self.recalling: RecallingStorage | None = None  # what keeps packs in memory for a run
         self.signer = Signer(str(storage))
 
     @property

@@ -12,7 +12,8 @@ import msgspec
 from saver.codec import Decoder
 from saver.restoring.memory import Memory, Storage, agree, overlapping
 from saver.restoring.reach import Reach, root_of
-from saver.tree import Node, Reference, Value
+from saver.tensors import Box
+from saver.tree import Node, Reference, Tensor, Value
 
 if TYPE_CHECKING:
     from saver.restoring.in_place import InPlace
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Pair(msgspec.Struct, frozen=True, eq=False):
     """A saved node, and the existing object that can become what it describes.
 
-    `needs` are the values to decode for that, and `ready` is as in a `Plan`. For a container, `within` pairs
+    `needs` are the values to decode for that, `boxes` the boxes of tensors to read otherwise, and `ready` is
+    as in a `Plan`. For a container, `within` pairs
     the saved values in it with the objects in their places. `memory` is that of an array or tensor. If the
     target `stands` for the node, references to the node decode to it.
     """
@@ -34,6 +36,7 @@ class Pair(msgspec.Struct, frozen=True, eq=False):
     within: Sequence[tuple[Value, Any]] = ()
     memory: Memory | None = None
     stands: bool = True
+    boxes: Sequence[tuple[Tensor, Box]] = ()
 
     @property
     def storage(self) -> Storage | None:

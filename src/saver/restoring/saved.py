@@ -201,6 +201,9 @@ class Saved:
         names = list(dict.fromkeys(item.name for item in found if type(item) is Tensor))
         for name in names:
             self.entry(Tensor(name))
+        for pair in {id(each): each for each in (*self._pairs.kept, *self._pairs.planned)}.values():
+            for ref, box in pair.boxes:
+                self.want_box(ref, box)
         nodes = check(found, names, self.where)
         policy.audit(nodes, self._allowed, self.where)
         bring(names, self._boxes)

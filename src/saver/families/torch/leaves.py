@@ -93,8 +93,8 @@ class Leaves:
         of this process alone."""
         if not reads_box(leaf, target):
             self._saved.want(leaf.node.state["data"] if leaf.plain else leaf.node)
-        elif all((box := local_box(target)).sizes):
-            self._saved.want_box(leaf.node.state["data"], _stored(leaf, box))
+        for ref, box in boxes_of(leaf, target):
+            self._saved.want_box(ref, box)
 
     def hash(self, leaf: Leaf) -> tuple[Any, str]:
         """dtype and BLAKE3 of a plain leaf, or the elements themselves if they are stored in the tree."""
@@ -117,6 +117,15 @@ class Leaves:
 def reads_box(leaf: Leaf, target: Any) -> bool:
     """Whether a box of the tensor is enough for this target."""
     return leaf.plain and is_distributed(target) and not isinstance(leaf.node.state["data"], str)
+
+
+def boxes_of(leaf: Leaf, target: Any) -> list[tuple[Any, Box]]:
+    """The box that `read` reads of the stored tensor for a distributed target; none for others, or if there
+    is nothing in it."""
+    if not reads_box(leaf, target):
+        return []
+    box = local_box(target)
+    return [(leaf.node.state["data"], _stored(leaf, box))] if all(box.sizes) else []
 
 
 def read(leaf: Leaf, decoder: Decoder, target: Any = None) -> Any:

@@ -14,7 +14,7 @@ from saver.codec import Decoder
 from saver.families.python.restoring import told
 from saver.families.torch.copying import copy
 from saver.families.torch.distributed import is_distributed, local_of, replace_attributes
-from saver.families.torch.leaves import Leaf, Leaves, read, reads_box
+from saver.families.torch.leaves import Leaf, Leaves, boxes_of, read, reads_box
 from saver.families.torch.storages import NAMES, row_major
 from saver.restoring import Conversion, Memory, Mismatch, Pair, PartReport, Plan, Restorer, Saved, Storage
 from saver.restoring.contract import kind
@@ -131,7 +131,8 @@ def pair_of(leaf: Leaf, target: Any, saved: Saved) -> Pair:
     needs = [None if reads_box(leaf, target) else data, attributes]
     alike = _is_of(leaf, target) and not nn.parameter.is_lazy(target)
     stands = bool(alike and target.is_leaf and fit("value", leaf, target) is None)
-    return Pair(leaf.origin, target, needs, ready, memory=_memory_of(leaf, target, saved), stands=stands)
+    memory, boxes = _memory_of(leaf, target, saved), boxes_of(leaf, target)
+    return Pair(leaf.origin, target, needs, ready, memory=memory, stands=stands, boxes=boxes)
 
 
 def _memory_of(leaf: Leaf, target: Any, saved: Saved) -> Memory | None:
