@@ -83,7 +83,7 @@ def _columns(field: Field) -> list[tuple[str, Seen]] | None:
 
 
 class _Counted:
-    """The columns of one field, and how many of their rows lay where since it was last told."""
+    """The columns of one field, and how many of their rows lay where since `tell`."""
 
     def __init__(self, name: str, columns: list[tuple[str, Seen]]) -> None:
         known = [
