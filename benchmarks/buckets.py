@@ -133,7 +133,7 @@ def _at_once(threads: int, acts: Sequence[Callable[[], object]]) -> None:
 
 _SAVE = (
     "Tensors of 16 MiB into a bucket, by one process. Saver hashes them and makes a version; plain requests "
-    "put each as an object of its own with the same client, obstore, in parts of 8 MiB, four objects at a time."
+    "put each as an object of its own with the same client, obstore, in parts of 8 MiB, four at a time."
 )
 _LOAD = (
     "The same into memory: Saver has a new store object, keeps nothing on this machine, and verifies all "

@@ -19,7 +19,7 @@ def recalling(repo: Repository, model: str, peer_memory: Any, cluster: Any) -> R
     """The same repository for a run of `model`, by the ranks of `cluster`, that keeps its packs in memory,
     too, as they are stored: `peer_memory` bytes at most on each host; None: it keeps none.
 
-    Raises ValueError if it is no size, or if there are no ranks that can pass packs on.
+    Raises ValueError if it is not a size, or if there are no ranks that can pass packs on.
     """
     if peer_memory is None:
         return repo

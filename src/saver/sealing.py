@@ -118,8 +118,7 @@ def mark_of(people: Iterable[str], phrases: Iterable[Passphrase], purpose: str) 
 
     salt = blake3(purpose.encode()).digest()
     known = [
-        scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex()
-        for each in phrases
+        scrypt(each.reveal().encode(), salt=salt, n=2**18, r=8, p=1, maxmem=2**29).hex() for each in phrases
     ]
     return blake3("\n".join(sorted([*people, *known])).encode(), key=salt).hexdigest()
 

@@ -163,7 +163,7 @@ def _after(first: bytes | memoryview, rest: Iterator[bytes | memoryview]) -> Ite
 
 
 class _Both(Sink):
-    """Writes the same to an object, and to memory. What lies beyond the object's end goes when it is
+    """Writes the same to an object, and to memory. Bytes beyond the object's end go when it is
     whole."""
 
     def __init__(self, sink: Sink, room: Room) -> None:
