@@ -136,8 +136,8 @@ class DecompressedBlob(PieceBlob):
             if self._blob.read_into(start, memory) != length:
                 raise self._cut_off()
             return
-        data = memoryview(self._blob.read(start, last))
-        if len(data) != last - start:
+        data = memoryview(bytearray(last - start))
+        if self._blob.read_into(start, data) != len(data):
             raise self._cut_off()
         if any(data[length:]):
             raise DamagedError(
