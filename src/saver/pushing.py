@@ -43,11 +43,11 @@ class Pushed(Shown, msgspec.Struct, frozen=True):
     bytes: int
 
     def _line(self) -> str:
-        return f"{self.model}: {counted(len(self.versions), 'version')} pushed, {size(self.bytes)}"
+        return f"{self.model}: {counted(len(self.versions), 'version')} transferred, {size(self.bytes)}"
 
     def _page(self) -> Page:
         facts = {
-            "pushed": f"{counted(len(self.versions), 'version')}, {size(self.bytes)}",
+            "transferred": f"{counted(len(self.versions), 'version')}, {size(self.bytes)}",
             "there already": counted(self.present, "version") if self.present else "",
             "tags": ", ".join(f"{tag} → @{number}" for tag, number in self.tags.items()),
             "left out": _named(self.model, self.left_out) and f"{_named(self.model, self.left_out)}: {LATE}",

@@ -27,11 +27,13 @@ from saver.opening import open_file
 pytestmark = pytest.mark.filterwarnings("ignore")  # samples and hostile numbers make others warn
 
 
-@cache
-def sample(name: str) -> File:
+def fresh(name: str) -> File:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return forged(Path(folder), SAMPLES[name]())
+
+
+sample = cache(fresh)
 
 
 def diff(old: File, new: File, folder: Path) -> Difference:
@@ -40,7 +42,7 @@ def diff(old: File, new: File, folder: Path) -> Difference:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_was_loaded_and_saved_again_does_not_differ(name: str, tmp_path: Path) -> None:
-    sample(name).write(tmp_path / "old.saver")
+    fresh(name).write(tmp_path / "old.saver")  # other tests may have imported something meanwhile
     saver.dump(saver.load(tmp_path / "old.saver"), tmp_path / "new.saver")
     found = compare(open_file(tmp_path / "old.saver"), open_file(tmp_path / "new.saver"))
     assert not found, str(found)
