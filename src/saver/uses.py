@@ -214,14 +214,16 @@ def _within(value: Any, passed: _Passed, kinds: frozenset[str] | None) -> Iterat
             yield found
         elif isinstance(found, _HOLDERS) and (id(found), kinds) not in passed:
             passed[id(found), kinds] = found  # held, so that no other gets its `id`
-            for items in (found,) if kind in _PLAIN_HOLDERS else _items(found):
+            for items in _items(found):
                 if not _leaves.issuperset(map(type, items)):
                     stack.extend(items)
 
 
 def _items(container: Any) -> Iterator[Iterable[Any]]:
     """What is in a container, whatever its class makes of that."""
-    if isinstance(container, dict):
+    if type(container) in _PLAIN_HOLDERS:
+        yield container
+    elif isinstance(container, dict):
         yield list(dict.keys(container))
         yield list(dict.values(container))
     elif isinstance(container, np.ndarray):
