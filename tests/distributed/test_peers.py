@@ -335,7 +335,7 @@ def test_memory_that_fails_fails_no_save(
 
     hosts, far = Hosts(tmp_path), Far()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host_memory, "_write", full)
+        patch.setattr(host_memory, "written", full)
         hosts.train(far.of, 4)
     assert not hosts.memory("a")
     assert "No space left on device" in caplog.text

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.caching.private import entered
+from saver.caching.private import entered, filled, written
 from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
@@ -106,19 +106,10 @@ class Cache:
 
     def _read(self, file: int, within: int, memory: memoryview, pages: NDArray[np.bool_]) -> None:
         marks = np.zeros(len(pages), np.uint8)
-        self._filled(file, ALIGNMENT + within // ALIGNMENT, marks.data)
+        filled(self._files, file, ALIGNMENT + within // ALIGNMENT, marks.data)
         for first, last in runs(marks == 1):
             piece = memory[first * ALIGNMENT : last * ALIGNMENT]
-            pages[first:last] = self._filled(file, START + within + first * ALIGNMENT, piece)
-
-    def _filled(self, file: int, offset: int, memory: memoryview) -> bool:
-        """Whether the file has as many bytes as there is memory for."""
-        while memory:
-            size = self._files.read_into(file, memory, offset)
-            if size == 0:
-                return False
-            memory, offset = memory[size:], offset + size
-        return True
+            pages[first:last] = filled(self._files, file, START + within + first * ALIGNMENT, piece)
 
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Keep pages of a pack, from `start`, where a page begins; only the pack's last may be shorter."""
@@ -128,9 +119,9 @@ class Cache:
             with self._trying(), entered(self._files, self.folder, make=True) as folder:
                 file = self._opened(Inside(folder, f"{name}-{segment}"))
                 try:
-                    self._write(file, START + within, data[at : at + size])
+                    written(self._files, file, START + within, data[at : at + size])
                     marks = np.ones(-(-size // ALIGNMENT), np.uint8)
-                    self._write(file, ALIGNMENT + within // ALIGNMENT, marks.data)
+                    written(self._files, file, ALIGNMENT + within // ALIGNMENT, marks.data)
                 finally:
                     self._files.close(file)
                 self._since += size
@@ -145,11 +136,6 @@ class Cache:
             with suppress(FileExistsError):  # another process was faster
                 return self._files.create(place)
             return self._files.open_existing(place)
-
-    def _write(self, file: int, offset: int, data: memoryview) -> None:
-        while data:
-            size = self._files.write(file, data, offset)
-            data, offset = data[size:], offset + size
 
     def _touch(self, file: int, name: str) -> None:
         """Say that a file was used now."""

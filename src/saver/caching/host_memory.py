@@ -15,7 +15,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.caching.private import entered
+from saver.caching.private import entered, filled, written
 from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
@@ -118,18 +118,10 @@ class HostMemory:
         with self._trying(), self._entered() as folder:
             file = self._files.open(Inside(folder, name))
             try:
-                there[:] = self._filled(file, start, memory)
+                there[:] = filled(self._files, file, start, memory)
             finally:
                 self._files.close(file)
         return there
-
-    def _filled(self, file: int, offset: int, memory: memoryview) -> bool:
-        while memory:
-            size = self._files.read_into(file, memory, offset)
-            if size == 0:
-                return False
-            memory, offset = memory[size:], offset + size
-        return True
 
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Correct the bytes of a pack that is here."""
@@ -137,7 +129,7 @@ class HostMemory:
             file = self._files.open_existing(Inside(folder, name))
             try:
                 if start + len(data) <= self._files.stat(file).st_size:
-                    _write(self._files, file, start, data)
+                    written(self._files, file, start, data)
             finally:
                 self._files.close(file)
 
@@ -251,7 +243,7 @@ class Room:
         """Write bytes at an offset."""
         try:
             if not self._failed:
-                _write(self._files, self._file, offset, memoryview(data))
+                written(self._files, self._file, offset, memoryview(data))
         except OSError as error:
             self._failed = True
             self._memory._complain(error.strerror or str(error))
@@ -275,12 +267,6 @@ class Room:
         if not kept:
             self._memory.drop([self._name + _PART])
         self._files.close(self._file)
-
-
-def _write(files: Files, file: int, offset: int, data: memoryview) -> None:
-    while data:
-        size = files.write(file, data, offset)
-        data, offset = data[size:], offset + size
 
 
 def _boot() -> str:

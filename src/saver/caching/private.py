@@ -1,4 +1,4 @@
-"""Folders that only this user may enter."""
+"""Folders that only this user may enter, and files in them that need not be durable."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ def entered(files: Files, path: str, make: bool = False) -> Iterator[int]:
         yield folder
     finally:
         files.close(folder)
+
+
+def filled(files: Files, file: int, offset: int, memory: memoryview) -> bool:
+    """Fill memory with what is in a file from `offset`; says whether there was as much. Raises OSError."""
+    while memory:
+        size = files.read_into(file, memory, offset)
+        if size == 0:
+            return False
+        memory, offset = memory[size:], offset + size
+    return True
+
+
+def written(files: Files, file: int, offset: int, data: memoryview) -> None:
+    """Write all of the data into a file, from `offset`. Raises OSError."""
+    while data:
+        size = files.write(file, data, offset)
+        data, offset = data[size:], offset + size
