@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.caching.private import entered, filled, written
+from saver.caching.private import entered, filled, listed, written
 from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
@@ -147,7 +147,9 @@ class Cache:
 
     def _sweep(self, folder: int) -> None:
         """Remove the files that were used longest ago, so that there is room for the next ones."""
-        found = sorted((each.st_mtime, name, _size(each)) for name, each in self._listed(folder))
+        found = sorted(
+            (each.st_mtime, name, _size(each)) for name, each in listed(self._files, folder, _NAME)
+        )
         size = sum(taken for _, _, taken in found)
         for _, name, taken in found:
             if size <= self.limit * 7 // 8:
@@ -156,17 +158,10 @@ class Cache:
                 self._files.remove(Inside(folder, name))
             size -= taken
 
-    def _listed(self, folder: int) -> Iterator[tuple[str, os.stat_result]]:
-        with self._files.list(Inside(folder, ".")) as entries:
-            names = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
-        for name in names:
-            with suppress(FileNotFoundError):
-                yield name, self._files.stat(Inside(folder, name))
-
     def held(self) -> int:
         """How many bytes are kept."""
         with self._trying(), entered(self._files, self.folder) as folder:
-            return sum(_size(each) for _, each in self._listed(folder))
+            return sum(_size(each) for _, each in listed(self._files, folder, _NAME))
         return 0
 
     @contextmanager

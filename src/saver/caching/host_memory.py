@@ -15,7 +15,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.caching.private import entered, filled, written
+from saver.caching.private import entered, filled, listed, written
 from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
@@ -96,7 +96,7 @@ class HostMemory:
     def packs(self) -> list[str]:
         """The packs that are here."""
         with self._trying(), self._entered() as folder:
-            return sorted(name for name, _ in self._listed(folder) if not name.endswith(_PART))
+            return sorted(name for name, _ in listed(self._files, folder, _NAME) if not name.endswith(_PART))
         return []
 
     def size(self, name: str) -> int:
@@ -108,7 +108,7 @@ class HostMemory:
     def held(self) -> int:
         """How many bytes are taken."""
         with self._trying(), self._entered() as folder:
-            return sum(stat.st_size for _, stat in self._listed(folder))
+            return sum(stat.st_size for _, stat in listed(self._files, folder, _NAME))
         return 0
 
     def read(self, name: str, start: int, memory: memoryview) -> NDArray[np.bool_]:
@@ -189,7 +189,9 @@ class HostMemory:
         return self._files.open_existing(place)
 
     def _make_room(self, folder: int, size: int) -> None:
-        found = sorted((stat.st_mtime_ns, name, stat.st_size) for name, stat in self._listed(folder))
+        found = sorted(
+            (stat.st_mtime_ns, name, stat.st_size) for name, stat in listed(self._files, folder, _NAME)
+        )
         taken = sum(each for *_, each in found)
         for _, name, each in found:
             if taken + size <= self.limit:
@@ -206,13 +208,6 @@ class HostMemory:
     def _remove(self, folder: int, name: str) -> None:
         with suppress(FileNotFoundError):  # another process was faster
             self._files.remove(Inside(folder, name))
-
-    def _listed(self, folder: int) -> Iterator[tuple[str, os.stat_result]]:
-        with self._files.list(Inside(folder, ".")) as entries:
-            names = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
-        for name in names:
-            with suppress(FileNotFoundError):
-                yield name, self._files.stat(Inside(folder, name))
 
     @contextmanager
     def _trying(self) -> Iterator[None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from saver.disk.files import Files, Inside
 
@@ -46,3 +47,12 @@ def written(files: Files, file: int, offset: int, data: memoryview) -> None:
     while data:
         size = files.write(file, data, offset)
         data, offset = data[size:], offset + size
+
+
+def listed(files: Files, folder: int, name: re.Pattern[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """The files of a folder whose whole name fits, and what the system says of each. Raises OSError."""
+    with files.list(Inside(folder, ".")) as entries:
+        names = [entry.name for entry in entries if name.fullmatch(entry.name)]
+    for each in names:
+        with suppress(FileNotFoundError):  # another process was faster
+            yield each, files.stat(Inside(folder, each))
