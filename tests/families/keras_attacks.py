@@ -31,7 +31,7 @@ FOREIGN = (
 
 def model() -> Any:
     """Every kind of place: layers, operations, functions, initializers, a schedule, metrics, a vocabulary."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     inputs = keras.Input((4,), name="in")
     found = layers.Dense(3, "relu", kernel_regularizer="l2", kernel_constraint="non_neg", name="a")(inputs)
     found = layers.Activation(layers.ReLU(name="r"), name="b")(found) + layers.Dropout(0.5, seed=1, name="d")(

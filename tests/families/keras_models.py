@@ -119,7 +119,7 @@ def sequential(**compiled: Any) -> Any:
 
 def functional() -> Any:
     """Operations on tensors, a layer that is used twice, a model within the model."""
-    keras.backend.clear_session()  # operations have no names of ours
+    keras.backend.clear_session(free_memory=False)  # operations have no names of ours
     keras.utils.set_random_seed(0)
     inputs = keras.Input((FEATURES,), name="in")
     shared = layers.Dense(FEATURES, activation=clipped, name="shared")

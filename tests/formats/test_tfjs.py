@@ -23,7 +23,10 @@ keras = pytest.importorskip("keras")
 
 
 # of Keras itself
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.xdist_group("tfjs"),  # all models are written once, for all tests
+]
 
 MODELS_OF_KERAS = models(keras)
 CLOSE = {"halves": 2e-3}
@@ -57,7 +60,8 @@ def close(name: str, found: list[NDArray[Any]], expected: list[NDArray[Any]]) ->
 
 
 def written(name: str, place: Path, made: Callable[[], Built]) -> Written:
-    keras.utils.clear_session()  # so that Keras counts the names of layers anew
+    # so that Keras counts the names of layers anew; collecting garbage took a second where much is imported
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(1)
     model, inputs = made()
     saver.dump(model, place / "a.saver")

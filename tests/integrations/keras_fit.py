@@ -64,7 +64,7 @@ def fit(
     rows, targets = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(rows))
     rows, targets = rows[order].astype("float32"), targets[order]
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     layers = [keras.Input((4,), name="in"), keras.layers.Dense(6, "relu"), keras.layers.Dropout(0.4, seed=1)]
     model = keras.Sequential([*layers, keras.layers.BatchNormalization(), keras.layers.Dense(3, "softmax")])

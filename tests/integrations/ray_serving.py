@@ -143,7 +143,8 @@ def replicas(node: str | None = None) -> list[str]:
 def ready(gone: str = "") -> bool:
     """Whether two replicas answer, and the one that was killed is not among them."""
     states = serve.status().applications["iris"].deployments["replicas"].replica_states
-    return states == {"RUNNING": 2} and gone not in replicas()
+    alive = replicas()  # the states may still count the one that was killed, and not yet the one that starts
+    return states == {"RUNNING": 2} and len(alive) == 2 and gone not in alive
 
 
 def versions(port: int) -> set[int]:
@@ -190,6 +191,9 @@ def served(folder: Path, cluster: Cluster, port: int) -> dict[str, Any]:
     cluster.remove_node(other, allow_graceful=False)
     asking.until("version 2")
     wait(lambda: ready(there), "a replica on the new node")
+    asking.until("version 2")
+    for each in replicas():  # then nobody is left who knows which version answered
+        ray.kill(ray.get_actor(each, namespace="serve"))
     asking.until("version 2")
     found["seen"] = asking.end()
     found["models"] = ask(port, "GET", "/models")[1]

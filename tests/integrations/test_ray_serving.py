@@ -53,7 +53,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return answers
 
 
-@pytest.mark.slow
 def test_answers_and_refusals_are_those_of_saver_serve(found: dict[str, Any]) -> None:
     assert len(found["answers"]) == len(found["beside"])
     for here, beside in zip(found["answers"], found["beside"], strict=True):
@@ -61,19 +60,16 @@ def test_answers_and_refusals_are_those_of_saver_serve(found: dict[str, Any]) ->
     assert {status for status, _, _ in found["answers"]} == {200, 400, 403, 404, 405, 413, 415, 422}
 
 
-@pytest.mark.slow
 def test_orders_to_one_replica_and_its_metrics_are_not_passed_on(found: dict[str, Any]) -> None:
     assert found["orders"] == [404, 404]
 
 
-@pytest.mark.slow
 def test_no_answer_fails_while_a_tag_moves_and_a_replica_and_a_node_are_killed(found: dict[str, Any]) -> None:
     seen = found["seen"]
     assert seen.keys() == {"200", "version 1", "version 2"}
     assert seen["200"] == seen["version 1"] + seen["version 2"]
 
 
-@pytest.mark.slow
 def test_a_replica_that_starts_while_the_tag_names_a_bad_version_begins_as_the_others(
     found: dict[str, Any],
 ) -> None:

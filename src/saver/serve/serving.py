@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -14,11 +15,15 @@ from saver.errors import SaverError
 from saver.logger import logger
 from saver.serve.app import Service
 from saver.serve.door import House
+from saver.serve.earlier import earlier
 from saver.serve.generation import Generation, Order
 from saver.serve.metrics import Metrics
 from saver.serve.served import Served
 from saver.serve.settings import Settings
 from saver.serve.tokens import Gate
+
+TRIED = 3
+"""Earlier versions that are loaded and checked, one after another, until one is not refused."""
 
 
 class Serving:
@@ -65,6 +70,25 @@ class Serving:
         for each in done:
             if isinstance(each, BaseException):
                 raise each
+
+    async def load_earlier(self, since: float) -> bool:
+        """For each name that has no generation yet, one of the newest versions that its ref named before, no
+        earlier than `since` (Unix time), and that is not refused. Whether each name has a generation now."""
+        for each in self.models.values():
+            if each.current is None:
+                await self._begin_earlier(each, since)
+        return all(each.current is not None for each in self.models.values())
+
+    async def _begin_earlier(self, served: Served, since: float) -> None:
+        for ref in await asyncio.to_thread(self._earlier, served.ref, since):
+            try:
+                await served.change(ref)
+            except (SaverError, OSError):
+                continue  # which it has logged
+            return
+
+    def _earlier(self, ref: str, since: float) -> list[str]:
+        return list(islice(earlier(self.store, ref, since), TRIED))
 
     def following(self) -> list[asyncio.Future[None]]:
         """Tasks that follow the refs until they are cancelled."""

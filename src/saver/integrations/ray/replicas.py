@@ -21,20 +21,24 @@ class Replica:
     """Loads the versions, checks them by their golden predictions, follows their refs, and answers.
 
     A ref may name a version that is refused when a replica starts, in the place of one that has died, say.
-    Then it begins with the versions of the replicas that are there; if none is, it raises what was refused.
+    Then it begins with the versions of the replicas that are there. If none is, it begins with what the ref
+    named before, no earlier than `since` (Unix time), when it was deployed; and if that cannot be either, it
+    raises what was refused.
     """
 
-    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Ray Serve awaits it
+    async def __init__(self, settings: Settings, since: float) -> None:  # type: ignore[misc]  # Ray awaits it
         self._serving = Serving(settings)
         self._application = self._serving.application()
         try:
             await self._serving.load()
         except SaverError as error:
             instead = await self._of_peers()
-            if instead is None:
+            if instead is not None:
+                await self._serving.load(instead)
+            elif not await self._serving.load_earlier(since):
                 raise
-            logger.warning("a replica begins with %s, since %s", ", ".join(instead.values()), error)
-            await self._serving.load(instead)
+            begun = ", ".join((await self.current()).values())
+            logger.warning("a replica begins with %s, since %s", begun, error)
         self._following = self._serving.following()
 
     async def _of_peers(self) -> dict[str, str] | None:

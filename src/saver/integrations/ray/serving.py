@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,8 +37,9 @@ def application(
     Every node must reach the store under this address, and have Saver and what the models need. `replicas`
     is their number, or the fewest and the most between which Ray Serve scales them; each has `workers`
     processes, and as many CPUs. When a ref moves, each replica loads and checks the version, and lets it take
-    over between two requests; it looks every `poll` seconds. A request whose replica or node dies is answered
-    by another one. `options` are passed to Ray for the replicas, such as `ray_actor_options`.
+    over between two requests; it looks every `poll` seconds. A version that is refused takes over nowhere,
+    and a replica that starts meanwhile begins with the one before it. A request whose replica or node dies is
+    answered by another one. `options` are passed to Ray for the replicas, such as `ray_actor_options`.
 
     Raises BadSettingsError if the settings cannot be.
     """
@@ -60,7 +62,7 @@ def application(
         * settings.limits.requests,  # so that a door itself says that there are too many
         ray_actor_options={"num_cpus": 0, "resources": HEAD},
     )
-    return entrance.bind(settings, behind.bind(settings))
+    return entrance.bind(settings, behind.bind(settings, time.time()))
 
 
 def _scaled(replicas: int | tuple[int, int]) -> dict[str, Any]:

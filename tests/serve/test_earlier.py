@@ -1,0 +1,116 @@
+"""A replica that starts while its ref names a version that is refused begins with the one before it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("sklearn")
+
+from irises import filled
+
+import saver
+from saver.errors import IncompatibleError
+from saver.serve.earlier import earlier
+from saver.serve.serving import TRIED, Serving
+from saver.serve.settings import Settings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> saver.Saver:
+    """One model with versions 1 to 6, in which `production` named 2, 5, nothing, 1, 2 and 6."""
+    store = saver.Saver(tmp_path / "store")
+    for value in range(6):
+        store.save("a", {"model": np.full(3, value)})
+    store.tag("a@2", "production")
+    store.tag("a@5", "production")
+    store.tag("a@4", "other")
+    store.untag("a", "production")
+    for number in (1, 2, 6):
+        store.tag(f"a@{number}", "production")
+    return store
+
+
+@pytest.mark.parametrize(
+    ("ref", "before"),
+    [
+        ("a@production", ["a@2", "a@1", "a@5"]),
+        ("a@other", []),
+        ("a", ["a@5", "a@4", "a@3", "a@2", "a@1"]),
+        ("a@latest", ["a@5", "a@4", "a@3", "a@2", "a@1"]),
+        ("a@3", []),
+        ("a@step=3", []),
+    ],
+)
+def test_what_a_ref_named_before(store: saver.Saver, ref: str, before: list[str]) -> None:
+    assert list(earlier(store, ref, 0.0)) == before
+
+
+def test_deleted_versions_are_left_out(store: saver.Saver) -> None:
+    store.delete("a@1")
+    assert list(earlier(store, "a@production", 0.0)) == ["a@2", "a@5"]
+    assert list(earlier(store, "a", 0.0)) == ["a@5", "a@4", "a@3", "a@2"]
+
+
+@pytest.mark.parametrize("ref", ["a@production", "a"])
+def test_it_goes_back_to_what_was_named_at_that_time(store: saver.Saver, ref: str) -> None:
+    """Whatever the time: the ref as it was then is the last."""
+    all_before = list(earlier(store, ref, 0.0))
+    times = [entry.time for entry in store.log("a", kinds=("save", "tag"))]
+    lengths = {len(list(earlier(store, ref, time))) for time in times}
+    assert len(lengths) > 2
+    for time in times:
+        assert list(earlier(store, ref, time)) == all_before[: len(list(earlier(store, ref, time)))]
+    assert list(earlier(store, ref, times[0] + 1)) == []
+
+
+def test_a_tag_that_a_save_moved(tmp_path: Path) -> None:
+    store = saver.Saver(tmp_path)
+    for value in range(3):
+        store.save("a", {"model": np.full(3, value)}, tags=["production"])
+    assert list(earlier(store, "a@production", 0.0)) == ["a@2", "a@1"]
+
+
+def begun(store: saver.Saver, names: dict[str, str], since: float) -> tuple[bool, dict[str, str | None]]:
+    """Whether all names have a generation once the first load was refused, and which."""
+
+    async def beginning() -> tuple[bool, dict[str, str | None]]:
+        serving = Serving(Settings(store=str(store.storage), names=names, workers=1))
+        try:
+            with pytest.raises(IncompatibleError):
+                await serving.load()
+            whole = await serving.load_earlier(since)
+            return whole, {
+                name: each.current.ref if each.current else None for name, each in serving.models.items()
+            }
+        finally:
+            await asyncio.gather(*(each.close() for each in serving.models.values()))
+
+    return asyncio.run(beginning())
+
+
+@pytest.mark.slow
+def test_names_begin_with_what_they_named_before(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    store.tag("iris@2", "production")
+    deployed = store.version("iris@1").time
+    store.save("iris", {"model": np.zeros(3)})  # which no golden predictions prove
+    store.tag("iris@4", "production")
+    names = {"a": "iris@production", "b": "iris", "c": "iris@1"}
+    assert begun(store, names, deployed) == (True, {"a": "iris@2", "b": "iris@3", "c": "iris@1"})
+    (moved, *_) = store.log("iris", kinds=("tag",))
+    assert begun(store, names, moved.time + 1) == (False, {"a": None, "b": None, "c": "iris@1"})
+
+
+@pytest.mark.slow
+def test_no_more_than_a_few_are_tried(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    for _ in range(TRIED):
+        store.save("iris", {"model": np.zeros(3)})
+    assert begun(store, {"a": "iris"}, 0.0) == (True, {"a": "iris@3"})
+    store.save("iris", {"model": np.zeros(3)})
+    assert begun(store, {"a": "iris"}, 0.0) == (False, {"a": None})
