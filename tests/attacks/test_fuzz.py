@@ -114,7 +114,11 @@ def survives(path: Path) -> None:
         pass
 
 
-slow = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+EXAMPLES = 150 if settings().derandomize else 400
+"""The same ones every time need not be so many as those that nobody tried before (`make explore`)."""
+slow = settings(
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @pytest.mark.slow

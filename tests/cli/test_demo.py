@@ -43,6 +43,7 @@ def demo(folder: Path, *arguments: str, blocked: str = "") -> subprocess.Complet
 
 
 TOUR = pytest.mark.xdist_group("tour")
+SMALL = pytest.mark.xdist_group("small tour")
 """Where several processes run the tests, one of them makes the tour, for all of these."""
 
 
@@ -169,6 +170,7 @@ def small(tmp_path_factory) -> tuple[Path, Path, str]:
     return folder / "a folder" / "b", cache, done.stdout
 
 
+@SMALL
 @pytest.mark.slow
 def test_folder_and_epochs_are_the_user_s(small):
     folder, cache, output = small
@@ -177,12 +179,14 @@ def test_folder_and_epochs_are_the_user_s(small):
     assert "saver show 'a folder/b/digits.saver'" in output
 
 
+@SMALL
 @pytest.mark.slow
 def test_without_matplotlib_there_is_no_picture_and_the_tour_says_why(small):
     assert "matplotlib is not installed" in small[2]
     assert 'pip install "saver-ml[demo]"' in small[2]
 
 
+@SMALL
 @pytest.mark.slow
 def test_without_torch_the_network_is_one_of_numpy(small):
     assert "A small network in NumPy" in small[2]
@@ -190,6 +194,7 @@ def test_without_torch_the_network_is_one_of_numpy(small):
     assert float(re.findall(r"accuracy +(\S+)%", small[2])[-1]) > 90
 
 
+@SMALL
 @pytest.mark.slow
 def test_a_second_demo_in_the_same_folder_leaves_the_first_one_as_it_is(small):
     folder, _, _ = small
