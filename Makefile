@@ -38,4 +38,4 @@ demo:
 	pip install -e ".[demo]" && saver demo
 
 mutants:
-	python -m tests.mutants
+	pip install -c .ci/constraints-all.txt -e ".[test-all]" && python -m tests.mutants

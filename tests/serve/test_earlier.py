@@ -47,32 +47,33 @@ def store(tmp_path: Path) -> saver.Saver:
     ],
 )
 def test_what_a_ref_named_before(store: saver.Saver, ref: str, before: list[str]) -> None:
-    assert list(earlier(store, ref, 0.0)) == before
+    assert earlier(store, ref, 0.0, 9) == before
+    assert earlier(store, ref, 0.0, 2) == before[:2]
 
 
 def test_deleted_versions_are_left_out(store: saver.Saver) -> None:
     store.delete("a@1")
-    assert list(earlier(store, "a@production", 0.0)) == ["a@2", "a@5"]
-    assert list(earlier(store, "a", 0.0)) == ["a@5", "a@4", "a@3", "a@2"]
+    assert earlier(store, "a@production", 0.0, 9) == ["a@2", "a@5"]
+    assert earlier(store, "a", 0.0, 9) == ["a@5", "a@4", "a@3", "a@2"]
 
 
 @pytest.mark.parametrize("ref", ["a@production", "a"])
 def test_it_goes_back_to_what_was_named_at_that_time(store: saver.Saver, ref: str) -> None:
     """Whatever the time: the ref as it was then is the last."""
-    all_before = list(earlier(store, ref, 0.0))
+    all_before = earlier(store, ref, 0.0, 9)
     times = [entry.time for entry in store.log("a", kinds=("save", "tag"))]
-    lengths = {len(list(earlier(store, ref, time))) for time in times}
+    lengths = {len(earlier(store, ref, time, 9)) for time in times}
     assert len(lengths) > 2
     for time in times:
-        assert list(earlier(store, ref, time)) == all_before[: len(list(earlier(store, ref, time)))]
-    assert list(earlier(store, ref, times[0] + 1)) == []
+        assert earlier(store, ref, time, 9) == all_before[: len(earlier(store, ref, time, 9))]
+    assert earlier(store, ref, times[0] + 1, 9) == []
 
 
 def test_a_tag_that_a_save_moved(tmp_path: Path) -> None:
     store = saver.Saver(tmp_path)
     for value in range(3):
         store.save("a", {"model": np.full(3, value)}, tags=["production"])
-    assert list(earlier(store, "a@production", 0.0)) == ["a@2", "a@1"]
+    assert earlier(store, "a@production", 0.0, 9) == ["a@2", "a@1"]
 
 
 def begun(store: saver.Saver, names: dict[str, str], since: float) -> tuple[bool, dict[str, str | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -80,15 +79,12 @@ class Serving:
         return all(each.current is not None for each in self.models.values())
 
     async def _begin_earlier(self, served: Served, since: float) -> None:
-        for ref in await asyncio.to_thread(self._earlier, served.ref, since):
+        for ref in await asyncio.to_thread(earlier, self.store, served.ref, since, TRIED):
             try:
                 await served.change(ref)
             except (SaverError, OSError):
                 continue  # which it has logged
             return
-
-    def _earlier(self, ref: str, since: float) -> list[str]:
-        return list(islice(earlier(self.store, ref, since), TRIED))
 
     def following(self) -> list[asyncio.Future[None]]:
         """Tasks that follow the refs until they are cancelled."""
