@@ -65,7 +65,7 @@ MUTANTS = [
         "seal-notes-of-ranks", "distributed/corners.py",
         "blake3(key.encode(), key=self._key)", "blake3(key.encode())",
         "hiding the name of a run in the keys of its ranks' notes",
-        (f"{_CLEAR}::test_ranks_leave_nothing_in_clear",),
+        (f"{_CLEAR}::test_notes_of_ranks_without_the_key_are_refused",),
     ),
     Mutant(
         "seal-notes-in-clear", "distributed/corners.py",

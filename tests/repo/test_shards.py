@@ -14,6 +14,7 @@ import pytest
 
 import saver
 from equality import assert_same
+from saver.canonical import canonical
 from saver.opening import open_file
 from saver.pack import Pack
 from saver.pack.verify import damaged
@@ -276,7 +277,7 @@ LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "no shards": lambda shards: shards.clear(),
     "a box of one side": lambda shards: shards[0].update(box=[[0, 0]]),
     "other bytes": lambda shards: shards[0].update(box=[[0, 0], [30, 20]]),
-    "very large": lambda shards: shards[0].update(box=[[0, 0], [10**40, 30]]),
+    "very large": lambda shards: shards[0].update(box=[[0, 0], [10**15, 30]]),
 }
 
 
@@ -284,9 +285,10 @@ LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 def test_a_manifest_with_boxes_that_do_not_tile_is_damaged(store: saver.Saver, lie: str) -> None:
     version = save(store, values())
     honest = json.loads(store.storage.read(manifests.manifest_key(version.manifest)))
+    described(manifests.decode(canonical(honest), "m@1"), "m@1")
     LIES[lie](honest["tensors"]["net/table"]["shards"])
     with pytest.raises(saver.IncompatibleError):
-        described(manifests.decode(json.dumps(honest).encode(), "m@1"), "m@1")
+        described(manifests.decode(canonical(honest), "m@1"), "m@1")
 
 
 def test_a_manifest_with_the_boxes_swapped_is_damaged(store: saver.Saver) -> None:
