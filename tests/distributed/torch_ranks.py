@@ -24,7 +24,7 @@ from saver.errors import CannotSaveError
 LONGEST = 300
 """Seconds after which ranks that hang are ended."""
 
-SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5)]
+SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5), (2, 0, 1)]
 DTYPES = [
     torch.float32,
     torch.bfloat16,
@@ -33,6 +33,7 @@ DTYPES = [
     torch.bool,
     torch.float8_e4m3fn,
     torch.float64,
+    torch.float32,
 ]
 MESHES: dict[str, tuple[tuple[int, ...], list[Any]]] = {
     "rows": ((0,), [Shard(0)]),
@@ -199,6 +200,31 @@ def compare_copies(folder: Path) -> None:
             store.save(name, {"large": held}, cluster="torch", compare_replicas=True)
         dist.barrier()
         assert len(store.versions(name)) == 2
+
+
+def scattered(folder: Path) -> None:
+    """What a rank holds in several pieces is not a box: it is refused, and what it holds in one is restored."""
+    from torch.distributed.tensor.placement_types import _StridedShard
+
+    store, size = saver.Saver(folder), dist.get_world_size()
+    mesh, whole = init_device_mesh("cpu", (size,)), torch.arange(24.0)
+    store.save("whole", {"state": {"t": whole}, "t": whole}, cluster="torch")
+    for factor in (1, 2):
+        its: Any = _StridedShard(0, split_factor=factor)
+        target = distribute_tensor(torch.zeros(24), mesh, [its], src_data_rank=None)
+        if factor == 1 or size == 1:
+            store.restore("whole", {"state": {"t": target}}, cluster="torch")
+            wanted = distribute_tensor(whole, mesh, [its], src_data_rank=None)
+            assert torch.equal(target.to_local(), wanted.to_local())
+            continue
+        for act in (
+            lambda: store.save("scattered", {"state": {"t": target}}, cluster="torch"),  # noqa: B023
+            lambda: store.restore("whole", {"state": {"t": target}}, cluster="torch"),  # noqa: B023
+            lambda: store.restore("whole", {"t": target}, cluster="torch"),  # noqa: B023
+        ):
+            with pytest.raises(saver.SaverError, match="pieces that are scattered over the tensor"):
+                act()
+        assert not target.to_local().any()
 
 
 def trained(net: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
