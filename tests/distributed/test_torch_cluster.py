@@ -71,6 +71,13 @@ def test_a_run_goes_on_to_the_bit_with_other_ranks_and_another_mesh(
     run(after, folder, f"train_on{which}")
 
 
+def test_gradients_that_wait_are_those_of_each_rank(tmp_path: Path) -> None:
+    """Two ranks: of more, DDP adds in another order after a start, whatever was restored."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    run(2, folder, "accumulate")
+
+
 def test_the_state_of_zero_is_refused_and_restored_by_another_number_of_ranks_once_collected(
     tmp_path: Path,
 ) -> None:

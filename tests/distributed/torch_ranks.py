@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def compare_copies(folder: Path) -> None:
 
 
 def scattered(folder: Path) -> None:
-    """What a rank holds in several pieces is not a box: it is refused, and what it holds in one is restored."""
+    """What a rank holds in several pieces is not a box, and refused; in one piece it is restored."""
     from torch.distributed.tensor.placement_types import _StridedShard
 
     store, size = saver.Saver(folder), dist.get_world_size()
@@ -290,6 +291,45 @@ def train_on_of_all(folder: Path) -> None:
     for saved in ("plain", "fsdp", "hsdp", "tp"):
         for kind in ("plain", "fsdp", "hsdp", "tp"):
             train(folder / f"{saved}-{kind}", kind, 7, 4)
+
+
+def accumulating(kind: str, folder: Path | None, until: int, start: int) -> dict[str, Any]:
+    """Train with batches of which each rank has its own, and a step of the optimizer after every third; with
+    a folder, in a run that saves after each batch. Only that of DDP waits with what ranks exchange."""
+    net, optimizer = model(kind)
+    net[0][1].eval()  # type: ignore[index]  # its statistics would be those of each rank
+    call: Any = nn.parallel.DistributedDataParallel(net) if kind == "plain" else net
+    run = saver.Saver(folder or "mem").checkpoints(
+        "run", {"model": net, "optimizer": optimizer}, every=saver.Every(steps=1), cluster="torch"
+    )
+    with run if folder is not None else nullcontext():
+        begun = run.resume() if folder is not None else 0
+        assert begun == start, (begun, start)
+        for step in range(begun, until):
+            made = torch.Generator().manual_seed(10 * step + dist.get_rank())
+            with call.no_sync() if kind == "plain" and step % 3 < 2 else nullcontext():
+                call(torch.randn(6, 5, generator=made)).square().mean().backward()
+            if step % 3 == 2:
+                optimizer.step()
+                optimizer.zero_grad()
+            if folder is not None:
+                run.step(step)
+    return {
+        name: each.to_local() if isinstance(each, DTensor) else each
+        for name, each in state(net, optimizer).items()
+    }
+
+
+def accumulate(folder: Path) -> None:
+    """A run that is interrupted between two batches of an accumulation ends as one that was not."""
+    for kind in ("plain", "fsdp"):
+        accumulating(kind, folder / kind, 2, 0)
+        if kind == "plain":
+            with pytest.raises(saver.DoesNotFitError, match="of one rank alone, and distributed here"):
+                accumulating("fsdp", folder / kind, 6, 2)
+        found, wanted = accumulating(kind, folder / kind, 6, 2), accumulating(kind, None, 6, 0)
+        for name, each in found.items():
+            assert same(each, wanted[name]), (kind, name)
 
 
 def loads_alone(folder: Path) -> None:

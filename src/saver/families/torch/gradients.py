@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from saver.codec import Decoder, codec_for, codec_root
 from saver.families.python.restoring import items
 from saver.families.torch.copying import duplicate
+from saver.families.torch.distributed import is_distributed
 from saver.families.torch.hooks import AfterStep, takes_hooks
 from saver.families.torch.leaves import Leaves, read
 from saver.families.torch.state_names import unwrapped, without_wrappers
@@ -130,10 +131,11 @@ def forget(objects: Mapping[str, Any]) -> None:
 
 
 class GradientsTarget(Target):
-    """The parameters of a run. They get the saved gradients; those without a saved one get none."""
+    """The parameters of a run. They get the saved gradients; those without a saved one get none. Several
+    targets share the names that were `saved`. What a rank had `alone` fits no distributed parameter."""
 
-    def __init__(self, objects: Mapping[str, Any]) -> None:
-        self._objects = objects
+    def __init__(self, objects: Mapping[str, Any], saved: set[str], alone: bool) -> None:
+        self._objects, self._saved, self._alone = objects, saved, alone
 
     def plan(self, value: Value, saved: Saved) -> Plan:
         leaves, here = Leaves(saved), parameters(self._objects)
@@ -144,16 +146,24 @@ class GradientsTarget(Target):
             for name, leaf in wanted.items()
             if leaf.shape != tuple(here[name].shape) or leaf.dtype is not here[name].dtype
         ]
-        for leaf in wanted.values():
-            leaves.want(leaf)
+        if self._alone:
+            mismatched += [
+                Mismatch(name, leaf.shape, leaf.shape, "of one rank alone, and distributed here")
+                for name, leaf in wanted.items()
+                if is_distributed(here[name])
+            ]
+        self._saved |= wanted.keys()
+        for name, leaf in wanted.items():
+            leaves.want(leaf, here[name])
 
         def ready(decoder: Decoder) -> Callable[[], None]:
-            grads = {name: _owned(read(leaf, decoder)) for name, leaf in wanted.items()}
+            grads = {name: _owned(read(leaf, decoder, here[name])) for name, leaf in wanted.items()}
 
             def change() -> None:
                 for name, parameter in here.items():
-                    grad = grads.get(name)
-                    parameter.grad = None if grad is None else grad.to(parameter.device)
+                    if name in grads or name not in self._saved:
+                        grad = grads.get(name)
+                        parameter.grad = None if grad is None else grad.to(parameter.device)
 
             return change
 
@@ -163,4 +173,4 @@ class GradientsTarget(Target):
 
 
 def _owned(grad: Any) -> Any:
-    return duplicate(grad) if grad.layout is torch.strided else grad.clone()
+    return duplicate(grad) if grad.layout is torch.strided and not is_distributed(grad) else grad.clone()
