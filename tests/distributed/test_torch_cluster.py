@@ -36,7 +36,9 @@ def test_any_mesh_restores_what_any_mesh_saved(tmp_path: Path, size: int) -> Non
     each."""
     folder = tmp_path / "models"
     folder.mkdir()
-    run(size, folder, "save_meshes", "save_models", "loads_alone", "compare_copies", "scattered")
+    # Of more ranks, DDP adds gradients in another order after a start, whatever was restored.
+    more = ["accumulate"] if size == 2 else []
+    run(size, folder, "save_meshes", "save_models", "loads_alone", "compare_copies", "scattered", *more)
     for other in {1: (4,), 2: (3,), 3: (2,), 4: (1,)}[size]:
         run(other, folder, "restore_meshes", "restore_models")
 
@@ -69,13 +71,6 @@ def test_a_run_goes_on_to_the_bit_with_other_ranks_and_another_mesh(
     folder.mkdir()
     run(before, folder, f"train_first{which}")
     run(after, folder, f"train_on{which}")
-
-
-def test_gradients_that_wait_are_those_of_each_rank(tmp_path: Path) -> None:
-    """Two ranks: of more, DDP adds in another order after a start, whatever was restored."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    run(2, folder, "accumulate")
 
 
 def test_the_state_of_zero_is_refused_and_restored_by_another_number_of_ranks_once_collected(

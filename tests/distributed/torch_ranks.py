@@ -322,6 +322,7 @@ def accumulating(kind: str, folder: Path | None, until: int, start: int) -> dict
 
 def accumulate(folder: Path) -> None:
     """A run that is interrupted between two batches of an accumulation ends as one that was not."""
+    folder /= "accumulated"
     for kind in ("plain", "fsdp"):
         accumulating(kind, folder / kind, 2, 0)
         if kind == "plain":

@@ -195,7 +195,7 @@ MUTANTS = [
     ),
     Mutant(
         "copies-are-private", "caching/private.py",
-        '        if hasattr(os, "getuid") and (', "        if False and (",
+        '        if hasattr(os, "getuid") and stat', "        if False and stat",
         "leaving a folder of copies alone that others may enter",
         ("caching/test_caching.py::test_a_folder_that_others_may_enter_is_not_used",),
     ),

@@ -19,7 +19,7 @@ from saver.families.python.restoring import items
 from saver.families.torch.copying import duplicate
 from saver.families.torch.distributed import is_distributed
 from saver.families.torch.hooks import AfterStep, takes_hooks
-from saver.families.torch.leaves import Leaves, read
+from saver.families.torch.leaves import Leaf, Leaves, read
 from saver.families.torch.state_names import unwrapped, without_wrappers
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import Target, restorer_for
@@ -141,17 +141,7 @@ class GradientsTarget(Target):
         leaves, here = Leaves(saved), parameters(self._objects)
         found = {str(name): leaves.find(item) for name, item in (items(value, saved) or {}).items()}
         wanted = {name: leaf for name, leaf in found.items() if leaf is not None and name in here}
-        mismatched = [
-            Mismatch(name, leaf.shape, tuple(here[name].shape))
-            for name, leaf in wanted.items()
-            if leaf.shape != tuple(here[name].shape) or leaf.dtype is not here[name].dtype
-        ]
-        if self._alone:
-            mismatched += [
-                Mismatch(name, leaf.shape, leaf.shape, "of one rank alone, and distributed here")
-                for name, leaf in wanted.items()
-                if is_distributed(here[name])
-            ]
+        mismatched = [*self._mismatched(wanted, here)]
         self._saved |= wanted.keys()
         for name, leaf in wanted.items():
             leaves.want(leaf, here[name])
@@ -170,6 +160,14 @@ class GradientsTarget(Target):
         unexpected = tuple(name for name in found if name not in wanted)
         report = PartReport("gradients", tuple(wanted), unexpected=unexpected, mismatched=tuple(mismatched))
         return Plan(report, ready)
+
+    def _mismatched(self, wanted: Mapping[str, Leaf], here: Mapping[str, Any]) -> Iterator[Mismatch]:
+        for name, leaf in wanted.items():
+            target = here[name]
+            if leaf.shape != tuple(target.shape) or leaf.dtype is not target.dtype:
+                yield Mismatch(name, leaf.shape, tuple(target.shape))
+            elif self._alone and is_distributed(target):
+                yield Mismatch(name, leaf.shape, leaf.shape, "of one rank alone, and distributed here")
 
 
 def _owned(grad: Any) -> Any:
