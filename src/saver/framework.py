@@ -31,7 +31,8 @@ class Rest(msgspec.Struct, frozen=True):
     `state` can be saved, and is empty if there is nothing. `whole` are the names of the objects of which it
     has what their state dicts leave out; `lost` are the paths of what cannot be saved, and `absent` those of
     what training changes and what belongs among the objects. `unnamed` are the names of the objects whose
-    state dicts tell only by position to what their state belongs.
+    state dicts tell only by position to what their state belongs. `own` is like `state`, and of this process
+    alone: among ranks, each has its own.
     """
 
     state: dict[str, Any]
@@ -39,6 +40,7 @@ class Rest(msgspec.Struct, frozen=True):
     lost: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
+    own: dict[str, Any] = {}
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -79,8 +81,9 @@ class Framework(ABC):
         `by_state` as their state dicts."""
         return Rest({})
 
-    def target(self, objects: Mapping[str, Any]) -> Any:
-        """What `restore` puts the saved `Rest.state` into. Raises IncompatibleError if `rest` has none."""
+    def targets(self, objects: Mapping[str, Any]) -> tuple[Any, Any]:
+        """What `restore` puts the saved `Rest.state` into, and `Rest.own`. Raises IncompatibleError if `rest`
+        has none."""
         raise IncompatibleError(
             f"the version has something beside the objects of {self.title}, which no run saves; restore the "
             "store from a copy"
@@ -121,15 +124,22 @@ def rest(objects: Mapping[str, Any], by_state: Collection[str]) -> Rest:
     """What belongs to the objects beside themselves, by framework."""
     found = {name: framework.rest(objects, by_state) for name, framework in loaded().items()}
     state = {name: each.state for name, each in found.items() if each.state}
+    own = {name: each.own for name, each in found.items() if each.own}
     whole = frozenset(name for each in found.values() for name in each.whole)
     lost = tuple(path for each in found.values() for path in each.lost)
     absent = tuple(path for each in found.values() for path in each.absent)
-    return Rest(state, whole, lost, absent, tuple(name for each in found.values() for name in each.unnamed))
+    unnamed = tuple(name for each in found.values() for name in each.unnamed)
+    return Rest(state, whole, lost, absent, unnamed, own)
 
 
-def rest_targets(objects: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """What the rest of these frameworks is restored into."""
-    return {name: each.target(objects) for name, each in loaded().items() if name in names}
+def rest_targets(
+    objects: Mapping[str, Any], state: Collection[str], own: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the rest is restored into: the `state` of these frameworks, and what is each rank's `own`."""
+    both = {name: each.targets(objects) for name, each in loaded().items() if name in {*state, *own}}
+    return {name: both[name][0] for name in both if name in state}, {
+        name: both[name][1] for name in both if name in own
+    }
 
 
 def forget_rest(objects: Mapping[str, Any]) -> None:

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
 
 import saver
 from saver.caching import Cache, cache_folder, folder, kept, opened
 from saver.caching.blob import CachedBlob
+from saver.caching.private import freed
 from saver.disk.files import Files
 from saver.pack import Range, damaged
 from saver.storage import Blob
@@ -345,6 +348,87 @@ def test_a_file_in_place_of_the_folder_costs_nothing(cache: Path) -> None:
     cache.write_bytes(b"")
     demand_same(far())
     assert "not kept" in opened().trouble
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_belongs_to_another_user_is_not_written_to(cache: Path, what: str) -> None:
+    storage = far()
+    demand_same(storage)
+    (file,) = files_in(cache)
+    path = cache if what == "folder" else file
+    os.chown(path, 12345, -1)
+    before, number = file.read_bytes(), file.stat().st_ino
+    with open(file, "rb") as seen:  # as one has it who opened the file when it was theirs
+        shutil.copyfile(file, cache / "spare")
+        opened()._used.clear()
+        for _ in range(2):
+            demand_same(storage)
+        assert seen.read() == before
+    if what == "folder":
+        assert "it belongs to another user" in opened().trouble
+    else:
+        assert file.stat().st_ino != number
+        assert file.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_no_other_file_is_written_to(cache: Path, tmp_path: Path, link: Any) -> None:
+    """A link that somebody put there, while the folder was open to others, leads to a file of the user's."""
+    storage, other = far(), tmp_path / "diary"
+    demand_same(storage)
+    (file,) = files_in(cache)
+    file.unlink()
+    other.write_bytes(b"Dear diary" * 10_000)
+    before = other.read_bytes()
+    link(other, file)
+    for _ in range(2):
+        opened()._used.clear()
+        demand_same(storage)
+    assert other.read_bytes() == before
+    assert not opened().trouble
+    reads_of_packs(storage)
+    demand_same(storage)
+    assert reads_of_packs(storage) == 0, "the link made room for a file"
+
+
+def test_what_cannot_be_removed_does_not_end_the_bound(cache: Path) -> None:
+    held = Cache(str(cache), 400_000)
+    for number in range(20):
+        if number == 1:
+            Path(cache, f"{99:064x}-0").mkdir()
+            os.utime(cache / f"{99:064x}-0", (0, 0))
+        blob = Whole(bytes([number]) * 50_000)
+        CachedBlob(blob, held, f"{number:064x}").fetch(0, 50_000, memoryview(b""))
+        assert held.held() <= 400_000
+    assert not held.trouble
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.booleans()), max_size=8), st.integers(0, 200)
+)
+def test_the_oldest_go_that_can(found: list[tuple[int, int, bool]], limit: int) -> None:
+    class Some(Files):
+        def remove(self, path: Any) -> None:
+            if found[int(path.name)][2]:
+                raise PermissionError(errno.EPERM, "immutable")
+            gone.append(int(path.name))
+
+    gone = list[int]()
+    files = [(float(time), str(at), size) for at, (time, size, _) in enumerate(found)]
+    sizes = [size for _, size, _ in found]
+    stuck = sum(size for _, size, is_stuck in found if is_stuck)
+    if stuck > limit:
+        with pytest.raises(PermissionError):
+            freed(Some(), 0, files, limit)
+    else:
+        freed(Some(), 0, files, limit)
+    left = sum(sizes) - sum(sizes[at] for at in gone)
+    assert left <= max(limit, stuck)
+    assert [found[at][0] for at in gone] == sorted(found[at][0] for at in gone)
+    if gone:
+        assert left + sizes[gone[-1]] > limit, "none goes that need not"
 
 
 @pytest.mark.parametrize("at", ["cache", "packs"])

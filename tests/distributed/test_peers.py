@@ -146,6 +146,43 @@ def test_what_a_lost_host_had_is_in_the_memory_of_another_one(tmp_path: Path, lo
     assert far.bytes_read() < FEW, "what is small is read before any tensor is passed on"
 
 
+class ManyPacks(Hosts):
+    """Each rank writes something large."""
+
+    def _objects(self, rank: int) -> dict[str, Any]:
+        return {**super()._objects(rank), **{f"w{each}": np.full(SIZE, float(each)) for each in range(5)}}
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_packs_beyond_those_that_may_be_open_are_passed_on_or_read(
+    tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rank opens so many files of those that it needs; what it passes on need not be among them."""
+    hosts, far = ManyPacks(tmp_path), Far()
+    hosts.train(far.of, 4)
+    assert len(hosts.memory("a")) >= 3
+    shutil.rmtree(tmp_path / "b")
+    monkeypatch.setattr("saver.distributed.broadcast.OPEN", most)
+    demand(hosts.train(far.of, 4), 4)
+
+
+def test_a_pack_that_made_room_for_others_is_not_passed_on(tmp_path: Path, caplog: Any) -> None:
+    hosts, far = Hosts(tmp_path), Far()
+    taken = RecallingStorage.taken
+
+    def gone(self: RecallingStorage) -> list[str]:
+        found = taken(self)
+        self.memory.drop(found)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecallingStorage, "taken", gone)
+        hosts.train(far.of, 4)
+    assert not hosts.memory("a")
+    assert not [each.message for each in caplog.records if "kept in memory" in each.message]
+    demand(hosts.train(far.of, 4), 4)
+
+
 def test_without_it_the_storage_is_read(tmp_path: Path) -> None:
     hosts, far = Hosts(tmp_path, peer_memory=None), Far()
     hosts.train(far.of, 4)

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from saver.errors import CannotSaveError
 LONGEST = 300
 """Seconds after which ranks that hang are ended."""
 
-SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5)]
+SHAPES = [(7, 3), (5,), (4, 6), (1, 9), (), (0, 4), (3, 2, 5), (2, 0, 1)]
 DTYPES = [
     torch.float32,
     torch.bfloat16,
@@ -33,6 +34,7 @@ DTYPES = [
     torch.bool,
     torch.float8_e4m3fn,
     torch.float64,
+    torch.float32,
 ]
 MESHES: dict[str, tuple[tuple[int, ...], list[Any]]] = {
     "rows": ((0,), [Shard(0)]),
@@ -201,6 +203,31 @@ def compare_copies(folder: Path) -> None:
         assert len(store.versions(name)) == 2
 
 
+def scattered(folder: Path) -> None:
+    """What a rank holds in several pieces is not a box, and refused; in one piece it is restored."""
+    from torch.distributed.tensor.placement_types import _StridedShard
+
+    store, size = saver.Saver(folder), dist.get_world_size()
+    mesh, whole = init_device_mesh("cpu", (size,)), torch.arange(24.0)
+    store.save("whole", {"state": {"t": whole}, "t": whole}, cluster="torch")
+    for factor in (1, 2):
+        its: Any = _StridedShard(0, split_factor=factor)
+        target = distribute_tensor(torch.zeros(24), mesh, [its], src_data_rank=None)
+        if factor == 1 or size == 1:
+            store.restore("whole", {"state": {"t": target}}, cluster="torch")
+            wanted = distribute_tensor(whole, mesh, [its], src_data_rank=None)
+            assert torch.equal(target.to_local(), wanted.to_local())
+            continue
+        for act in (
+            lambda: store.save("scattered", {"state": {"t": target}}, cluster="torch"),  # noqa: B023
+            lambda: store.restore("whole", {"state": {"t": target}}, cluster="torch"),  # noqa: B023
+            lambda: store.restore("whole", {"t": target}, cluster="torch"),  # noqa: B023
+        ):
+            with pytest.raises(saver.SaverError, match="pieces that are scattered over the tensor"):
+                act()
+        assert not target.to_local().any()
+
+
 def trained(net: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     """A step of training, with gradients that depend on its number alone, whatever the mesh."""
     for number, parameter in enumerate(net.parameters()):
@@ -264,6 +291,46 @@ def train_on_of_all(folder: Path) -> None:
     for saved in ("plain", "fsdp", "hsdp", "tp"):
         for kind in ("plain", "fsdp", "hsdp", "tp"):
             train(folder / f"{saved}-{kind}", kind, 7, 4)
+
+
+def accumulating(kind: str, folder: Path | None, until: int, start: int) -> dict[str, Any]:
+    """Train with batches of which each rank has its own, and a step of the optimizer after every third; with
+    a folder, in a run that saves after each batch. Only that of DDP waits with what ranks exchange."""
+    net, optimizer = model(kind)
+    net[0][1].eval()  # type: ignore[index]  # its statistics would be those of each rank
+    call: Any = nn.parallel.DistributedDataParallel(net) if kind == "plain" else net
+    run = saver.Saver(folder or "mem").checkpoints(
+        "run", {"model": net, "optimizer": optimizer}, every=saver.Every(steps=1), cluster="torch"
+    )
+    with run if folder is not None else nullcontext():
+        begun = run.resume() if folder is not None else 0
+        assert begun == start, (begun, start)
+        for step in range(begun, until):
+            made = torch.Generator().manual_seed(10 * step + dist.get_rank())
+            with call.no_sync() if kind == "plain" and step % 3 < 2 else nullcontext():
+                call(torch.randn(6, 5, generator=made)).square().mean().backward()
+            if step % 3 == 2:
+                optimizer.step()
+                optimizer.zero_grad()
+            if folder is not None:
+                run.step(step)
+    return {
+        name: each.to_local() if isinstance(each, DTensor) else each
+        for name, each in state(net, optimizer).items()
+    }
+
+
+def accumulate(folder: Path) -> None:
+    """A run that is interrupted between two batches of an accumulation ends as one that was not."""
+    folder /= "accumulated"
+    for kind in ("plain", "fsdp"):
+        accumulating(kind, folder / kind, 2, 0)
+        if kind == "plain":
+            with pytest.raises(saver.DoesNotFitError, match="of one rank alone, and distributed here"):
+                accumulating("fsdp", folder / kind, 6, 2)
+        found, wanted = accumulating(kind, folder / kind, 6, 2), accumulating(kind, None, 6, 0)
+        for name, each in found.items():
+            assert same(each, wanted[name]), (kind, name)
 
 
 def loads_alone(folder: Path) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1190,3 +1191,11 @@ def test_whatever_a_tree_says_it_fits_or_is_an_error_of_saver(save: Save, seed: 
 
 def _state(item: Any) -> Any:
     return item.state_dict() if hasattr(item, "state_dict") else item
+
+
+def test_a_tensor_without_elements_is_restored_whatever_its_steps_are(tmp_path: Path) -> None:
+    """Those of such a tensor may be 0, as in one that was expanded, after any operation."""
+    store, made = saver.Saver(tmp_path), torch.empty_strided((2, 0, 1), (0, 1, 0))
+    store.save("m", {"t": made})
+    target = torch.empty_strided((2, 0, 1), (0, 1, 0))
+    assert store.restore("m", into={"t": target})

@@ -182,6 +182,12 @@ MUTANTS = [
         ("caching/test_caching.py::test_packs_of_two_stores_with_one_name_are_two",),
     ),
     Mutant(
+        "copies-write-to-no-other-file", "caching/private.py",
+        "and found.st_nlink <= 1 and", "and",
+        "leaving files alone that links in a folder of copies lead to",
+        ("caching/test_caching.py::test_no_other_file_is_written_to",),
+    ),
+    Mutant(
         "bound-of-copies", "caching/folder.py",
         "                    self._sweep(folder)\n", "                    pass\n",
         "the bound on what is kept of buckets on this machine",
@@ -189,7 +195,7 @@ MUTANTS = [
     ),
     Mutant(
         "copies-are-private", "caching/private.py",
-        '        if hasattr(os, "getuid") and (', "        if False and (",
+        '        if hasattr(os, "getuid") and stat', "        if False and stat",
         "leaving a folder of copies alone that others may enter",
         ("caching/test_caching.py::test_a_folder_that_others_may_enter_is_not_used",),
     ),

@@ -117,6 +117,12 @@ MUTANTS = [
         (f"{_PEERS}::test_no_more_is_kept_than_was_allowed",),
     ),
     Mutant(
+        "late-writes-to-memory", "caching/host_memory.py",
+        "        if self._is_over and not self._writing:\n", "        if self._is_over:\n",
+        "waiting for a thread that still writes a pack into memory before its file is closed",
+        ("caching/test_host_memory.py::test_a_thread_that_still_writes_a_pack_that_is_over_writes_into_no_other_file",),
+    ),
+    Mutant(
         "peers-of-another-host", "distributed/peers.py",
         "others = groups[(number + 1) % len(groups)]", "others = groups[number]",
         "keeping what a rank saved in the memory of another host",

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from saver.caching.private import entered, filled, listed, written
+from saver.caching.private import entered, existing, filled, freed, listed, made, written
 from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
@@ -96,7 +96,7 @@ class Cache:
             pages = there[at // ALIGNMENT : -(-(at + size) // ALIGNMENT)]
             with self._trying(), entered(self._files, self.folder) as folder:
                 place = Inside(folder, f"{name}-{segment}")
-                file = self._files.open_existing(place)
+                file = existing(self._files, place)
                 try:
                     self._read(file, within, memory[at : at + size], pages)
                     self._touch(file, place.name)
@@ -117,7 +117,7 @@ class Cache:
             if time.monotonic() < self._again:
                 return
             with self._trying(), entered(self._files, self.folder, make=True) as folder:
-                file = self._opened(Inside(folder, f"{name}-{segment}"))
+                file = made(self._files, Inside(folder, f"{name}-{segment}"))
                 try:
                     written(self._files, file, START + within, data[at : at + size])
                     marks = np.ones(-(-size // ALIGNMENT), np.uint8)
@@ -129,14 +129,6 @@ class Cache:
                     self._since = 0
                     self._sweep(folder)
 
-    def _opened(self, place: Inside) -> int:
-        try:
-            return self._files.open_existing(place)
-        except FileNotFoundError:
-            with suppress(FileExistsError):  # another process was faster
-                return self._files.create(place)
-            return self._files.open_existing(place)
-
     def _touch(self, file: int, name: str) -> None:
         """Say that a file was used now."""
         now = time.monotonic()
@@ -147,16 +139,8 @@ class Cache:
 
     def _sweep(self, folder: int) -> None:
         """Remove the files that were used longest ago, so that there is room for the next ones."""
-        found = sorted(
-            (each.st_mtime, name, _size(each)) for name, each in listed(self._files, folder, _NAME)
-        )
-        size = sum(taken for _, _, taken in found)
-        for _, name, taken in found:
-            if size <= self.limit * 7 // 8:
-                break
-            with suppress(FileNotFoundError):  # another process was faster
-                self._files.remove(Inside(folder, name))
-            size -= taken
+        found = [(each.st_mtime, name, _size(each)) for name, each in listed(self._files, folder, _NAME)]
+        freed(self._files, folder, found, self.limit * 7 // 8)
 
     def held(self) -> int:
         """How many bytes are kept."""

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,8 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from saver.caching.private import entered, filled, listed, written
-from saver.disk.files import FILES, Files, Inside
+from saver.caching.private import entered, existing, filled, freed, listed, made, written
+from saver.disk.files import FILES, UNSUPPORTED, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
 
@@ -35,7 +36,7 @@ _PART = ".part"
 """What the names of packs end with that are being written."""
 
 _NAME = re.compile(r"[0-9a-f]{32}(\.part)?")
-_RUN = re.compile(r"[0-9a-f]{32}")
+_PACK = _RUN = re.compile(r"[0-9a-f]{32}")
 
 
 def memory_of(store: str, model: str, limit: int) -> HostMemory:
@@ -71,8 +72,8 @@ class HostMemory:
         """Make the folder. Returns what names this memory: the same text in all processes that share it, and
         another one everywhere else. Removes what other runs left here long ago."""
         with self._trying(), self._entered(make=True) as folder:
-            self._remove_stale()
             found = self._files.stat(Inside(folder, "."))
+            self._remove_stale()
             where = f"{platform.node()}/{_boot()}/{found.st_dev}/{found.st_ino}"
             return blake3(where.encode(errors="surrogatepass")).hexdigest(16)
         return os.urandom(16).hex()  # shared with nobody
@@ -80,9 +81,16 @@ class HostMemory:
     def _remove_stale(self) -> None:
         for entry in [*os.scandir(self.place)]:
             if _RUN.fullmatch(entry.name) and entry.path != self.folder:
-                with suppress(FileNotFoundError):  # another process was faster
+                try:
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE:
                         shutil.rmtree(entry.path)
+                except FileNotFoundError:  # another process was faster
+                    pass
+                except OSError as error:
+                    logger.warning(
+                        "%s: what another run left in memory long ago cannot be removed (%s); remove it",
+                        entry.path, error.strerror or error,
+                    )  # fmt: skip
 
     def clear(self) -> None:
         """Remove all of it: the run is over."""
@@ -126,7 +134,7 @@ class HostMemory:
     def write(self, name: str, start: int, data: memoryview) -> None:
         """Correct the bytes of a pack that is here."""
         with self._trying(), self._entered() as folder:
-            file = self._files.open_existing(Inside(folder, name))
+            file = existing(self._files, Inside(folder, name))
             try:
                 if start + len(data) <= self._files.stat(file).st_size:
                     written(self._files, file, start, data)
@@ -137,7 +145,7 @@ class HostMemory:
 
     def begin(self, name: str, size: int) -> Room | None:
         """Room for a pack of at most `size` bytes; None if it cannot be kept."""
-        if not _NAME.fullmatch(name):
+        if not _PACK.fullmatch(name):
             return None
         if size > self.limit:
             self._complain(f"a pack has {size:,} bytes, and {self.limit:,} are to be kept")
@@ -150,13 +158,20 @@ class HostMemory:
             file = self._files.create(place)
             try:
                 self._files.truncate(file, size)
-                self._files.reserve(file, size)
+                self._reserve(file, size)
             except OSError:
                 self._files.remove(place)
                 self._files.close(file)
                 raise
             return Room(self, name, file)
         return None
+
+    def _reserve(self, file: int, size: int) -> None:
+        try:
+            self._files.reserve(file, size)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
 
     @contextmanager
     def _entered(self, make: bool = False) -> Iterator[int]:
@@ -171,7 +186,7 @@ class HostMemory:
     def _alone(self) -> Iterator[int]:
         """The folder, while no other process makes room in it."""
         with self._entered(make=True) as folder:
-            lock = self._lock(folder)
+            lock = made(self._files, Inside(folder, "lock"))
             try:
                 until = time.monotonic() + PATIENCE
                 while not self._files.lock(lock):
@@ -182,22 +197,9 @@ class HostMemory:
             finally:
                 self._files.close(lock)
 
-    def _lock(self, folder: int) -> int:
-        place = Inside(folder, "lock")
-        with suppress(FileExistsError):
-            return self._files.create(place)
-        return self._files.open_existing(place)
-
     def _make_room(self, folder: int, size: int) -> None:
-        found = sorted(
-            (stat.st_mtime_ns, name, stat.st_size) for name, stat in listed(self._files, folder, _NAME)
-        )
-        taken = sum(each for *_, each in found)
-        for _, name, each in found:
-            if taken + size <= self.limit:
-                break
-            self._remove(folder, name)
-            taken -= each
+        found = [(stat.st_mtime, name, stat.st_size) for name, stat in listed(self._files, folder, _NAME)]
+        freed(self._files, folder, found, self.limit - size)
 
     def drop(self, names: Iterable[str]) -> None:
         """These packs are not needed."""
@@ -232,16 +234,25 @@ class Room:
 
     def __init__(self, memory: HostMemory, name: str, file: int) -> None:
         self._memory, self._files, self._name, self._file = memory, memory._files, name, file
-        self._failed = False
+        self._lock = threading.Lock()
+        self._writing = 0
+        self._failed = self._is_over = False
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
-        """Write bytes at an offset."""
+        """Write bytes at an offset; none once the pack is there, or was given up."""
+        with self._lock:
+            if self._failed or self._is_over:
+                return
+            self._writing += 1
         try:
-            if not self._failed:
-                written(self._files, self._file, offset, memoryview(data))
+            written(self._files, self._file, offset, memoryview(data))
         except OSError as error:
             self._failed = True
             self._memory._complain(error.strerror or str(error))
+        finally:
+            with self._lock:
+                self._writing -= 1
+                self._close_once_unused()
 
     def finish(self, size: int) -> bool:
         """The pack has this size, and is whole. Returns whether it is kept."""
@@ -261,7 +272,14 @@ class Room:
     def _end(self, kept: bool) -> None:
         if not kept:
             self._memory.drop([self._name + _PART])
-        self._files.close(self._file)
+        with self._lock:
+            self._is_over = True
+            self._close_once_unused()
+
+    def _close_once_unused(self) -> None:
+        """A thread that still writes would write into whatever file has its number next."""
+        if self._is_over and not self._writing:
+            self._files.close(self._file)
 
 
 def _boot() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from types import GeneratorType
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from saver.errors import (
     UntrustedError,
     printable,
 )
-from saver.opened import Opened
+from saver.opened import Opened, Tree
 from saver.random_states import random_states
 from saver.repo.draft import Encoded
 from saver.repo.repository import Repository
@@ -88,7 +88,14 @@ class Objects:
     def _with(self, rest: framework.Rest) -> dict[str, Any]:
         by_state = self._by_state
         state = {name: obj.state_dict() if by_state[name] else obj for name, obj in self.live.items()}
-        return state | {REST: rest.state} if rest.state else state
+        own, beside = rest.own, rest.state
+        if not self._together:  # a process alone has one rest
+            own, beside = (
+                {},
+                {name: {**beside.get(name, {}), **own.get(name, {})} for name in {**beside, **own}},
+            )
+        found = {REST: beside, self._own.of_rank(REST): own}
+        return state | {name: each for name, each in found.items() if each}
 
     def _rest(self) -> framework.Rest:
         by_state = [name for name, goes in self._by_state.items() if goes]
@@ -98,14 +105,13 @@ class Objects:
         """Restore the objects exactly as they were when they were saved, or change nothing. `bring` and
         `agree` as in restore."""
         live = self._own.found(opened.trees, self.live)
-        rest = opened.trees.get(REST)
-        if rest is None:
-            restore(opened, live, trust=trust, exact=True, **together)
+        names = REST, self._own.of_rank(REST)
+        states = [_frameworks(opened.trees.get(name)) for name in names]
+        targets = framework.rest_targets(self.live, *states)
+        rest = {name: each for name, each in zip(names, targets, strict=True) if name in opened.trees}
+        restore(opened, live | rest, trust=trust, exact=True, **together)
+        if not rest:
             framework.forget_rest(self.live)
-            return
-        state = rest.root.state if isinstance(rest.root, Node) else None
-        targets = framework.rest_targets(self.live, state if isinstance(state, dict) else {})
-        restore(opened, live | {REST: targets}, trust=trust, exact=True, **together)
 
     def refuse_iterators(self) -> None:
         """Raise CannotSaveError for a loader: a loop that has started keeps its iterator, and would not
@@ -248,6 +254,12 @@ def _twice(act: Callable[[], T]) -> T:
         return act()
     except (DamagedError, NotFoundError):
         return act()
+
+
+def _frameworks(rest: Tree | None) -> Collection[str]:
+    """Of which frameworks a saved rest has something."""
+    state = rest.root.state if rest is not None and isinstance(rest.root, Node) else None
+    return state if isinstance(state, dict) else ()
 
 
 def _check(name: str, obj: Any) -> None:

@@ -34,9 +34,13 @@ class Own:
         found = parts if self._rank is None else own_parts(parts, self._names, self._rank)
         return dict(found)
 
+    def of_rank(self, name: str) -> str:
+        """What this rank calls a part that it has for itself."""
+        return OWN.format(name, self._rank or 0)
+
     def name_of(self, name: str, saved: Collection[str]) -> str | None:
         """Under which name this rank finds a part; None if it does not."""
-        own = OWN.format(name, self._rank or 0)
+        own = self.of_rank(name)
         if self._rank is None:
             choices = [name, own]
         elif name in self._names:

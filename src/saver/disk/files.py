@@ -86,7 +86,8 @@ class Files:
     def open_existing(self, path: Path) -> int:
         """Open a file that is there, for reading and writing."""
         name, folder = _at(path)
-        return os.open(name, os.O_RDWR | _O_CLOEXEC | _O_BINARY, dir_fd=folder)
+        flags = os.O_RDWR | _O_CLOEXEC | _O_BINARY | (0 if folder is None else _O_NOFOLLOW)
+        return os.open(name, flags, dir_fd=folder)
 
     def lock(self, file: int) -> bool:
         """Hold a file or folder until it is closed, or the process ends. Returns whether nobody else does."""

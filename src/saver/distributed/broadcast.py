@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import msgspec
 
 from saver.cluster import Cluster
-from saver.distributed.exchange import Blobs, Exchange, ForOthers
+from saver.distributed.exchange import Blobs, Exchange, FromMemory
 from saver.distributed.linking import Link, first_of
 from saver.distributed.passing import Needs, Piece, Range, Shared, in_pages, pieces, recalled, shared
 from saver.distributed.session import Session
@@ -92,18 +92,17 @@ class Broadcast:
             return
         packed = cast("Source", source)
         wanted = packed.ranges(names, boxes)
-        kept = self._kept() if self._kept is not None else ()
-        self._share(self._session, packed, _opened(packed, [*wanted]), wanted, kept)
+        kept = self._kept.packs() if self._kept is not None else ()
+        self._share(self._session, _opened(packed, [*wanted]), wanted, kept)
 
     def skip(self) -> None:
         """This rank reads nothing of the version."""
         if self._session is not None and not self._done:
-            self._share(self._session, None, {}, {}, ())
+            self._share(self._session, {}, {}, ())
 
     def _share(
-        self, session: Session, source: Source | None, blobs: dict[str, Blob],
-        wanted: Mapping[str, list[Range]], kept: Iterable[str],
-    ) -> None:  # fmt: skip
+        self, session: Session, blobs: dict[str, Blob], wanted: Mapping[str, list[Range]], kept: Iterable[str]
+    ) -> None:
         self._done = True
         packs = {pack: in_pages(wanted[pack], blob.size) for pack, blob in blobs.items()}
         needs = Needs(packs, any(blob.fetchers for blob in blobs.values()), [*kept])
@@ -115,25 +114,22 @@ class Broadcast:
             both = _Both(recall, shared(found) if passes else _NOTHING)
         both = session.agree(f"shared-{self._number}", both, _Both)
         if both.recalled.ranges:
-            self._recall(session, source, blobs, pieces(both.recalled))
+            self._recall(session, blobs, pieces(both.recalled))
         if both.shared.ranges and self._session is not None and self._connected(session):
             assert self._link.network is not None
             readers = max((blob.fetchers for blob in blobs.values()), default=0)
             cut = enumerate(pieces(both.shared))
             Exchange(session, self._link.network, Blobs(blobs), cut, readers).run()
 
-    def _recall(
-        self, session: Session, source: Source | None, blobs: dict[str, Blob], cut: Sequence[Piece]
-    ) -> None:
+    def _recall(self, session: Session, blobs: dict[str, Blob], cut: Sequence[Piece]) -> None:
         """Pass on what is in the memory of hosts. If that fails, or takes too long, each rank reads."""
         if not self._connected(session):
             return
         assert self._link.network is not None
-        more = {each.pack for each in cut if each.reader == session.rank} - {*blobs}
-        opened = {**blobs, **(_opened(source, [*more]) if source is not None and more else {})}
+        assert self._kept is not None
         trouble = ""
         try:
-            ends = ForOthers(opened)
+            ends = FromMemory(self._kept, blobs)
             Exchange(session, self._link.network, ends, enumerate(cut), bounded=True).run()
         except LostRankError as error:
             session.watch()  # a rank that is lost ends the session

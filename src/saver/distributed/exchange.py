@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.caching.host_memory import HostMemory
 from saver.cluster import Network
 from saver.distributed.passing import Piece
 from saver.distributed.session import Session
@@ -57,12 +58,17 @@ class Blobs(Ends):
         self._blobs[piece.pack].receive(piece.start, piece.end, bring)
 
 
-class ForOthers(Blobs):
-    """The same, but what is read is not needed here."""
+class FromMemory(Blobs):
+    """The same, but what is read is in the memory of this host, and not needed here."""
+
+    def __init__(self, memory: HostMemory, blobs: Mapping[str, Blob]) -> None:
+        super().__init__(blobs)
+        self._memory = memory
 
     def read(self, piece: Piece) -> NDArray[np.uint8]:
-        found = np.zeros(piece.end - piece.start, np.uint8)
-        self._blobs[piece.pack].read_into(piece.start, found.data)
+        found = np.empty(piece.end - piece.start, np.uint8)
+        if not self._memory.read(piece.pack, piece.start, found.data).all():
+            raise DamagedError(f"{piece.pack} is in memory no more")
         return found
 
 

@@ -17,6 +17,7 @@ import msgspec
 from blake3 import blake3
 
 from saver import environment
+from saver.caching.host_memory import HostMemory
 from saver.cluster import Cluster
 from saver.distributed.corners import SealedCorner
 from saver.distributed.notes import Board, Member, Problem, Pulse, Waiting, led_by, problem_of
@@ -44,8 +45,8 @@ class Members:
         """What this rank staged last, by model: the same again, unless rank 0 says otherwise."""
         self.plans: dict[str, Any] = {}
         """In rank 0: what all of them hold and stage, by model."""
-        self.kept: Callable[[], list[str]] | None = None
-        """The packs in the memory of this host, if the ranks keep them there."""
+        self.kept: HostMemory | None = None
+        """The memory of this host, if the ranks keep packs there."""
         me = Member(
             self.rank,
             socket.gethostname(),

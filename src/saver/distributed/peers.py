@@ -8,16 +8,15 @@ from contextlib import ExitStack
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from saver.caching.host_memory import HostMemory, Room
 from saver.caching.recalling import RecallingStorage
-from saver.distributed.exchange import Ends, Exchange
+from saver.distributed.exchange import Exchange, FromMemory
 from saver.distributed.linking import Link, first_of
 from saver.distributed.members import Members
 from saver.distributed.passing import PIECE, Piece
 from saver.distributed.session import Session
-from saver.errors import DamagedError, LostRankError, SaverError
+from saver.errors import LostRankError, SaverError
 from saver.logger import logger
 from saver.storage import Bring
 
@@ -51,7 +50,7 @@ class Peers:
         self._members, self._storage, self._memory = members, storage, storage.memory
         self._link = Link()
         self._partners: list[int | None] = []
-        members.kept = self._memory.packs
+        members.kept = self._memory
 
     def begin(self) -> None:
         """Find out which ranks share memory."""
@@ -84,7 +83,8 @@ class Peers:
     def _exchanged(self, session: Session, taken: Sequence[str]) -> str:
         """Pass packs on; returns what went wrong in the first rank in which something did."""
         partner = self._partners[session.rank]
-        sends = [_Pack(name, self._memory.size(name)) for name in taken]
+        sizes = {name: self._memory.size(name) for name in taken}
+        sends = [_Pack(name, size) for name, size in sizes.items() if size]  # others made room for newer ones
         session.tell("packs", sends)
         cut = [*enumerate(_pieces(sends, session.rank, partner))]
         trouble = ""
@@ -125,17 +125,12 @@ def _pieces(packs: Sequence[_Pack], reader: int, other: int | None) -> list[Piec
     ]
 
 
-class _Kept(Ends):
+class _Kept(FromMemory):
     """Packs in memory: from that of this host to that of another one."""
 
     def __init__(self, memory: HostMemory, rooms: dict[str, tuple[Room, int]]) -> None:
-        self._memory, self._rooms = memory, rooms
-
-    def read(self, piece: Piece) -> NDArray[np.uint8]:
-        found = np.empty(piece.end - piece.start, np.uint8)
-        if not self._memory.read(piece.pack, piece.start, found.data).all():
-            raise DamagedError(f"{piece.pack} is in memory no more")
-        return found
+        super().__init__(memory, {})
+        self._rooms = rooms
 
     def receive(self, piece: Piece, bring: Bring) -> None:
         if piece.pack in self._rooms:

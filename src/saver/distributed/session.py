@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
 import msgspec
 
+from saver.caching.host_memory import HostMemory
 from saver.cluster import Network
 from saver.distributed.members import Members
 from saver.distributed.notes import Problem, Waiting, leader_of, led_by, problem_of
@@ -158,8 +158,8 @@ class Session:
         return self._members.network is not None
 
     @property
-    def kept(self) -> Callable[[], list[str]] | None:
-        """The packs in the memory of this host; None if the ranks keep none there."""
+    def kept(self) -> HostMemory | None:
+        """The memory of this host; None if the ranks keep no packs there."""
         return self._members.kept
 
     def network(self) -> Network:

@@ -49,8 +49,8 @@ class KerasFramework(Framework):
             state, lost=tuple(f"{name}.{path}" for name, model in models.items() for path in lost(model))
         )
 
-    def target(self, objects: Mapping[str, Any]) -> Any:
-        return BesideTarget(_models(objects))
+    def targets(self, objects: Mapping[str, Any]) -> tuple[Any, Any]:
+        return BesideTarget(_models(objects)), BesideTarget({})
 
 
 def _models(objects: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from saver.codec import Encoder
 from saver.families.torch.storages import CODES, NAMES, READABLE, tensor_data
@@ -93,15 +95,48 @@ def _place(mesh: Any) -> _Key | None:
 def _found_box(tensor: Any) -> Box:
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-    if any(placement.is_partial() for placement in tensor.placements):
-        raise ValueError(
-            "the processes hold terms of a sum, not pieces of the tensor; redistribute it to Replicate() or "
-            "Shard() first"
-        )
+    why = holds_no_box(tensor)
+    if why is not None:
+        raise ValueError(why)
     sizes, offsets = compute_local_shape_and_global_offset(
         tensor.shape, tensor.device_mesh, tensor.placements
     )
     return Box(tuple(map(int, offsets)), tuple(map(int, sizes)))
+
+
+def holds_no_box(tensor: Any) -> str | None:
+    """Why what this process holds of a distributed tensor is not a box of it; None if it is one. Exchanges
+    nothing."""
+    if any(placement.is_partial() for placement in tensor.placements):
+        what = "terms of a sum, not pieces of the tensor"
+    elif any(_pieces(each) > 1 for each in tensor.placements) and not _in_one_piece(tensor):
+        what = "pieces that are scattered over the tensor"
+    else:
+        return None
+    return f"the processes hold {what}; redistribute it to Replicate() or Shard() first"
+
+
+def _pieces(placement: Any) -> int:
+    """Into how many pieces a placement cuts the tensor before it gives each process a part of each."""
+    return int(getattr(placement, "split_factor", 1))
+
+
+def _in_one_piece(tensor: Any) -> bool:
+    """Whether what this process holds has no gaps along any axis."""
+    place, mesh = _place(tensor.device_mesh) or (), tensor.device_mesh
+    held = [*map(np.arange, tensor.shape)]
+    for number, (at, placement) in enumerate(zip(place, tensor.placements, strict=False)):
+        axis = getattr(placement, "dim", None)
+        if axis is not None:
+            pieces = _chunks(held[axis], _pieces(placement))
+            held[axis] = np.concatenate([_chunks(piece, mesh.size(number))[at] for piece in pieces])
+    return all(not each.size or each[-1] - each[0] == each.size - 1 for each in held)
+
+
+def _chunks(held: NDArray[np.intp], count: int) -> list[NDArray[np.intp]]:
+    """As torch cuts: all pieces but the last ones are of one size."""
+    size = -(-held.size // count)
+    return [held[at * size : (at + 1) * size] for at in range(count)]
 
 
 def local_of(tensor: Any) -> Any:

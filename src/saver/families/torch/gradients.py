@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 from saver.codec import Decoder, codec_for, codec_root
 from saver.families.python.restoring import items
 from saver.families.torch.copying import duplicate
+from saver.families.torch.distributed import is_distributed
 from saver.families.torch.hooks import AfterStep, takes_hooks
-from saver.families.torch.leaves import Leaves, read
+from saver.families.torch.leaves import Leaf, Leaves, read
 from saver.families.torch.state_names import unwrapped, without_wrappers
 from saver.restoring import Mismatch, PartReport, Plan, Restorer, Saved
 from saver.restoring.contract import Target, restorer_for
@@ -130,30 +131,29 @@ def forget(objects: Mapping[str, Any]) -> None:
 
 
 class GradientsTarget(Target):
-    """The parameters of a run. They get the saved gradients; those without a saved one get none."""
+    """The parameters of a run. They get the saved gradients; those without a saved one get none. Several
+    targets share the names that were `saved`. What a rank had `alone` fits no distributed parameter."""
 
-    def __init__(self, objects: Mapping[str, Any]) -> None:
-        self._objects = objects
+    def __init__(self, objects: Mapping[str, Any], saved: set[str], alone: bool) -> None:
+        self._objects, self._saved, self._alone = objects, saved, alone
 
     def plan(self, value: Value, saved: Saved) -> Plan:
         leaves, here = Leaves(saved), parameters(self._objects)
         found = {str(name): leaves.find(item) for name, item in (items(value, saved) or {}).items()}
         wanted = {name: leaf for name, leaf in found.items() if leaf is not None and name in here}
-        mismatched = [
-            Mismatch(name, leaf.shape, tuple(here[name].shape))
-            for name, leaf in wanted.items()
-            if leaf.shape != tuple(here[name].shape) or leaf.dtype is not here[name].dtype
-        ]
-        for leaf in wanted.values():
-            leaves.want(leaf)
+        mismatched = [*self._mismatched(wanted, here)]
+        self._saved |= wanted.keys()
+        for name, leaf in wanted.items():
+            leaves.want(leaf, here[name])
 
         def ready(decoder: Decoder) -> Callable[[], None]:
-            grads = {name: _owned(read(leaf, decoder)) for name, leaf in wanted.items()}
+            grads = {name: _owned(read(leaf, decoder, here[name])) for name, leaf in wanted.items()}
 
             def change() -> None:
                 for name, parameter in here.items():
-                    grad = grads.get(name)
-                    parameter.grad = None if grad is None else grad.to(parameter.device)
+                    if name in grads or name not in self._saved:
+                        grad = grads.get(name)
+                        parameter.grad = None if grad is None else grad.to(parameter.device)
 
             return change
 
@@ -161,6 +161,14 @@ class GradientsTarget(Target):
         report = PartReport("gradients", tuple(wanted), unexpected=unexpected, mismatched=tuple(mismatched))
         return Plan(report, ready)
 
+    def _mismatched(self, wanted: Mapping[str, Leaf], here: Mapping[str, Any]) -> Iterator[Mismatch]:
+        for name, leaf in wanted.items():
+            target = here[name]
+            if leaf.shape != tuple(target.shape) or leaf.dtype is not target.dtype:
+                yield Mismatch(name, leaf.shape, tuple(target.shape))
+            elif self._alone and is_distributed(target):
+                yield Mismatch(name, leaf.shape, leaf.shape, "of one rank alone, and distributed here")
+
 
 def _owned(grad: Any) -> Any:
-    return duplicate(grad) if grad.layout is torch.strided else grad.clone()
+    return duplicate(grad) if grad.layout is torch.strided and not is_distributed(grad) else grad.clone()

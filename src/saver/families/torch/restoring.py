@@ -13,7 +13,7 @@ from torch import nn
 from saver.codec import Decoder
 from saver.families.python.restoring import told
 from saver.families.torch.copying import copy
-from saver.families.torch.distributed import is_distributed, local_of, replace_attributes
+from saver.families.torch.distributed import holds_no_box, is_distributed, local_of, replace_attributes
 from saver.families.torch.leaves import Leaf, Leaves, boxes_of, read, reads_box
 from saver.families.torch.storages import NAMES, row_major
 from saver.restoring import Conversion, Memory, Mismatch, Pair, PartReport, Plan, Restorer, Saved, Storage
@@ -48,10 +48,12 @@ def _closed(target: Any) -> str | None:
         return "it has no data; give it some with `to_empty(device=...)` first"
     if target.is_inference() and not torch.is_inference_mode_enabled():
         return "it was made in inference mode; clone it first, or restore within torch.inference_mode()"
-    if is_distributed(target) and any(placement.is_partial() for placement in target.placements):
-        return "its processes hold terms of a sum; redistribute it to Replicate() or Shard() first"
-    if target.layout is torch.strided and any(
-        step == 0 and axis > 1 for step, axis in zip(target.stride(), target.shape, strict=True)
+    if is_distributed(target) and (why := holds_no_box(target)) is not None:
+        return why
+    if (
+        target.numel()
+        and target.layout is torch.strided
+        and any(step == 0 and axis > 1 for step, axis in zip(target.stride(), target.shape, strict=True))
     ):
         return "its elements share memory, as after `expand`; clone it first"
     return None
@@ -93,6 +95,8 @@ class TensorRestorer(Restorer):
 
     def pair(self, node: Node, target: Any, saved: Saved) -> Pair | None:
         leaf = Leaves(saved).find(node)
+        if leaf is not None and is_distributed(target) and (why := holds_no_box(target)) is not None:
+            saved.refuse(f"a distributed tensor of the shape {list(target.shape)} here: {why}")
         pair = None if leaf is None or target.is_nested else pair_of(leaf, target, saved)
         return pair if pair and pair.stands and pair.memory and pair.memory.distinct else None
 

@@ -14,6 +14,7 @@ from saver.codec import Decoder
 from saver.families.python.restoring import items
 from saver.families.torch import gradients
 from saver.families.torch.beside import Beside, BesideTarget
+from saver.families.torch.distributed import is_distributed
 from saver.families.torch.generators import continued
 from saver.families.torch.holding import held
 from saver.families.torch.hooks import BeforeStep, takes_hooks
@@ -85,17 +86,23 @@ class TorchFramework(Framework):
             for name in by_state
             if isinstance(objects[name], (torch.nn.Module, torch.optim.Optimizer))
         }
+        waiting = gradients.waiting(objects)
+        own = {name: grad for name, grad in waiting.items() if not is_distributed(grad)}
         state = {
             _BESIDE: {name: each.state() for name, each in beside.items()},
-            _GRADIENTS: gradients.waiting(objects),
+            _GRADIENTS: {name: grad for name, grad in waiting.items() if name not in own},
         }
         lost = (f"{name}.{path}" for name, each in beside.items() for path in each.lost())
         state = {key: found for key, found in state.items() if found}
         unnamed = tuple(name for name in by_state if _goes_by_position(objects[name]))
-        return Rest(state, frozenset(beside), tuple(lost), tuple(_absent(objects)), unnamed)
+        return Rest(
+            state, frozenset(beside), tuple(lost), tuple(_absent(objects)), unnamed,
+            {_GRADIENTS: own} if own else {},
+        )  # fmt: skip
 
-    def target(self, objects: Mapping[str, Any]) -> Any:
-        return _RestTarget(objects)
+    def targets(self, objects: Mapping[str, Any]) -> tuple[Any, Any]:
+        saved = set[str]()
+        return _RestTarget(objects, saved, False), _RestTarget(objects, saved, True)
 
     def forget(self, objects: Mapping[str, Any]) -> None:
         gradients.forget(objects)
@@ -152,8 +159,9 @@ _BESIDE, _GRADIENTS = "beside", "gradients"
 class _RestTarget(Target):
     """The live objects that what was saved beside them goes into."""
 
-    def __init__(self, objects: Mapping[str, Any]) -> None:
+    def __init__(self, objects: Mapping[str, Any], saved: set[str], alone: bool) -> None:
         self._objects = objects
+        self._gradients = gradients.GradientsTarget(objects, saved, alone)
 
     def plan(self, value: Value, saved: Saved) -> Plan:
         found = items(value, saved) or {}
@@ -164,7 +172,7 @@ class _RestTarget(Target):
             if name in beside and isinstance(obj, (torch.nn.Module, torch.optim.Optimizer))
         }
         within = Within(targets, beside, saved)
-        grads = saved.plan(found.get(_GRADIENTS), gradients.GradientsTarget(self._objects))
+        grads = saved.plan(found.get(_GRADIENTS), self._gradients)
 
         def ready(decoder: Decoder) -> Callable[[], None]:
             steps = [*within.ready(decoder), *([grads.ready(decoder)] if grads.ready is not None else [])]
