@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -26,7 +27,7 @@ X = np.random.default_rng(3).normal(3, 2, size=(40, 4))
 Y = np.digitize(X[:, 0], [2, 4])
 
 
-class Centred:
+class Centred(ClassifierMixin, BaseEstimator):
     """Takes a number from its input, where that is."""
 
     def fit(self, rows: Any, classes: Any) -> Centred:
