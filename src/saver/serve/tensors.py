@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from saver.schema import Field
+from saver.schema import Field, to_rows
 from saver.serve.channel import Arrays
 from saver.serve.refusals import Refusal, shown
 
@@ -237,7 +237,7 @@ def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype.newbyteorder("<") in _NAMES:
         return array.astype(array.dtype.newbyteorder("<"), copy=False)
     texts = np.empty(array.size, object)
-    texts[:] = ["" if each is None else str(each) for each in array.ravel().tolist()]
+    texts[:] = ["" if row["x"] is None else str(row["x"]) for row in to_rows({"x": array.ravel()})]
     return texts.reshape(array.shape)
 
 
