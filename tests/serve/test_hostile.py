@@ -214,7 +214,7 @@ def test_other_methods(shared: Running) -> None:
 @pytest.mark.parametrize(
     "target", ["*", "x", "http://localhost/predict/iris", "localhost:80", "/a%0Ab", "/%0A", "//"]
 )
-def test_what_is_no_address_passes_the_door_too(shared: Running, target: str) -> None:
+def test_what_fits_no_pattern_passes_the_door_too(shared: Running, target: str) -> None:
     for method in ("GET", "POST", "OPTIONS", "FOO"):
         head = f"{method} {target} HTTP/1.1\r\nhost: localhost\r\nx-request-id: mine\r\n\r\n"
         found = shared.raw(head.encode(), half=True)
