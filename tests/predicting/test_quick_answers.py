@@ -117,6 +117,21 @@ def test_the_same_bits_or_the_same_error(name: str) -> None:
             assert said(ask, rows) == said(wanted, rows)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"])
+@pytest.mark.parametrize("classes", [TWO, THREE], ids=["two", "three"])
+def test_every_solver(solver: str, classes: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = LogisticRegression(solver=solver, max_iter=20).fit(X, classes)
+        except ValueError:
+            return  # it does not take several classes in this version
+    quick = predicting.PREDICTING.quick(model)
+    if quick is not None:
+        assert said(quick.methods["probability"], X) == said(model.predict_proba, X)
+    assert (quick is None) == (len(model.classes_) > 2 and solver in predicting.AGAINST_OTHERS)
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_what_is_not_known_is_left_to_the_library(name: str) -> None:
     assert predicting.PREDICTING.quick(OWN[name]()) is None

@@ -238,12 +238,12 @@ def test_outputs_become_rows_of_json_without_what_json_lacks() -> None:
     outputs = {
         "score": np.array([1.5, math.nan, math.inf]), "label": np.array(["a", "b", None], object),
         "when": np.array(["2026-01-01", "NaT", "2026-01-02"], "datetime64[D]"),
-        "p": np.array([[0.5, math.nan]] * 3, np.float32),
+        "p": np.array([[0.5, math.nan]] * 3, np.float32), "wave": np.array([1 + 2j, math.inf, 0]),
     }  # fmt: skip
     rows = to_rows(outputs)
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
-    assert rows[0] == {"score": 1.5, "label": "a", "when": "2026-01-01", "p": [0.5, None]}
-    assert rows[1]["score"] is rows[2]["score"] is rows[1]["when"] is None
+    assert rows[0] == {"score": 1.5, "label": "a", "when": "2026-01-01", "p": [0.5, None], "wave": "(1+2j)"}
+    assert rows[1]["score"] is rows[2]["score"] is rows[1]["when"] is rows[1]["wave"] is None
 
 
 def test_rows_of_different_lengths_are_named_where_the_axis_is_free() -> None:

@@ -211,6 +211,18 @@ def test_other_methods(shared: Running) -> None:
         assert found.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize(
+    "target", ["*", "x", "http://localhost/predict/iris", "localhost:80", "/a%0Ab", "/%0A", "//"]
+)
+def test_what_fits_no_pattern_passes_the_door_too(shared: Running, target: str) -> None:
+    for method in ("GET", "POST", "OPTIONS", "FOO"):
+        head = f"{method} {target} HTTP/1.1\r\nhost: localhost\r\nx-request-id: mine\r\n\r\n"
+        found = shared.raw(head.encode(), half=True)
+        assert found.startswith(b"HTTP/1.1 405" if method == "FOO" else b"HTTP/1.1 404"), found
+        assert b"x-request-id: mine" in found
+        assert b'"request_id":"mine"' in found
+
+
 def test_a_half_closed_client_still_gets_its_answer(shared: Running) -> None:
     body = json.dumps(ROWS).encode()
     found = shared.raw(HEAD + f"content-length: {len(body)}\r\n\r\n".encode() + body, half=True)

@@ -17,7 +17,8 @@ from irises import X
 from visits import Running
 
 import saver
-from saver.schema import Field
+from saver.schema import Field, to_rows
+from saver.schema.fields import DTYPES
 from saver.serve.refusals import Refusal
 from saver.serve.tensors import DATATYPES, fitted, read_inputs, split, wanted_outputs, write_outputs
 
@@ -151,6 +152,22 @@ def test_every_datatype_goes_out_and_comes_in_again(array: np.ndarray[Any, Any],
     found = read_inputs({"inputs": outputs}, rest, 10)["x"]
     assert found.dtype == array.dtype
     assert np.array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "dtype", sorted(each for each in DTYPES if each.startswith(("date", "time", "complex")))
+)
+def test_times_and_complex_numbers_are_the_texts_of_rows(dtype: str) -> None:
+    array = np.array([[0, 1_700_000_000], [-5, 2]], np.int64).astype(dtype)
+    array[1, 1] = np.array("NaT" if array.dtype.kind in "Mm" else np.nan, array.dtype)
+    rows = [row["x"] for row in json.loads(json.dumps(to_rows({"x": array})))]
+    assert rows[0] == array[0].astype(str).tolist()
+    assert rows[1][1] is None
+    for binary in (False, True):
+        body, length = write_outputs({}, {"x": array}, {"x": binary})
+        head, rest = split(body, None if length is None else str(length))
+        found = read_inputs({"inputs": json.loads(head)["outputs"]}, rest, 10)["x"]
+        assert found.tolist() == [[each or "" for each in row] for row in rows]
 
 
 def test_any_cut_of_binary_texts_is_refused() -> None:

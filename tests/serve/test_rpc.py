@@ -114,6 +114,16 @@ def test_outputs_and_versions_are_chosen(running: Running) -> None:
     assert refused(running, INFER, request(more=field(6, texts(1, "none")))).code() == Code.INVALID_ARGUMENT
 
 
+NAMES = ["", "\n", "a\nb", "iris\n", "/", "../iris", "a\0b", "é", "?version=1", "versions/1"]
+
+
+@pytest.mark.parametrize("method", ["ModelReady", "ModelMetadata", INFER])
+def test_a_name_that_cannot_be_one_is_not_found(running: Running, method: str) -> None:
+    for name in NAMES:
+        data = request(name=name) if method == INFER else texts(1, name)
+        assert refused(running, method, data).code() == Code.NOT_FOUND, name
+
+
 def test_health_metadata_and_the_list(running: Running) -> None:
     assert call(running, "ServerLive") == call(running, "ServerReady") == b"\x08\x01"
     assert call(running, "ModelReady", texts(1, "iris")) == b"\x08\x01"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import socket
@@ -252,6 +253,19 @@ def test_requests_that_follow_each_other_are_answered_in_order(
             len(json.loads(each)["predictions"]) for each in re.findall(rb"\r\n\r\n({.*?\]}\]})", found)
         ]
         assert counts == [1, 3, 2, 5, 4], found
+
+
+LONG = request().replace(b"\r\nhost:", b"\r\nx-long:way\r\nhost:")
+
+
+@pytest.mark.parametrize("asked", [[*each] for each in itertools.product([request(), LONG], repeat=3)])
+def test_all_that_a_half_closed_client_has_asked_is_answered(shared: Running, asked: list[bytes]) -> None:
+    whole = b"".join(asked)
+    for end, answers in ((len(whole), 3), (len(whole) - 1, 2), (len(whole) - len(asked[-1]) + 2, 2)):
+        for cut in (0, 9, len(asked[0])):
+            found = shared.raw(*filter(None, (whole[:cut], whole[cut:end])), half=True)
+            assert found.count(b"HTTP/1.1 200") == found.count(b"HTTP/1.1 ") == answers, (end, cut, found)
+    assert shared.server.house.requests == shared.server.house.bodies.held == 0
 
 
 def test_an_end_lets_what_has_begun_finish(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:

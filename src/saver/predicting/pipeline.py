@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from numpy.typing import NDArray
@@ -109,9 +110,10 @@ def _answered(
     for step in prepared:
         batch = step(batch)
     found: dict[str, NDArray[Any]] = {}
-    known = {name: method for name, method in methods.items() if name in only}
-    for name, method in (known or methods).items():
-        found |= libraries.arrays(method(batch), name)
+    known = {name: method for name, method in methods.items() if name in only} or methods
+    for left, (name, method) in zip(range(len(known))[::-1], known.items(), strict=True):
+        given = deepcopy(batch) if left else batch  # some models work where their input is
+        found |= libraries.arrays(method(given), name)
     return _only(found, only)
 
 

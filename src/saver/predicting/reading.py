@@ -115,12 +115,12 @@ def _lines(file: IO[str]) -> Iterator[Any]:
         if len(line) > LONGEST:
             raise BadInputError(f"a row of JSON takes over {LONGEST:,} characters")
         if line.strip():
-            yield json.loads(line, object_pairs_hook=_once)
+            yield json.loads(line, object_pairs_hook=_once, parse_int=_whole)
 
 
 def _items(file: IO[str]) -> Iterator[Any]:
     """The items of one JSON list, decoded one by one. Raises json.JSONDecodeError, as `json.loads` does."""
-    decoder, text = json.JSONDecoder(object_pairs_hook=_once), _Pieces(file)
+    decoder, text = json.JSONDecoder(object_pairs_hook=_once, parse_int=_whole), _Pieces(file)
     if text.mark() != "[":
         raise BadInputError("JSON of rows is a list: [{...}, {...}]; or write a row on each line of a .jsonl")
     text.at += 1
@@ -184,6 +184,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise BadInputError("a row of JSON has a key twice")
     return found
+
+
+def _whole(text: str) -> float:
+    """A whole number; -0 is a float, which keeps its sign."""
+    return -0.0 if text == "-0" else int(text)
 
 
 def _of_npy(schema: Schema, path: str, size: int, skip: int) -> Iterator[Batch]:

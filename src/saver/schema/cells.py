@@ -32,10 +32,15 @@ def cell_of(field: Field, cell: str) -> Any:
         return cell
     text = cell.strip(" \t")
     if _WHOLE.fullmatch(text):
-        return int(text)
+        return int(text) or _zero(field, text)
     if field.kind == "float":
         return float(text) if _NUMBER.fullmatch(text) or _WORD.fullmatch(text) else cell
     return _whole(text, cell) if field.kind == "int" else cell
+
+
+def _zero(field: Field, text: str) -> Any:
+    """A zero; of floats, with its sign."""
+    return float(text) if field.kind == "float" else 0
 
 
 def _whole(text: str, cell: str) -> Any:

@@ -130,7 +130,7 @@ def from_cells(
 
 def to_rows(outputs: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
     """Outputs as rows for JSON, each an object by name. Numbers that are not finite are None, as JSON has
-    none of them; times are texts."""
+    none of them; times and complex numbers are texts."""
     columns = {name: _listed(values) for name, values in outputs.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -141,8 +141,8 @@ def _listed(values: NDArray[Any]) -> list[Any]:
         plain = values.astype(object)
         plain[~np.isfinite(values)] = None
         found = plain.tolist()
-    if values.dtype.kind in "Mm":
+    if values.dtype.kind in "Mmc":
         plain = values.astype(str).astype(object)
-        plain[np.isnat(values)] = None
+        plain[~np.isfinite(values)] = None
         found = plain.tolist()
     return found

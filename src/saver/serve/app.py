@@ -72,7 +72,9 @@ class Service:
             *more,
             self._door("/{rest:path}", _nothing, "read", *every),
         ]  # fmt: skip
-        return Starlette(routes=addresses)
+        found = Starlette(routes=addresses)
+        found.router.default = addresses[-1].app  # for what fits no pattern: `*`, a line break
+        return found
 
     def _door(self, path: str, act: Act, right: Right | None, *methods: str) -> Route:
         return Route(path, Door(self._house, act, right, *methods, route=path), methods=None)

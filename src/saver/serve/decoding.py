@@ -19,6 +19,9 @@ _BRACKETS = re.compile(rb"[^\[\]{}]+")
 DIGITS = 400
 """Of one number: more than any double or 64-bit integer needs."""
 _DIGIT = b"0123456789"
+_ZERO = re.compile(rb"(?<![eE])-0(?![.eE0-9])")
+"""The whole number -0, as Go and .NET write the float."""
+_ZEROS = re.compile(_STRINGS.pattern + b"|" + _ZERO.pattern, re.DOTALL)
 _SPECIAL = re.compile(rb"NaN|Infinity")
 """What programs write that call it JSON."""
 
@@ -56,7 +59,12 @@ def decode_json(data: bytes, depth: int) -> Any:
         raise Refusal("bad-json", f"the body is not JSON: {error}{more}") from None
     if _may_repeat(data, value):
         _refuse_duplicates(data)
-    return value
+    return msgspec.json.decode(_with_zeros(data)) if _ZERO.search(data) else value
+
+
+def _with_zeros(data: bytes) -> bytes:
+    """A JSON text in which each -0 is a float, which keeps its sign."""
+    return _ZEROS.sub(lambda found: b"-0.0" if found[0] == b"-0" else found[0], data)
 
 
 def _may_repeat(data: bytes, value: Any) -> bool:
@@ -98,7 +106,7 @@ def _refuse_duplicates(data: bytes) -> None:
 
 def decode_csv(data: bytes, rows: int) -> str:
     """CSV as text. Raises Refusal if it is not UTF-8, or has more lines than `rows` and a first one."""
-    if data.count(b"\n") > rows + 1:
+    if data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n") > rows + 1:
         raise Refusal("too-many-rows", f"there are more than {rows} lines; send fewer at a time")
     if b"\0" in data:
         raise Refusal("bad-csv", "the body has a NUL character")

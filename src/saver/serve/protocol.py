@@ -70,6 +70,7 @@ class LimitedProtocol(H11Protocol):
         self._straight: Straight | None = None
         self._begun = b""
         self._begun_timer: asyncio.TimerHandle | None = None
+        self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
@@ -217,13 +218,23 @@ class LimitedProtocol(H11Protocol):
             self.loop.call_later(CONFIRMING, self.transport.abort)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """The client sends no more. If its request is whole, it still gets the answer."""
+        """The client sends no more. If its requests are whole, it still gets their answers."""
         self._begun_goes_long()
+        self._ended = True
+        return self._has_to_answer() and self.scheme == "http"  # TLS cannot be half closed
+
+    def _has_to_answer(self) -> bool:
+        """Whether the client, which sends no more, still waits for an answer; the line ends with the last."""
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            cycle.keep_alive = False
-            return self.scheme == "http"  # TLS cannot be half closed
-        return None
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return False
+        cycle.keep_alive = bool(self.conn.trailing_data[0])
+        return True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # which begins the request that came next
+        if self._ended and not self.transport.is_closing() and not self._has_to_answer():
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

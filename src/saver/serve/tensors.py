@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from saver.schema import Field
+from saver.schema import Field, to_rows
 from saver.serve.channel import Arrays
 from saver.serve.refusals import Refusal, shown
 
@@ -113,8 +113,8 @@ def _of_json(tensor: Nested, name: str, shape: tuple[int, ...]) -> np.ndarray[An
     allowed: set[type] = {str} if kind == "BYTES" else {bool} if kind == "BOOL" else {int}
     if isinstance(kind, str) and kind.startswith("FP"):
         allowed |= {float}
-    if kind != "BYTES":
-        _dtype(kind, name)
+    if kind != "BYTES" and _dtype(kind, name).kind in "iu":
+        data = [0 if type(each) is float and each == 0 else each for each in data]  # -0, see decode_json
     strange = next((each for each in data if type(each) not in allowed), None)
     if not {*map(type, data)} <= allowed:
         raise Refusal("bad-tensor", f"input {shown(name)}: {shown(strange)} is not of the datatype {kind}")
@@ -122,10 +122,26 @@ def _of_json(tensor: Nested, name: str, shape: tuple[int, ...]) -> np.ndarray[An
         found = np.empty(len(data), object)
         found[:] = data
         return found.reshape(shape)
+    return _numbers(data, _dtype(kind, name), name).reshape(shape)
+
+
+def _numbers(data: list[Any], dtype: np.dtype[Any], name: str) -> np.ndarray[Any, Any]:
+    """Numbers as an array. Raises Refusal for one that is too large, and for a whole one that is rounded."""
     try:
-        return np.array(data, _dtype(kind, name)).reshape(shape)
-    except (OverflowError, ValueError):
-        raise Refusal("bad-tensor", f"input {shown(name)}: a number is too large for {kind}") from None
+        with np.errstate(over="raise"):
+            found = np.array(data, dtype)
+    except (OverflowError, FloatingPointError):
+        raise Refusal(
+            "bad-tensor", f"input {shown(name)}: a number is too large for {_NAMES[dtype]}"
+        ) from None
+    if dtype.kind == "f" and int in {*map(type, data)}:
+        pairs = zip(data, found.tolist(), strict=True)
+        rounded = next((each for each, kept in pairs if type(each) is int and each != kept), None)
+        if rounded is not None:
+            raise Refusal(
+                "bad-tensor", f"input {shown(name)}: {_NAMES[dtype]} does not hold {shown(rounded)} exactly"
+            )
+    return found
 
 
 def _flat(data: list[Any], shape: tuple[int, ...], name: str) -> list[Any]:
@@ -221,7 +237,7 @@ def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype.newbyteorder("<") in _NAMES:
         return array.astype(array.dtype.newbyteorder("<"), copy=False)
     texts = np.empty(array.size, object)
-    texts[:] = ["" if each is None else str(each) for each in array.ravel().tolist()]
+    texts[:] = ["" if row["x"] is None else str(row["x"]) for row in to_rows({"x": array.ravel()})]
     return texts.reshape(array.shape)
 
 

@@ -27,7 +27,8 @@ def work(model: Model, end: socket.socket) -> None:
 def _answer(model: Model, number: int, items: object, only: tuple[str, ...]) -> object:
     begin = time.perf_counter()
     try:
-        found = model.predict(unpacked(items), only)
+        given = {name: array.copy() for name, array in unpacked(items).items()}  # which a model may change
+        found = model.predict(given, only)
         return (number, time.perf_counter() - begin, packed(found), None)
     except Exception as error:  # of the model: its batch fails, and the worker goes on
         text = printable(f"{type(error).__name__}: {error}")[:500]

@@ -23,6 +23,10 @@ KNOWN = ((1, 5), (1, 9))
 """The first and the last version with which the tests run."""
 
 
+AGAINST_OTHERS = ("liblinear", "newton-cholesky")
+"""Solvers of logistic regressions that hold each class against all others, the second one until 1.5."""
+
+
 class _Sklearn(Predicting):
     def quick(self, model: Any) -> Quick | None:
         version = tuple(int(each) for each in sklearn.__version__.split(".")[:2])
@@ -77,7 +81,7 @@ def _logistic(model: Any) -> Quick | None:
     width, many = model.n_features_in_, len(model.classes_)
     if getattr(model, "multi_class", "auto") not in ("auto", "deprecated"):
         return None
-    if many > 2 and model.solver == "liblinear":  # each class against all others, as another multi_class
+    if many > 2 and model.solver in AGAINST_OTHERS:
         return None
     rows = 1 if many == 2 else many
     if not (_is_array(model.coef_, rows, width) and _is_array(model.intercept_, rows)):
