@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from saver.admission import INTO_FILE
 from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError, WrongKeyError
+from saver.human import counted
 
 if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and help needs no numpy
     from saver.keys.holders import StoreKeys
@@ -43,24 +45,25 @@ def of_environment() -> tuple[str, ...]:
 # Single files
 
 
-def sealed(content: Content, to: Any, compress: bool = False) -> Content:
-    """What `content` is when it is compressed, and sealed for those whom `to` names; itself for None."""
+def sealed(content: Content, to: Any, compress: bool = False, *, place: str) -> Content:
+    """What `content`, of the file `place`, is when it is compressed, and sealed for those whom `to` names;
+    itself for None."""
     if compress:
         from saver.seals.compressing import compressed
 
         content = compressed(content)
-    return content if to is None else Sealer(to).content(content)
+    return content if to is None else Sealer(to, place).content(content)
 
 
 class Sealer:
-    """Seals files for those whom `to` names, with one key. Raises TypeError and ValueError for what is not
-    somebody."""
+    """Seals the file `place` for those whom `to` names, with one key. Raises TypeError and ValueError for
+    what is not somebody."""
 
-    def __init__(self, to: Any) -> None:
+    def __init__(self, to: Any, place: str) -> None:
         from saver.seals.aead import Aead
 
         key = os.urandom(KEY)
-        self._people, self._phrases = recipients(to)
+        self._people, self._phrases = recipients(to, place)
         wrapped = base64.b64encode(_wrapped(key, [*self._people], self._phrases)).decode()
         self._seal = Aead(lambda: [key], wrapped=wrapped)
 
@@ -91,9 +94,9 @@ def _wrapped(key: bytes, people: list[str], phrases: list[Passphrase]) -> bytes:
         raise ValueError(f"to: {error}") from None
 
 
-def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
-    """Those whom `to` names: public keys, each with the name of its file ("" for a key itself), and
-    passphrases. Raises ValueError or TypeError for what is not somebody."""
+def recipients(to: Any, place: str) -> tuple[dict[str, str], list[Passphrase]]:
+    """Those whom `to` names, for a new file or store `place`: public keys, each with the name of its file
+    ("" for a key itself), and passphrases. Raises ValueError or TypeError for what is not somebody."""
     from saver.keys.files import recipient_in
     from saver.keys.sources import Keys
 
@@ -101,7 +104,7 @@ def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
         given = [to] if isinstance(to, str | os.PathLike | Keys) or callable(to) else list(to)
         sources = [each for each in given if not isinstance(each, str | os.PathLike) or _is_source(each)]
         people = [os.fsdecode(each) for each in given if each not in sources]
-        phrases = [phrase for each in sources for phrase in Keys.of(each).new_passphrases()]
+        phrases = [phrase for each in sources for phrase in Keys.of(each).new_passphrases(place)]
         return dict(recipient_in(each) for each in people), phrases
     except (TypeError, ValueError) as error:
         if isinstance(error, SaverError):
@@ -129,9 +132,9 @@ def _is_source(value: str | os.PathLike[str]) -> bool:
     return text == "prompt" or text.startswith(("env:", "command:", "keyring:"))
 
 
-def opened(blob: Blob, key: Any) -> Blob:
-    """The content of a sealed or compressed file. Raises KeyNeededError and WrongKeyError."""
-    from saver.keys import age
+def opened(blob: Blob, key: Any, ways_in: str = INTO_FILE) -> Blob:
+    """The content of a sealed or compressed file. Raises KeyNeededError and WrongKeyError, which say what
+    helps: `ways_in`."""
     from saver.seals.aead import Aead, parsed
     from saver.seals.recognizing import opened as decompressed
 
@@ -144,22 +147,41 @@ def opened(blob: Blob, key: Any) -> Blob:
         raise IncompatibleError(f"{blob.name} is a pack of a sealed store; open its store instead")
     keys = keys_of(key)
     if keys is None:
-        raise KeyNeededError(
-            f"{blob.name} is sealed; pass key= (on the command line: --key) with a key that it was sealed "
-            f"for, or set {VARIABLE}"
-        )
+        raise KeyNeededError(f"{blob.name} is sealed, and no key was passed; {ways_in}")
     where = f"{blob.name}: its key"
     try:
         wrapped = base64.b64decode(head.keys, validate=True)
     except ValueError:
         raise DamagedError(f"{where} is not base64 as it was written; restore the file from a copy") from None
-    if age.for_passphrase(wrapped, where):
-        found = age.unwrap(wrapped, (), keys.passphrases(), where)
-    else:
-        found = age.unwrap(wrapped, keys.identities() or keys.protected(), (), where)
+    found = _unwrapped(wrapped, keys, blob.name, ways_in)
     if len(found) != KEY:
         raise IncompatibleError(f"{where} has {len(found):,} bytes, and not {KEY}; seal the file again")
     return decompressed(Aead(lambda: [found]).file(blob))
+
+
+def _unwrapped(wrapped: bytes, keys: Keys, place: str, ways_in: str) -> bytes:
+    """What was wrapped for these keys, in the file `place`."""
+    from saver.keys import age
+
+    phrased = age.for_passphrase(wrapped, where := f"{place}: its key")
+    own, tried = (lambda _: keys.identities()), list[Any]()
+    tries: list[Callable[[str], list[Any]]] = [keys.passphrases] if phrased else [own, keys.protected]
+    while True:
+        for ways in tries:
+            known = [each for each in ways(place) if each not in tried]
+            tried += known
+            try:
+                if known:
+                    return age.unwrap(wrapped, () if phrased else known, known if phrased else (), where)
+            except WrongKeyError:
+                continue
+        if not keys.again(place):
+            break
+    if not tried:
+        lacks = "with a passphrase" if phrased else "for keys"
+        raise KeyNeededError(f"{place} is sealed {lacks}, and none was passed; {ways_in}")
+    kind = counted(len(tried), "passphrase" if phrased else "key")
+    raise WrongKeyError(f"{place} is sealed: {kind} tried, and none opens it; {ways_in}")
 
 
 # Stores
@@ -190,10 +212,11 @@ class StoreHolder:
 
 
 class Founder:
-    """Makes stores for those whom `to` names. `author` is what those are called who have no name."""
+    """Makes the store `place` for those whom `to` names. `author` is what those are called who have no
+    name."""
 
-    def __init__(self, to: Any, author: Callable[[], str]) -> None:
-        self.people, self.phrases = recipients(to)
+    def __init__(self, to: Any, author: Callable[[], str], place: str) -> None:
+        self.people, self.phrases = recipients(to, place)
         self._author = author
 
     def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:

@@ -41,7 +41,7 @@ def test_import_asks_for_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None
     shown = run_in_a_terminal("import", "p.saver", "two", answer=f"{PHRASE}\n")
     assert PHRASE not in shown
     assert "two@1" in shown
-    assert "Key or passphrase: \n" in shown, "nothing is drawn over the question while somebody types"
+    assert "Key or passphrase of p.saver: \n" in shown, "nothing is drawn over it while somebody types"
     shown = run_in_a_terminal("import", "p.saver", "three", answer="battery\n", exit_code=4)
     assert "three" not in saver.Saver("models").models()
     assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0

@@ -11,6 +11,7 @@ import click
 from saver.cli import Missing
 from saver.disk.durable import NewFile
 from saver.errors import IncompatibleError
+from saver.keys.asking import ask
 from saver.signing.bundles import LARGEST
 from saver.signing.model_signing import Verified, sign_folder, verify_folder
 
@@ -45,7 +46,7 @@ def sign(path: str, key: str, signature: str | None, ignored: tuple[str, ...]) -
     pem = _read(key, "--key", _KEY)
     password = None
     if b"ENCRYPTED" in pem:
-        password = click.prompt(f"Passphrase of {key}", hide_input=True, err=True).encode()
+        password = ask(f"Passphrase of {key}: ", "sign with a key without one").encode()
     place = _signature(path, signature)
     try:
         bundle = sign_folder(path, pem, password=password, ignore=(*ignored, *_within(path, place)))

@@ -84,7 +84,7 @@ class Registry(Hub):
         name = wanted.model if model is None else model
         found = self._artifact(self._reference)
         base = found or (None if to is not None else self._like(source, wanted, name, history))
-        key, founder = keys_of(key), None if to is None else Founder(to, lambda: source.author)
+        key, founder = keys_of(key), None if to is None else Founder(to, lambda: source.author, str(self))
         mark = "" if founder is None else founder.mark(f"{self} {source.format().id}")
         state = "\n".join((base.digest if base else "", source.format().id, wanted.manifest, name, mark))
         with scratch(f"push {self}", state) as folder:
