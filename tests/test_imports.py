@@ -81,7 +81,8 @@ CONTRACTS = {
     "saver.seal": ("storage",),
     "saver.seals": ("disk", "errors", "memory", "seal", "seals", "storage", "strict"),
     "saver.sealing": (
-        "addresses", "admission", "disk", "errors", "human", "keys", "mask", "seals", "storage", "storages",
+        "addresses", "admission", "errors", "human", "keys", "mask", "seals", "signing", "storage",
+        "storages",
     ),
     "saver.holders": (
         "arguments", "creating", "errors", "keys", "line", "repo", "sealing", "storage", "store",
@@ -202,7 +203,7 @@ CONTRACTS = {
     "saver.hub": ("callers", "pushing", "registry", "repo", "storage"),
     "saver.hubs": (
         "admission", "caching", "canonical", "card", "details", "disk", "encoding", "errors", "exporting",
-        "file", "hub", "hubs", "keys", "logger", "opened", "opening", "pushing", "registry", "repo",
+        "file", "hub", "hubs", "keys", "logger", "mask", "opened", "opening", "pushing", "registry", "repo",
         "sealing", "seals", "storage", "storages", "strict",
     ),
     "saver.pushing": (

@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and 
     from saver.keys.holders import StoreKeys
     from saver.keys.secret import Passphrase
     from saver.keys.sources import Keys
-    from saver.mask import Mask
     from saver.storage import Blob, Content, Storage
 
 VARIABLE = "SAVER_KEY"
@@ -201,6 +200,7 @@ class StoreHolder:
 
     def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
         from saver.keys.holders import SEAL
+        from saver.keys.known import note
         from saver.keys.opening import open_bundles
 
         if seal.get("seal") != SEAL:
@@ -208,7 +208,26 @@ class StoreHolder:
                 f"{storage} has the seal {str(seal.get('seal'))[:40]!r}, which this Saver does not know; "
                 "install a newer one"
             )
-        return open_bundles(storage, self._keys, seal)
+        found = open_bundles(storage, self._keys, seal)
+        note(_memory(storage))
+        return found
+
+    def plain(self, storage: Storage) -> None:
+        """Called for a store that is not sealed. Raises IncompatibleError if this machine saw a sealed one at
+        that place."""
+        if os.path.exists(path := _memory(storage)):
+            raise IncompatibleError(
+                f"{storage} is not sealed, but the store was that this machine saw there before, so somebody "
+                f"may have put another one in its place; if that was you, delete {path}"
+            )
+
+
+def _memory(storage: Storage) -> str:
+    """The file that says that a sealed store was at this place."""
+    from saver.keys.known import memory
+    from saver.signing.heads import heads_folder
+
+    return memory(heads_folder(), str(storage))
 
 
 class Founder:
@@ -232,61 +251,6 @@ class Founder:
         raise KeyNeededError(f"{storage} is sealed by somebody else meanwhile; pass a key that opens it")
 
 
-class Continuing:
-    """Makes a store as `founder` does, and keeps its keys in a file of this machine, so that a process which
-    comes later goes on with what this one began. A `mask` hides them there."""
-
-    def __init__(self, founder: Founder, path: str, mask: Mask | None) -> None:
-        self._founder, self._path, self._mask = founder, path, mask
-
-    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
-        from saver.disk.durable import NewFile
-        from saver.storage import Bytes
-
-        keys, header = self._founder.make(storage)
-        text = keys.to_json().decode()
-        content = Bytes((text if self._mask is None else self._mask.masked(text)).encode())
-        os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
-        with NewFile(self._path, content.size) as file:
-            content.write(file)
-            file.commit()
-        return keys, header
-
-    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
-        from saver.keys.holders import StoreKeys, is_of
-
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                text = file.read()
-            shown = text if self._mask is None else self._mask.unmasked(text)
-            found = StoreKeys.from_json((shown or "").encode(), self._path)
-        except (OSError, ValueError):
-            found = None
-        if found is None or not is_of(found, seal):
-            raise WrongKeyError(
-                f"{storage}: a push that broke off has left something whose keys are not in {self._path}; "
-                f"delete the folder {os.path.dirname(self._path)} to begin anew"
-            )
-        return found
-
-
-class Passing:
-    """Makes and opens one store with keys that nobody has but this process."""
-
-    def __init__(self) -> None:
-        from saver.keys.holders import new_store_keys
-
-        self._keys = new_store_keys()
-
-    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
-        from saver.keys.holders import seal_header
-
-        return self._keys, seal_header(self._keys)
-
-    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
-        return self._keys
-
-
 def beneath(storage: Storage) -> Storage:
     """The place itself, in which sealed objects are stored."""
     from saver.storages.sealed import SealedStorage
@@ -302,4 +266,5 @@ def storage_for(storage: Storage, key: Any, author: Callable[[], str]) -> Storag
         return storage
     from saver.addresses import sealed
 
-    return sealed(storage, StoreHolder(keys, author), key is not None)
+    holder = StoreHolder(keys, author)
+    return sealed(storage, holder, key is not None, holder.plain)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from saver.errors import CannotWriteError, KeyNeededError
+from saver.hubs._founding import Passing
 from saver.repo import holding
 from saver.repo.format import is_sealed
 from saver.repo.repository import Repository
-from saver.sealing import Founder, Passing, StoreHolder, keys_of
+from saver.sealing import Founder, StoreHolder, keys_of
 from saver.storage import Storage
 from saver.storages.sealed import SealedStorage
 

@@ -27,6 +27,7 @@ from saver.errors import (
 )
 from saver.hub import Hub, warn_of_clear
 from saver.hubs._artifact import NOTHING, Artifact, Layer, decoded, digest_of, encoded
+from saver.hubs._founding import Continuing
 from saver.hubs._scratch import scratch, written
 from saver.hubs._sealed import place_for
 from saver.hubs._snapshot import Snapshot, to_send
@@ -35,7 +36,7 @@ from saver.pushing import Pushed, demand_prefix, push, there
 from saver.repo import changing
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.sealing import Continuing, Founder, keys_of
+from saver.sealing import Founder, keys_of
 from saver.storage import Content, Progress, Storage
 from saver.storages.sealed import SealedStorage
 

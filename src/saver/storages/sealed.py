@@ -85,7 +85,8 @@ class SealedStorage(Storage):
     """Seals what is stored in `storage`, for those whose key `holder` has. `kept` is as in
     `saver.repo.repository.Repository`: what it keeps is sealed.
 
-    With `new=False`, a store that is made here is not sealed, and one that is not sealed can be used.
+    With `new=False`, a store that is made here is not sealed, and one that is not sealed can be used, unless
+    `unsealed` raises something.
     """
 
     seals = True
@@ -96,11 +97,13 @@ class SealedStorage(Storage):
         holder: Holder,
         new: bool = True,
         kept: Kept = lambda store, pack, blob: blob,
+        unsealed: Callable[[Storage], None] = lambda storage: None,
     ) -> None:
         self.storage = storage
         self._holder = holder
         self._new = self.seals_new = new
         self._kept = kept
+        self._unsealed = unsealed
         self._opened: _Opened | None = None
         self._plain = False
         self._founding: tuple[Founding, dict[str, Any]] | None = None
@@ -115,7 +118,7 @@ class SealedStorage(Storage):
         self.storage.probe()
 
     def copy_in(self, place: Storage) -> Storage:
-        found = SealedStorage(place, self._holder, self._new)
+        found = SealedStorage(place, self._holder, self._new, unsealed=self._unsealed)
         found._opened, found._plain = self._opened, self._plain
         return found
 
@@ -145,6 +148,7 @@ class SealedStorage(Storage):
                     f"{self}: a key was given, but this store is not sealed; leave the key out, or push its "
                     "versions to a sealed store"
                 )
+            self._unsealed(self.storage)
             self._plain, self._opened = True, None
             return
         self._open(ident, self._holder.open(self.storage, seal), seal)
