@@ -217,7 +217,8 @@ def _none(
     tried = counted(identities, "key") if identities else ""
     if not identities and not objects.phrased:
         return KeyNeededError(f"{storage}: no passphrase opens the store; {storage.ways_in()}")
-    phrases = counted(len(keys.passphrases(str(storage))), "passphrase") if objects.phrased else ""
+    count = len(keys.passphrases(str(storage))) if objects.phrased else 0
+    phrases = counted(count, "passphrase") if count else ""
     return WrongKeyError(
         f"{storage}: {' and '.join(filter(None, (tried, phrases))) or 'no key'} tried, and none opens "
         f"the store; {storage.ways_in()}"
