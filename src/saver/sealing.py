@@ -13,6 +13,7 @@ from saver.human import counted
 
 if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and help needs no numpy
     from saver.keys.holders import StoreKeys
+    from saver.keys.opening import Opened
     from saver.keys.secret import Passphrase
     from saver.keys.sources import Keys
     from saver.storage import Blob, Content, Storage
@@ -192,6 +193,8 @@ class StoreHolder:
     def __init__(self, keys: Keys, author: Callable[[], str]) -> None:
         self._keys = keys
         self._author = author
+        self._found: Opened | None = None
+        self._named = ""
 
     def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
         from saver.keys.founding import found
@@ -201,16 +204,23 @@ class StoreHolder:
     def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
         from saver.keys.holders import SEAL
         from saver.keys.known import note
-        from saver.keys.opening import open_bundles
+        from saver.keys.opening import opened
 
         if seal.get("seal") != SEAL:
             raise IncompatibleError(
                 f"{storage} has the seal {str(seal.get('seal'))[:40]!r}, which this Saver does not know; "
                 "install a newer one"
             )
-        found = open_bundles(storage, self._keys, seal)
+        self._found = opened(storage, self._keys, seal)
         note(_memory(storage))
-        return found
+        return self._found.keys(self._named)
+
+    def named(self, bundle: str) -> StoreKeys | None:
+        """The keys, now that the log names this bundle, with whose data key is written; None if it has to be
+        looked for."""
+        self._named = bundle
+        there = self._found is not None and bundle in self._found.bundles
+        return self._found.keys(bundle) if there and self._found is not None else None
 
     def plain(self, storage: Storage) -> None:
         """Called for a store that is not sealed. Raises IncompatibleError if this machine saw a sealed one at
@@ -267,4 +277,4 @@ def storage_for(storage: Storage, key: Any, author: Callable[[], str]) -> Storag
     from saver.addresses import sealed
 
     holder = StoreHolder(keys, author)
-    return sealed(storage, holder, key is not None, holder.plain)
+    return sealed(storage, holder, key is not None, holder.plain, holder.named)

@@ -227,9 +227,9 @@ class Storage(ABC):
         """What helps somebody who cannot open what is sealed here, for messages."""
         return into_store(str(self))
 
-    def renew(self) -> None:  # noqa: B027 (most have no keys)
+    def renew(self, bundle: str | None = None) -> None:  # noqa: B027 (most have no keys)
         """Called when the keys of the store here may have changed: what is written from now on is sealed with
-        the newest one."""
+        the newest one. Called before something is written, with the `bundle` of keys that the log names."""
 
     def copy_in(self, place: Storage) -> Storage:
         """The storage in `place` to which copies of objects of this one are written: sealed as they are here.

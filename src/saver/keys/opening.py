@@ -53,10 +53,12 @@ class Opened(msgspec.Struct, frozen=True):
     listed: frozenset[str]
     foreign: tuple[str, ...] = ()
 
-    def keys(self) -> StoreKeys:
-        """The keys of the store: every data key of any bundle. To write with, that of the newest one."""
+    def keys(self, named: str = "") -> StoreKeys:
+        """The keys of the store: every data key of any bundle. To write with, that of the one that the log
+        names, which a holder who was removed cannot put there; if it names none, that of the newest."""
         newest, *others = sorted(
-            self.bundles.values(), key=lambda each: (-len(each.keys.epochs), -each.number, each.name)
+            self.bundles.values(),
+            key=lambda each: (each.name != named, -len(each.keys.epochs), -each.number, each.name),
         )
         return merged(newest.keys, [each.keys for each in others])
 
