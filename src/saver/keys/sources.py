@@ -119,7 +119,7 @@ class Keys:
         return [*self._typed.answers] if self._prompt else []
 
     def _open(self, name: str, data: bytes) -> list[Identity]:
-        """The identities in an encrypted key file. Who passed no passphrase is asked for one."""
+        """The identities in an encrypted key file. If no passphrase was passed, it is typed."""
         shown, passed = name.removeprefix("key: "), self._all()[1]
         while True:
             known = [*passed, *(each for each in self._typed.answers if isinstance(each, Passphrase))]
