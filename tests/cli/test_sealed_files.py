@@ -66,7 +66,13 @@ def test_what_is_pushed_to_a_hub_is_sealed_for_somebody_and_pulled_by_them(
         place = f"oci://{registry.host}/team/iris:v1"
         assert run("push", "iris", place, "--to", "ann.key.pub").exit_code == 0
         assert not any(b"secret thing" in blob for blob in registry.blobs.values())
-        assert "is sealed" in error_of(run("pull", "iris", place, "--store", "other"), 4)
+        new_key_file("bob.key")
+        for key in ((), ("--key", "bob.key")):
+            said = error_of(run("pull", "iris", place, "--store", "other", *key), 4)
+            assert said.count(place) == 1
+            assert "saver key add" not in said, "there are no holders to add at a hub"
+            again = f"oci://{registry.host}/team/iris:OTHER_TAG"
+            assert f"`saver push REF {again} --to YOUR.key.pub`" in said
         assert not Path("other").exists()
         with pytest.warns(UserWarning, match="and what is pushed to other is not"):
             assert run("pull", "iris", place, "--store", "other", "--key", "ann.key").exit_code == 0
