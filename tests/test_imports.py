@@ -65,7 +65,8 @@ CONTRACTS = {
     "saver.trust": ("allowing", "configuration", "errors", "tree", "family", "registry"),
     "saver.uses": ("trust", "registry"),
     "saver.reading": ("errors", "tree", "tensors", "trust", "registry", "reading"),
-    "saver.storage": ("mask", "errors", "tree"),
+    "saver.admission": (),
+    "saver.storage": ("admission", "mask", "errors", "tree"),
     "saver.disk": ("errors", "forks", "memory", "threads", "storage", "disk"),
     "saver.caching": ("errors", "logger", "mask", "storage", "disk", "caching"),
     "saver.recalling": ("caching", "errors", "policy", "repo", "sealing", "storages"),
@@ -79,7 +80,10 @@ CONTRACTS = {
     "saver.mask": (),
     "saver.seal": ("storage",),
     "saver.seals": ("disk", "errors", "memory", "seal", "seals", "storage", "strict"),
-    "saver.sealing": ("addresses", "disk", "errors", "keys", "mask", "seals", "storage", "storages"),
+    "saver.sealing": (
+        "addresses", "admission", "errors", "human", "keys", "mask", "seals", "signing", "storage",
+        "storages",
+    ),
     "saver.holders": (
         "arguments", "creating", "errors", "keys", "line", "repo", "sealing", "storage", "store",
     ),
@@ -198,9 +202,9 @@ CONTRACTS = {
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
     "saver.hub": ("callers", "pushing", "registry", "repo", "storage"),
     "saver.hubs": (
-        "caching", "canonical", "card", "details", "disk", "encoding", "errors", "exporting", "file", "hub",
-        "hubs", "keys", "logger", "opened", "opening", "pushing", "registry", "repo", "sealing", "seals",
-        "storage", "storages", "strict",
+        "admission", "caching", "canonical", "card", "details", "disk", "encoding", "errors", "exporting",
+        "file", "hub", "hubs", "keys", "logger", "mask", "opened", "opening", "pushing", "registry", "repo",
+        "sealing", "seals", "storage", "storages", "strict",
     ),
     "saver.pushing": (
         "caching", "encoding", "errors", "human", "logger", "opened", "pack", "page", "repo", "storage",

@@ -57,11 +57,18 @@ def repository(storage: Storage, author: Callable[[], str]) -> Repository:
     return Repository(storage, author, partial(_index, storage), kept=partial(_kept, storage))
 
 
-def sealed(storage: Storage, holder: Holder, new: bool) -> Storage:
-    """The storage, sealed for a holder of keys; with `new=False`, a new store in it is not."""
+def sealed(
+    storage: Storage,
+    holder: Holder,
+    new: bool,
+    unsealed: Callable[[Storage], None],
+    named: Callable[[str], Any],
+) -> Storage:
+    """The storage, sealed for a holder of keys; with `new=False`, a new store in it is not, and one that is
+    not sealed can be used, unless `unsealed` raises something. `named` is as in `SealedStorage`."""
     from saver.storages.sealed import SealedStorage
 
-    return SealedStorage(storage, holder, new, partial(_kept, storage))
+    return SealedStorage(storage, holder, new, partial(_kept, storage), unsealed, named)
 
 
 def _index(storage: Storage, ident: str) -> Index:

@@ -120,7 +120,7 @@ def export_opened(
             f"{path or 'the file object'}: the format {found.name} cannot be {what}; write a file of Saver "
             f"(.saver), or leave `{leave}` out"
         )
-    form = partial(sealed, to=to, compress=compress)
+    form = partial(sealed, to=to, compress=compress, place=path or "the file")
     with ExitStack() as stack:
         out: _Local | _Stream
         out = _Stream(target, stack, form) if path is None else _Local(found.base(path), stack, form)

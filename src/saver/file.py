@@ -95,7 +95,9 @@ def write_file(
     """Write what was encoded to one file, as `dump` does; `document` gives the other fields of its
     manifest."""
     path = path_of(target, "path")
-    writer = sealed(content_of(document, encoded, progress, ident, key), to, compress)
+    writer = sealed(
+        content_of(document, encoded, progress, ident, key), to, compress, place=path or "the file"
+    )
     if path is None:
         write_in_order(target, writer.pieces())
         return writer.size
@@ -242,7 +244,8 @@ def diff(a: Source, b: Source, *, key: Any = None, progress: Showing = None) -> 
     from saver.compare import compare
 
     progress = arguments.callback("progress", progress)
-    return compare(open_file(a, key=key), open_file(b, key=key), progress=progress)
+    keys = keys_of(key)
+    return compare(open_file(a, key=keys), open_file(b, key=keys), progress=progress)
 
 
 @shown("verifying")

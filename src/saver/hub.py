@@ -73,8 +73,8 @@ def not_sealed_for(to: Any, source: Repository, target: Repository) -> Repositor
     place = target.storage
     if is_sealed(source.storage):
         source.open()  # one who cannot is refused, and not warned
-        there = is_sealed(place)
-        if not (place.seals_new if there is None else there):
+        sealed = target.format().seal is not None if target.exists() else place.seals_new
+        if not sealed:
             made = f"saver.Saver({str(place)!r}, key=FILE).create()"
             _warn(source, place, f"to seal it, make the store with a key: {made}")
     return target

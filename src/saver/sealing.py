@@ -7,13 +7,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from saver.admission import INTO_FILE
 from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError, WrongKeyError
+from saver.human import counted
 
 if TYPE_CHECKING:  # imported when it is needed: `import saver` stays fast, and help needs no numpy
     from saver.keys.holders import StoreKeys
+    from saver.keys.opening import Opened
     from saver.keys.secret import Passphrase
     from saver.keys.sources import Keys
-    from saver.mask import Mask
     from saver.storage import Blob, Content, Storage
 
 VARIABLE = "SAVER_KEY"
@@ -43,24 +45,25 @@ def of_environment() -> tuple[str, ...]:
 # Single files
 
 
-def sealed(content: Content, to: Any, compress: bool = False) -> Content:
-    """What `content` is when it is compressed, and sealed for those whom `to` names; itself for None."""
+def sealed(content: Content, to: Any, compress: bool = False, *, place: str) -> Content:
+    """What `content`, of the file `place`, is when it is compressed, and sealed for those whom `to` names;
+    itself for None."""
     if compress:
         from saver.seals.compressing import compressed
 
         content = compressed(content)
-    return content if to is None else Sealer(to).content(content)
+    return content if to is None else Sealer(to, place).content(content)
 
 
 class Sealer:
-    """Seals files for those whom `to` names, with one key. Raises TypeError and ValueError for what is not
-    somebody."""
+    """Seals the file `place` for those whom `to` names, with one key. Raises TypeError and ValueError for
+    what is not somebody."""
 
-    def __init__(self, to: Any) -> None:
+    def __init__(self, to: Any, place: str) -> None:
         from saver.seals.aead import Aead
 
         key = os.urandom(KEY)
-        self._people, self._phrases = recipients(to)
+        self._people, self._phrases = recipients(to, place)
         wrapped = base64.b64encode(_wrapped(key, [*self._people], self._phrases)).decode()
         self._seal = Aead(lambda: [key], wrapped=wrapped)
 
@@ -91,9 +94,9 @@ def _wrapped(key: bytes, people: list[str], phrases: list[Passphrase]) -> bytes:
         raise ValueError(f"to: {error}") from None
 
 
-def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
-    """Those whom `to` names: public keys, each with the name of its file ("" for a key itself), and
-    passphrases. Raises ValueError or TypeError for what is not somebody."""
+def recipients(to: Any, place: str) -> tuple[dict[str, str], list[Passphrase]]:
+    """Those whom `to` names, for a new file or store `place`: public keys, each with the name of its file
+    ("" for a key itself), and passphrases. Raises ValueError or TypeError for what is not somebody."""
     from saver.keys.files import recipient_in
     from saver.keys.sources import Keys
 
@@ -101,7 +104,7 @@ def recipients(to: Any) -> tuple[dict[str, str], list[Passphrase]]:
         given = [to] if isinstance(to, str | os.PathLike | Keys) or callable(to) else list(to)
         sources = [each for each in given if not isinstance(each, str | os.PathLike) or _is_source(each)]
         people = [os.fsdecode(each) for each in given if each not in sources]
-        phrases = [phrase for each in sources for phrase in Keys.of(each).new_passphrases()]
+        phrases = [phrase for each in sources for phrase in Keys.of(each).new_passphrases(place)]
         return dict(recipient_in(each) for each in people), phrases
     except (TypeError, ValueError) as error:
         if isinstance(error, SaverError):
@@ -129,9 +132,9 @@ def _is_source(value: str | os.PathLike[str]) -> bool:
     return text == "prompt" or text.startswith(("env:", "command:", "keyring:"))
 
 
-def opened(blob: Blob, key: Any) -> Blob:
-    """The content of a sealed or compressed file. Raises KeyNeededError and WrongKeyError."""
-    from saver.keys import age
+def opened(blob: Blob, key: Any, ways_in: str = INTO_FILE) -> Blob:
+    """The content of a sealed or compressed file. Raises KeyNeededError and WrongKeyError, which say what
+    helps: `ways_in`."""
     from saver.seals.aead import Aead, parsed
     from saver.seals.recognizing import opened as decompressed
 
@@ -144,22 +147,41 @@ def opened(blob: Blob, key: Any) -> Blob:
         raise IncompatibleError(f"{blob.name} is a pack of a sealed store; open its store instead")
     keys = keys_of(key)
     if keys is None:
-        raise KeyNeededError(
-            f"{blob.name} is sealed; pass key= (on the command line: --key) with a key that it was sealed "
-            f"for, or set {VARIABLE}"
-        )
+        raise KeyNeededError(f"{blob.name} is sealed, and no key was passed; {ways_in}")
     where = f"{blob.name}: its key"
     try:
         wrapped = base64.b64decode(head.keys, validate=True)
     except ValueError:
         raise DamagedError(f"{where} is not base64 as it was written; restore the file from a copy") from None
-    if age.for_passphrase(wrapped, where):
-        found = age.unwrap(wrapped, (), keys.passphrases(), where)
-    else:
-        found = age.unwrap(wrapped, keys.identities() or keys.protected(), (), where)
+    found = _unwrapped(wrapped, keys, blob.name, ways_in)
     if len(found) != KEY:
         raise IncompatibleError(f"{where} has {len(found):,} bytes, and not {KEY}; seal the file again")
     return decompressed(Aead(lambda: [found]).file(blob))
+
+
+def _unwrapped(wrapped: bytes, keys: Keys, place: str, ways_in: str) -> bytes:
+    """What was wrapped for these keys, in the file `place`."""
+    from saver.keys import age
+
+    phrased = age.for_passphrase(wrapped, where := f"{place}: its key")
+    own, tried = (lambda _: keys.identities()), list[Any]()
+    tries: list[Callable[[str], list[Any]]] = [keys.passphrases] if phrased else [own, keys.protected]
+    while True:
+        for ways in tries:
+            known = [each for each in ways(place) if each not in tried]
+            tried += known
+            try:
+                if known:
+                    return age.unwrap(wrapped, () if phrased else known, known if phrased else (), where)
+            except WrongKeyError:
+                continue
+        if not keys.again(place):
+            break
+    if not tried:
+        lacks = "with a passphrase" if phrased else "for keys"
+        raise KeyNeededError(f"{place} is sealed {lacks}, and none was passed; {ways_in}")
+    kind = counted(len(tried), "passphrase" if phrased else "key")
+    raise WrongKeyError(f"{place} is sealed: {kind} tried, and none opens it; {ways_in}")
 
 
 # Stores
@@ -171,6 +193,8 @@ class StoreHolder:
     def __init__(self, keys: Keys, author: Callable[[], str]) -> None:
         self._keys = keys
         self._author = author
+        self._found: Opened | None = None
+        self._named = ""
 
     def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
         from saver.keys.founding import found
@@ -179,21 +203,49 @@ class StoreHolder:
 
     def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
         from saver.keys.holders import SEAL
-        from saver.keys.opening import open_bundles
+        from saver.keys.known import note
+        from saver.keys.opening import opened
 
         if seal.get("seal") != SEAL:
             raise IncompatibleError(
                 f"{storage} has the seal {str(seal.get('seal'))[:40]!r}, which this Saver does not know; "
                 "install a newer one"
             )
-        return open_bundles(storage, self._keys, seal)
+        self._found = opened(storage, self._keys, seal)
+        note(_memory(storage))
+        return self._found.keys(self._named)
+
+    def named(self, bundle: str) -> StoreKeys | None:
+        """The keys, now that the log names this bundle, with whose data key is written; None if it has to be
+        looked for."""
+        self._named = bundle
+        there = self._found is not None and bundle in self._found.bundles
+        return self._found.keys(bundle) if there and self._found is not None else None
+
+    def plain(self, storage: Storage) -> None:
+        """Called for a store that is not sealed. Raises IncompatibleError if this machine saw a sealed one at
+        that place."""
+        if os.path.exists(path := _memory(storage)):
+            raise IncompatibleError(
+                f"{storage} is not sealed, but the store was that this machine saw there before, so somebody "
+                f"may have put another one in its place; if that was you, delete {path}"
+            )
+
+
+def _memory(storage: Storage) -> str:
+    """The file that says that a sealed store was at this place."""
+    from saver.keys.known import memory
+    from saver.signing.heads import heads_folder
+
+    return memory(heads_folder(), str(storage))
 
 
 class Founder:
-    """Makes stores for those whom `to` names. `author` is what those are called who have no name."""
+    """Makes the store `place` for those whom `to` names. `author` is what those are called who have no
+    name."""
 
-    def __init__(self, to: Any, author: Callable[[], str]) -> None:
-        self.people, self.phrases = recipients(to)
+    def __init__(self, to: Any, author: Callable[[], str], place: str) -> None:
+        self.people, self.phrases = recipients(to, place)
         self._author = author
 
     def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
@@ -207,61 +259,6 @@ class Founder:
 
     def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
         raise KeyNeededError(f"{storage} is sealed by somebody else meanwhile; pass a key that opens it")
-
-
-class Continuing:
-    """Makes a store as `founder` does, and keeps its keys in a file of this machine, so that a process which
-    comes later goes on with what this one began. A `mask` hides them there."""
-
-    def __init__(self, founder: Founder, path: str, mask: Mask | None) -> None:
-        self._founder, self._path, self._mask = founder, path, mask
-
-    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
-        from saver.disk.durable import NewFile
-        from saver.storage import Bytes
-
-        keys, header = self._founder.make(storage)
-        text = keys.to_json().decode()
-        content = Bytes((text if self._mask is None else self._mask.masked(text)).encode())
-        os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
-        with NewFile(self._path, content.size) as file:
-            content.write(file)
-            file.commit()
-        return keys, header
-
-    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
-        from saver.keys.holders import StoreKeys, is_of
-
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                text = file.read()
-            shown = text if self._mask is None else self._mask.unmasked(text)
-            found = StoreKeys.from_json((shown or "").encode(), self._path)
-        except (OSError, ValueError):
-            found = None
-        if found is None or not is_of(found, seal):
-            raise WrongKeyError(
-                f"{storage}: a push that broke off has left something whose keys are not in {self._path}; "
-                f"delete the folder {os.path.dirname(self._path)} to begin anew"
-            )
-        return found
-
-
-class Passing:
-    """Makes and opens one store with keys that nobody has but this process."""
-
-    def __init__(self) -> None:
-        from saver.keys.holders import new_store_keys
-
-        self._keys = new_store_keys()
-
-    def make(self, storage: Storage) -> tuple[StoreKeys, dict[str, Any]]:
-        from saver.keys.holders import seal_header
-
-        return self._keys, seal_header(self._keys)
-
-    def open(self, storage: Storage, seal: Mapping[str, Any]) -> StoreKeys:
-        return self._keys
 
 
 def beneath(storage: Storage) -> Storage:
@@ -279,4 +276,5 @@ def storage_for(storage: Storage, key: Any, author: Callable[[], str]) -> Storag
         return storage
     from saver.addresses import sealed
 
-    return sealed(storage, StoreHolder(keys, author), key is not None)
+    holder = StoreHolder(keys, author)
+    return sealed(storage, holder, key is not None, holder.plain, holder.named)

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from saver.admission import into_store
 from saver.errors import CannotWriteError, KeyNeededError
 from saver.mask import Mask
 
@@ -212,8 +213,7 @@ class Storage(ABC):
         Raises CannotWriteError, which names the promise that was not kept."""
 
     def begin(self, ident: str) -> dict[str, Any] | None:
-        """Called before the store with this id is made here: how its objects are sealed, for `store.json`;
-        None if they are stored as they are."""
+        """Called before the store with this id is made here: how objects are sealed, for `store.json`."""
         return None
 
     def admit(self, ident: str, seal: Mapping[str, Any] | None) -> None:
@@ -221,14 +221,15 @@ class Storage(ABC):
         Raises KeyNeededError or WrongKeyError if it is sealed, and this storage cannot open it, and
         IncompatibleError if it is not, though it should be."""
         if seal is not None:
-            raise KeyNeededError(
-                f"{self} is sealed, and no key was passed; pass key=PATH, or --key PATH, or set "
-                "SAVER_KEY; a holder of the store can add yours (`saver key add`)"
-            )
+            raise KeyNeededError(f"{self} is sealed, and no key was passed; {self.ways_in()}")
 
-    def renew(self) -> None:  # noqa: B027 (most have no keys)
+    def ways_in(self) -> str:
+        """What helps somebody who cannot open what is sealed here, for messages."""
+        return into_store(str(self))
+
+    def renew(self, bundle: str | None = None) -> None:  # noqa: B027 (most have no keys)
         """Called when the keys of the store here may have changed: what is written from now on is sealed with
-        the newest one."""
+        the newest one. Called before something is written, with the `bundle` of keys that the log names."""
 
     def copy_in(self, place: Storage) -> Storage:
         """The storage in `place` to which copies of objects of this one are written: sealed as they are here.

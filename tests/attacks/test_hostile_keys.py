@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("cryptography")
 pytest.importorskip("pyrage")
 
+import saver
 from saver.errors import DamagedError, IncompatibleError, KeyNeededError, SaverError, WrongKeyError
 from saver.keys import age, header, scrypt
 from saver.keys.header import ARGUMENTS, BODY_LINES, LINE, STANZAS, VERSION, parse, to_base64
@@ -30,6 +31,8 @@ from saver.keys.holders import (
 from saver.keys.opening import OBJECTS, open_bundles
 from saver.keys.secret import Passphrase
 from saver.keys.sources import Keys
+from saver.repo.resealing import reseal
+from saver.seals.aead import Aead
 from saver.storage import Bytes
 from saver.storages.memory import MemoryStorage
 from secrecy import SECRET, leaks, raised
@@ -428,6 +431,40 @@ def test_keys_that_an_attacker_wraps_for_a_holder_are_not_used(
     storage.delete(bundle_key("5" * 32))
     with pytest.raises(DamagedError, match="that is not of this store: somebody put it there"):
         open_bundles(storage, Keys(ANN.reveal), SEAL)
+
+
+@pytest.mark.parametrize("opened", ["before", "after"])
+@pytest.mark.parametrize("everything", [False, True])
+def test_keys_of_a_holder_who_was_removed_are_not_written_with(opened: str, everything: bool) -> None:
+    """They know the key for names, so their bundle is one of the store; but the log does not name it."""
+    storage, ann = MemoryStorage(), Keys(ANN.reveal)
+    owner = saver.Saver(storage, key=ann)
+    owner.save("m", {"a": 1})
+    known = open_bundles(storage, ann, None)
+    owner.add_holder(age.new_identity().public, "bob")
+    owner.remove_holder("bob")
+    owner.rotate()
+    if opened == "after":
+        owner = saver.Saver(storage, key=ann)
+    theirs = StoreKeys(known.names, [*known.epochs, bytes(32), bytes(range(32))])
+    write_bundle(storage, "0" * 32, theirs, [holder_of(ANN.public, "ann", 1.0)], 99)
+    before = {*storage.keys("")}
+    if everything:
+        owner._repo.open()
+        assert reseal(owner._repo).objects > 0
+    saver.Saver(storage, key=ann).save("m", {"a": 2})
+    owner.save("m", {"a": 3})
+    assert [owner.load(f"m@{number}") for number in (1, 2, 3)] == [{"a": 1}, {"a": 2}, {"a": 3}]
+    evil = Aead(lambda: theirs.epochs)
+    ident = owner._repo.format().id
+    packs = {key for key in storage.keys("packs/") if everything or key not in before}
+    assert packs
+    for key in packs:
+        with pytest.raises(WrongKeyError, match="a data key that yours do not open"):
+            evil.blob(f"{ident}/{key}", storage.open(key), lambda key=key: storage.open(key)).read()
+    for key in {*storage.keys("log/")} - before:
+        with pytest.raises(WrongKeyError, match="a data key that yours do not open"):
+            evil.opened(f"{ident}/{key}", storage.read(key), key)
 
 
 def test_a_foreign_bundle_is_noticed_before_the_first_seal_too() -> None:

@@ -195,7 +195,7 @@ def test_the_log_shows_it_all(team: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("list", "models"), 4, "is sealed, and no key was passed; pass key=PATH, or --key PATH"),
+        (("list", "models"), 4, "is sealed, and no key was passed; pass one that opens it"),
         (("list", "models", "--key", "ann.key"), 4, "1 key tried, and none opens the store"),
         (("list", "models", "--key", "nowhere.key"), 3, "there is no key file"),
         (("list", "models", "--key", f"passphrase:{PHRASE}"), 2, "secrets are not arguments"),

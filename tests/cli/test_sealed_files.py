@@ -41,7 +41,7 @@ def test_import_asks_for_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None
     shown = run_in_a_terminal("import", "p.saver", "two", answer=f"{PHRASE}\n")
     assert PHRASE not in shown
     assert "two@1" in shown
-    assert "Key or passphrase: \n" in shown, "nothing is drawn over the question while somebody types"
+    assert "Key or passphrase of p.saver: \n" in shown, "nothing is drawn over it while somebody types"
     shown = run_in_a_terminal("import", "p.saver", "three", answer="battery\n", exit_code=4)
     assert "three" not in saver.Saver("models").models()
     assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0
@@ -66,7 +66,13 @@ def test_what_is_pushed_to_a_hub_is_sealed_for_somebody_and_pulled_by_them(
         place = f"oci://{registry.host}/team/iris:v1"
         assert run("push", "iris", place, "--to", "ann.key.pub").exit_code == 0
         assert not any(b"secret thing" in blob for blob in registry.blobs.values())
-        assert "is sealed" in error_of(run("pull", "iris", place, "--store", "other"), 4)
+        new_key_file("bob.key")
+        for key in ((), ("--key", "bob.key")):
+            said = error_of(run("pull", "iris", place, "--store", "other", *key), 4)
+            assert said.count(place) == 1
+            assert "saver key add" not in said, "there are no holders to add at a hub"
+            again = f"oci://{registry.host}/team/iris:OTHER_TAG"
+            assert f"`saver push REF {again} --to YOUR.key.pub`" in said
         assert not Path("other").exists()
         with pytest.warns(UserWarning, match="and what is pushed to other is not"):
             assert run("pull", "iris", place, "--store", "other", "--key", "ann.key").exit_code == 0

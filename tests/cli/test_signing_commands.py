@@ -148,3 +148,35 @@ def test_a_key_that_a_passphrase_protects_signs(monkeypatch: pytest.MonkeyPatch)
     assert run("verify", "iris@1", "--signed-by", "locked.key.pub").exit_code == 0
     monkeypatch.setattr("saver.keys.asking.ask", lambda *_: "battery staple")
     assert "does not open" in error_of(run("sign", "iris@1", "--key", "locked.key"), 4)
+
+
+def test_a_key_that_a_passphrase_protects_signs_for_other_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyrage")
+    from saver.keys import scrypt
+    from saver.keys.files import new_key_file
+    from saver.keys.secret import Passphrase
+
+    monkeypatch.setattr(scrypt, "FACTOR", scrypt.FACTORS[0])
+    new_key_file("locked.key", "p256", Passphrase("correct horse"))
+    new_key_file("other.key", "ed25519")
+    Path("out").write_bytes(b"exported")
+    signing = ("sign", "out", "--format", "model-signing", "--key")
+    monkeypatch.setattr("saver.keys.asking.ask", lambda *_: "battery staple")
+    assert "does not open" in error_of(run(*signing, "locked.key"), 4)
+    assert "error: other.key: a key of the type Ed25519" in error_of(run(*signing, "other.key"), 2)
+    assert not Path("out.sig").exists()
+    monkeypatch.setattr("saver.keys.asking.ask", lambda *_: "correct horse")
+    assert run(*signing, "locked.key").exit_code == 0
+    assert run("verify", "out", "--signed-by", "locked.key.pub", "--format", "model-signing").exit_code == 0
+
+
+def test_in_a_sealed_store_it_is_said_which_key_signs_and_which_opens() -> None:
+    pytest.importorskip("pyrage")
+    from saver.keys.files import new_key_file
+
+    new_key_file("ann.key")
+    new_key_file("signs.key", "ed25519")
+    saver.Saver("sealed", key="ann.key").save("m", [1])
+    signing = ("sign", "m", "--store", "sealed", "--key", "signs.key")
+    assert "here --key signs, so write: saver --key FILE sign" in error_of(run(*signing), 4)
+    assert run("--key", "ann.key", *signing).exit_code == 0

@@ -144,14 +144,14 @@ def test_a_sealed_store_asks_for_the_key(tmp_path: Path, monkeypatch: pytest.Mon
     saver.Saver(sealed, key=str(key)).save("iris", {"secret": [1.0]})
     (typed,) = re.findall(r"AGE-SECRET-KEY-1\w+", key.read_text())
     with terminal(sealed) as one:
-        one.until("Key or passphrase: ")
+        one.until(f"Key or passphrase of {sealed}: ")
         one.type(f"{typed}\n")
         every_page(one.address)
         assert typed not in one.until("Ctrl-C"), "it is not echoed"
         assert json.loads(text_at(f"{one.address}health?format=json"))["sealed"] is True
         assert one.end() == 0
     with terminal(sealed) as one:
-        one.until("Key or passphrase: ")
+        one.until(f"Key or passphrase of {sealed}: ")
         one.type("wrong\n")
         one.until("key")
         _, status = os.waitpid(one.pid, 0)
@@ -240,7 +240,7 @@ def test_people_use_a_sealed_store(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store = filled(sealed, key=str(key))
     (typed,) = re.findall(r"AGE-SECRET-KEY-1\w+", key.read_text())
     with terminal(sealed) as one:
-        one.until("Key or passphrase: ")
+        one.until(f"Key or passphrase of {sealed}: ")
         one.type(f"{typed}\n")
         in_a_browser(one.address, acts=True)
         assert one.end() == 0

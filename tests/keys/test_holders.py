@@ -166,16 +166,16 @@ def test_each_holder_opens_it(who: Identity, seal: Mapping[str, Any] | None) -> 
 
 def test_nobody_else_does() -> None:
     with pytest.raises(
-        WrongKeyError, match=r"memory.*: 1 key tried, and none opens the store; pass the key of a"
+        WrongKeyError, match=r"memory.*: 1 key tried, and none opens the store; pass one that opens it"
     ):
         open_bundles(sealed(), key(EVE), SEAL)
     with pytest.raises(WrongKeyError, match="2 keys tried"):
         open_bundles(sealed(), Keys(EVE.reveal, age.new_identity().reveal), SEAL)
     with pytest.raises(
-        KeyNeededError, match="is sealed, and no key was passed; pass key=PATH, or --key PATH"
+        KeyNeededError, match="is sealed, and no key was passed; pass one that opens it: key=FILE, --key FILE"
     ):
         open_bundles(sealed(), Keys(), SEAL)
-    with pytest.raises(KeyNeededError, match="no passphrase opens this store"):
+    with pytest.raises(KeyNeededError, match="no passphrase opens the store"):
         open_bundles(sealed(), Keys(lambda: "a passphrase"), SEAL)
 
 

@@ -84,8 +84,8 @@ KINDS = ["file", "path", "env", "command", "keyring", "prompt", "function", "byt
 @pytest.mark.parametrize("form", [SECRET, f"{SECRET}\n", f"# public key: {IDENTITY.public}\n{SECRET}\r\n"])
 def test_every_source_gives_an_identity(kind: str, form: str, each_source: Any) -> None:
     keys = Keys.of(each_source(form)[kind])
-    assert [*keys.identities(), *keys.protected()] == [IDENTITY]
-    assert keys.passphrases() == []
+    assert [*keys.identities(), *keys.protected("m.saver")] == [IDENTITY]
+    assert keys.passphrases("m.saver") == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,7 +93,7 @@ def test_every_source_gives_an_identity(kind: str, form: str, each_source: Any) 
 def test_every_source_gives_a_passphrase(kind: str, form: str, each_source: Any) -> None:
     keys = Keys.of(each_source(form)[kind])
     assert keys.identities() == []
-    assert [each.reveal() for each in keys.passphrases()] == [form.removesuffix("\n")]
+    assert [each.reveal() for each in keys.passphrases("m.saver")] == [form.removesuffix("\n")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,9 +114,11 @@ def test_keys_are_fetched_when_they_are_needed_and_once(
     keys = Keys(source)
     repr(keys), bool(keys)
     assert fetched == []
-    threads = [threading.Thread(target=lambda: (keys.identities(), keys.protected())) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: (keys.identities(), keys.protected("m.saver"))) for _ in range(4)
+    ]
     [each.start() for each in threads], [each.join() for each in threads]
-    keys.passphrases()
+    keys.passphrases("m.saver")
     assert fetched == [1]
 
 
@@ -124,7 +126,7 @@ def test_keys_are_fetched_when_they_are_needed_and_once(
 @pytest.mark.parametrize("secret", [SECRET, PHRASE])
 def test_keys_show_no_secret(kind: str, secret: str, each_source: Any) -> None:
     keys = Keys.of(each_source(secret)[kind])
-    found = [*keys.identities(), *keys.protected(), *keys.passphrases()]
+    found = [*keys.identities(), *keys.protected("m.saver"), *keys.passphrases("m.saver")]
     shown = f"{keys!r} {keys} {found!r} {found[0]} {vars(keys)!r}"
     if (
         kind != "command"
@@ -217,7 +219,7 @@ def test_a_command_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_command_runs_without_a_shell(tmp_path: Path) -> None:
     keys = Keys(f"command:echo $HOME ; touch {tmp_path}/made")
-    assert [each.reveal() for each in keys.passphrases()] == [f"$HOME ; touch {tmp_path}/made"]
+    assert [each.reveal() for each in keys.passphrases("m.saver")] == [f"$HOME ; touch {tmp_path}/made"]
     assert not list(tmp_path.iterdir())
 
 
@@ -240,7 +242,7 @@ def test_a_key_ring_that_fails_or_lacks_is_named(monkeypatch: pytest.MonkeyPatch
 def test_the_real_key_ring_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     keyring = pytest.importorskip("keyring")
     monkeypatch.setattr(keyring, "get_password", lambda service, name: f"{service} {name}")
-    assert [each.reveal() for each in Keys("keyring:a/b/c").passphrases()] == ["a/b c"]
+    assert [each.reveal() for each in Keys("keyring:a/b/c").passphrases("m.saver")] == ["a/b c"]
 
 
 # Protected key files
@@ -252,17 +254,17 @@ def test_a_protected_key_file_opens_with_a_passphrase_from_another_source(
     public = new_key_file(tmp_path / "a.key", "x25519", Passphrase(PHRASE)).strip()
     keys = Keys(tmp_path / "a.key", lambda: PHRASE)
     assert keys.identities() == []
-    assert [each.public for each in keys.protected()] == [public]
+    assert [each.public for each in keys.protected("m.saver")] == [public]
     typed[:] = [PHRASE]
-    assert [each.public for each in Keys(tmp_path / "a.key").protected()] == [public]
+    assert [each.public for each in Keys(tmp_path / "a.key").protected("m.saver")] == [public]
     assert typed == []
     with pytest.raises(WrongKeyError, match=r"a\.key: the passphrase does not open it"):
-        Keys(tmp_path / "a.key", lambda: "other").protected()
+        Keys(tmp_path / "a.key", lambda: "other").protected("m.saver")
 
 
 def test_a_protected_key_that_signs_opens_nothing(tmp_path: Path) -> None:
     new_key_file(tmp_path / "a.key", "ed25519", Passphrase(PHRASE))
-    error = raised(lambda: Keys(tmp_path / "a.key", lambda: PHRASE).protected(), IncompatibleError)
+    error = raised(lambda: Keys(tmp_path / "a.key", lambda: PHRASE).protected("m.saver"), IncompatibleError)
     assert "this key signs" in str(error)
     assert leaks(error, PHRASE, "-----BEGIN PRIVATE") == []
 
@@ -272,7 +274,7 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.
     new_key_file(tmp_path / "a.key", "x25519", Passphrase(PHRASE))
     for act in (Keys("prompt").passphrases, Keys(tmp_path / "a.key").protected):
         with pytest.raises(KeyNeededError, match="there is no terminal to ask on; pass 'env:NAME'"):
-            act()
+            act("m.saver")
     with pytest.raises(KeyNeededError, match="a new passphrase is typed, so run this on a terminal"):
         asking.ask_new("A passphrase for a.key")
 
@@ -310,15 +312,15 @@ def test_a_passphrase_for_something_new_is_typed_twice(
     keys = Keys("prompt")
     typed[:] = [PHRASE, "other"]
     with pytest.raises(KeyNeededError, match="the second passphrase differs; nothing was written"):
-        keys.new_passphrases()
+        keys.new_passphrases("m.saver")
     typed[:] = [PHRASE, PHRASE]
     for _ in range(2):
-        assert [each.reveal() for each in keys.new_passphrases()] == [PHRASE]
+        assert [each.reveal() for each in keys.new_passphrases("m.saver")] == [PHRASE]
     assert typed == []
     monkeypatch.setenv("ONE", PHRASE)
-    assert [each.reveal() for each in Keys("env:ONE").new_passphrases()] == [PHRASE]
+    assert [each.reveal() for each in Keys("env:ONE").new_passphrases("m.saver")] == [PHRASE]
     typed[:] = [SECRET]  # a key is not a word of one's own
-    assert Keys("prompt").new_passphrases() == []
+    assert Keys("prompt").new_passphrases("m.saver") == []
 
 
 # Several, and none
@@ -330,7 +332,7 @@ def test_keys_hold_keys(monkeypatch: pytest.MonkeyPatch, typed: list[str]) -> No
     typed[:] = [PHRASE]
     keys = Keys(Keys("env:ONE", "prompt"), other.reveal)
     assert {each.public for each in keys.identities()} == {IDENTITY.public, other.public}
-    assert [each.reveal() for each in keys.passphrases()] == [PHRASE]
+    assert [each.reveal() for each in keys.passphrases("m.saver")] == [PHRASE]
     assert Keys.of(keys) is keys
     assert Keys.of(["env:ONE", other.reveal]).identities() == keys.identities()
 
@@ -338,7 +340,7 @@ def test_keys_hold_keys(monkeypatch: pytest.MonkeyPatch, typed: list[str]) -> No
 def test_without_sources_there_are_no_keys() -> None:
     for none in (Keys.of(None), Keys(), Keys.of([]), Keys.of(())):
         assert not none
-        assert (none.identities(), none.passphrases(), none.protected()) == ([], [], [])
+        assert (none.identities(), none.passphrases("m.saver"), none.protected("m.saver")) == ([], [], [])
     assert Keys("prompt")
     assert Keys("env:A")
 

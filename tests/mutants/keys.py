@@ -73,6 +73,12 @@ MUTANTS = [
         (f"{_HOSTILE}::test_keys_that_an_attacker_wraps_for_a_holder_are_not_used",),
     ),
     Mutant(
+        "bundle-that-counts", "repo/repository.py",
+        "            self.storage.renew(self.state.bundle())\n", "            pass\n",
+        "writing with the keys that the log names, and with no others",
+        (f"{_HOSTILE}::test_keys_of_a_holder_who_was_removed_are_not_written_with",),
+    ),
+    Mutant(
         "tries-of-passphrases", "keys/opening.py",
         "list(objects.phrased.items())[:HOLDERS] if", "list(objects.phrased.items()) if",
         "the bound on tries that cost a second each",

@@ -74,8 +74,8 @@ class RecallingStorage(Storage):
     def admit(self, ident: str, seal: Mapping[str, Any] | None) -> None:
         self.storage.admit(ident, seal)
 
-    def renew(self) -> None:
-        self.storage.renew()
+    def renew(self, bundle: str | None = None) -> None:
+        self.storage.renew(bundle)
 
     def copy_in(self, place: Storage) -> Storage:
         return self.storage.copy_in(place)

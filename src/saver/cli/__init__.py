@@ -23,6 +23,7 @@ from saver import __version__
 from saver.cli._screen import AS_JSON, PRINTED, clean, print_json
 from saver.cli._switches import STORE, store_of_the_program, switches
 from saver.errors import DamagedError, NotFoundError, SaverError, TaggedError
+from saver.keys.typed import together
 from saver.repo.refs import BadNameError
 from saver.signing.keys import BadKeyError
 
@@ -142,7 +143,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> None:
         """Run the command; expected errors become one line and an exit code, and a document with `--json`."""
         try:
-            self._run(ctx)
+            with together():
+                self._run(ctx)
         except Failure as failure:
             if ctx.meta.get(AS_JSON) and not ctx.meta.get(PRINTED):
                 _print_failed(failure)

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from saver.cli import Missing
+from saver.cli import Missing, Misuse
 from saver.disk.durable import NewFile
 from saver.errors import IncompatibleError
+from saver.keys.asking import ask
 from saver.signing.bundles import LARGEST
+from saver.signing.keys import unlocked
 from saver.signing.model_signing import Verified, sign_folder, verify_folder
 
 FORMAT = "model-signing"
@@ -42,15 +44,15 @@ def signature_options(command: Command) -> Command:
 def sign(path: str, key: str, signature: str | None, ignored: tuple[str, ...]) -> str:
     """Sign a file or folder with the private key in a file, and write the signature durably. Returns where.
     The terminal asks for a passphrase."""
-    pem = _read(key, "--key", _KEY)
+    pem = unlocked(_read(key, "--key", _KEY), key)
     password = None
     if b"ENCRYPTED" in pem:
-        password = click.prompt(f"Passphrase of {key}", hide_input=True, err=True).encode()
+        password = ask(f"Passphrase of {key}: ", "sign with a key without one").encode()
     place = _signature(path, signature)
     try:
         bundle = sign_folder(path, pem, password=password, ignore=(*ignored, *_within(path, place)))
     except ValueError as error:
-        raise _misuse(error) from None
+        raise _misuse(error, key) from None
     with NewFile(place, len(bundle)) as file:
         file.write(bundle, 0)
         file.commit()
@@ -66,12 +68,15 @@ def verify(path: str, key: str, signature: str | None, ignored: tuple[str, ...])
     try:
         return verify_folder(path, bundle, pem, ignore=(*ignored, *_within(path, place)))
     except ValueError as error:
-        raise _misuse(error) from None
+        raise _misuse(error, key) from None
 
 
-def _misuse(error: ValueError) -> Exception:
-    """An error of an argument; others are those of the files."""
-    return error if isinstance(error, IncompatibleError) else click.UsageError(str(error))
+def _misuse(error: ValueError, key: str) -> Exception:
+    """An error of an argument: of the key in this file, or of a path; others are those of the files."""
+    if isinstance(error, IncompatibleError):
+        return error
+    named, _, what = str(error).partition(": ")
+    return Misuse(f"{key}: {what}" if named in ("private_key", "public_key") else str(error))
 
 
 def _signature(path: str, signature: str | None) -> str:

@@ -85,18 +85,16 @@ def _recipients(context: click.Context, parameter: click.Parameter, given: tuple
     return given or None
 
 
-def _passphrase(context: click.Context, parameter: click.Parameter, on: bool) -> Any:
-    """What returns the new passphrase of a file; None if it has none."""
+def recipients(to: Any, passphrase: bool, place: str) -> Any:
+    """What `to` is for what is written to this place: with a passphrase, what asks for a new one. Raises
+    UsageError for both."""
+    if not passphrase:
+        return to
+    if to is not None:
+        raise click.UsageError("a file is sealed for recipients, or with a passphrase; leave one out")
     from saver.keys.asking import ask_new
 
-    return (lambda: ask_new("A passphrase for the file").reveal()) if on else None
-
-
-def recipients(to: Any, passphrase: Any) -> Any:
-    """What `to` of `export` is. Raises UsageError for both."""
-    if to is not None and passphrase is not None:
-        raise click.UsageError("a file is sealed for recipients, or with a passphrase; leave one out")
-    return to if passphrase is None else passphrase
+    return lambda: ask_new(place).reveal()
 
 
 to_option = click.option(
@@ -107,7 +105,6 @@ compress_option = click.option("--compress", is_flag=True, help="Compress the fi
 passphrase_option = click.option(
     "--passphrase",
     is_flag=True,
-    callback=_passphrase,
     help="Seal what is written with a passphrase; asks for it.",
 )
 

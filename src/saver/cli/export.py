@@ -40,7 +40,7 @@ def command(
     example: Any,
     force: bool,
     to: Any,
-    passphrase: Any,
+    passphrase: bool,
     compress: bool,
     address: str,
     as_json: bool,
@@ -58,7 +58,7 @@ def command(
     version = store.version(ref)
     write = partial(
         store.export, str(version), file, format=format, parts=parts or None, trust=trust, example=example,
-        to=recipients(to, passphrase), compress=compress,
+        to=recipients(to, passphrase, file), compress=compress,
     )  # fmt: skip
     found = written(write, file, format, force, as_json)
     if as_json:

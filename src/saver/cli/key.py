@@ -76,7 +76,7 @@ def new(file: str, kind: Any, protect: bool, as_json: bool) -> None:
     """Make a key: FILE is secret, FILE.pub is for others."""
     if not file or "\0" in file:
         raise Misuse("the name of the file is empty")
-    passphrase = ask_new(f"A passphrase for {file}") if protect else None
+    passphrase = ask_new(file) if protect else None
     public = new_key_file(file, kind, passphrase)
     if as_json:
         print_json(
@@ -121,7 +121,7 @@ def add(
     if passphrase == (recipient is not None):
         raise Misuse("pass either RECIPIENT, which is age1… or a file NAME.pub, or --passphrase")
     if passphrase:
-        phrase, name = ask_new(f"A passphrase for {address}"), "passphrase" if name is None else name
+        phrase, name = ask_new(address), "passphrase" if name is None else name
 
         change: Change = partial(holding.add_passphrase, passphrase=phrase, name=name)
     else:

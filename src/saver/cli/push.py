@@ -24,7 +24,7 @@ from saver.hub import hub_at
 @json_option
 def command(
     ref: str, target: str, model: str | None, alone: bool, no_tags: bool, token: str | None, to: Any,
-    passphrase: Any, address: str, as_json: bool,
+    passphrase: bool, address: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Push a version, and those before it, to another store or to a hub.
 
@@ -46,7 +46,7 @@ def command(
     """
     if not target:
         raise click.UsageError("the name of the other store is empty")
-    sealed_for = recipients(to, passphrase)
+    sealed_for = recipients(to, passphrase, target)
     if sealed_for is not None and hub_at(target) is None:
         raise click.UsageError("--to and --passphrase are about hubs; a store seals for its own holders")
     send = partial(existing(address).push, ref, theirs(target, token), model=model, to=sealed_for)

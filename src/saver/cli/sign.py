@@ -10,6 +10,7 @@ from saver.cli._completing import refs
 from saver.cli._model_signing import signature_options
 from saver.cli._screen import print_json, screen
 from saver.cli._store import existing, json_option, store_option
+from saver.errors import KeyNeededError
 from saver.signing.keys import brief
 
 
@@ -44,7 +45,10 @@ def command(
         return
     if signature is not None or ignored:
         raise Misuse("--signature and --ignore are about files; add --format model-signing")
-    store = existing(address)
+    try:
+        store = existing(address)
+    except KeyNeededError as error:
+        raise KeyNeededError(f"{error}; here --key signs, so write: saver --key FILE sign …") from None
     version = store.sign(ref, key)
     signers = tuple(each.key for each in version.signatures)
     if as_json:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from saver.errors import CannotWriteError, KeyNeededError
+from saver.hubs._founding import Passing
 from saver.repo import holding
 from saver.repo.format import is_sealed
 from saver.repo.repository import Repository
-from saver.sealing import VARIABLE, Founder, Passing, StoreHolder, keys_of
+from saver.sealing import Founder, StoreHolder, keys_of
 from saver.storage import Storage
 from saver.storages.sealed import SealedStorage
 
@@ -17,14 +18,11 @@ if TYPE_CHECKING:
     from saver.keys.sources import Keys
 
 
-def own_keys(key: Any, where: str) -> Keys:
-    """The keys that open what is sealed. Raises KeyNeededError if there are none."""
+def own_keys(key: Any, where: str, ways_in: str) -> Keys:
+    """The keys that open what is sealed. Raises KeyNeededError if there are none, which says what helps."""
     keys = keys_of(key)
     if not keys:
-        raise KeyNeededError(
-            f"{where}: what is there is sealed; pass key= (on the command line: --key) with a key that it "
-            f"was sealed for, or set {VARIABLE}"
-        )
+        raise KeyNeededError(f"{where}: what is there is sealed, and no key was passed; {ways_in}")
     return keys
 
 
@@ -42,7 +40,7 @@ def place_for(storage: Storage, to: Founder | None, key: Any, author: Callable[[
                 "somebody under another tag, or in another repository"
             )
         return storage
-    keys = own_keys(key, str(storage))
+    keys = own_keys(key, str(storage), storage.ways_in())
     found = SealedStorage(storage, StoreHolder(keys, author))
     if to is not None:
         _demand_holders(Repository(found), keys, to.people, bool(to.phrases))

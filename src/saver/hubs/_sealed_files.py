@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
+from saver.admission import into_hub
 from saver.canonical import canonical
 from saver.disk import mapped
 from saver.disk.durable import NewFile
@@ -84,6 +85,7 @@ def _seal(folder: str, opened: Opened, version: Version, sealer: Sealer, said: P
     written(os.path.join(folder, DOCUMENT), canonical(SEALED, False) + b"\n")
 
 
-def opened_document(path: str, key: Any, where: str) -> bytes:
-    """What is in a sealed `saver.sealed`. Raises KeyNeededError and WrongKeyError."""
-    return unsealed(mapped.open_file(path, where), own_keys(key, where)).read(0, LARGEST)
+def opened_document(path: str, key: Any, place: str) -> bytes:
+    """What is in the sealed `saver.sealed` of a repository. Raises KeyNeededError and WrongKeyError."""
+    ways_in = into_hub(place)
+    return unsealed(mapped.open_file(path, place), own_keys(key, place, ways_in), ways_in).read(0, LARGEST)

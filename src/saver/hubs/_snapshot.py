@@ -10,6 +10,7 @@ from heapq import merge
 from threading import RLock
 from typing import TypeVar
 
+from saver.admission import into_hub
 from saver.errors import CannotWriteError, NotFoundError
 from saver.repo.manifest import manifest_key
 from saver.repo.objects import pack_key, tree_key
@@ -46,6 +47,11 @@ class Snapshot(Storage):
 
     def __str__(self) -> str:
         return self._address
+
+    def ways_in(self) -> str:
+        """Nobody is added to what was sent: another tag is sealed anew."""
+        host, slash, name = self._address.rpartition("/")
+        return into_hub(f"{host}{slash}{name.partition('@')[0].partition(':')[0]}:OTHER_TAG")
 
     def path(self, key: str) -> str:
         """The file of an object that was put."""

@@ -90,7 +90,7 @@ class HuggingFaceHub(Hub):
         push seals anew, for those whom it names now; one that broke off is continued by the next that is for
         the same, with the files that it sealed."""
         wanted, key = changing.find(source, ref), keys_of(key)
-        sealer = None if to is None else Sealer(to)
+        sealer = None if to is None else Sealer(to, str(self))
         if sealer is None:
             warn_of_clear(source, self)
         name = wanted.model if model is None else model
@@ -241,7 +241,7 @@ class HuggingFaceHub(Hub):
         if not self._is_sealed(commit, folder):
             return decoded(self._document(commit, folder), f"{self}: {DOCUMENT}"), False
         path = self._download(commit, WITHIN, folder, 2 * LARGEST)
-        return decoded(opened_document(path, key, f"{self}: {WITHIN}"), f"{self}: {WITHIN}"), True
+        return decoded(opened_document(path, key, str(self)), f"{self}: {WITHIN}"), True
 
     def _download(self, commit: str, name: str, folder: str, most: int) -> str:
         """Bring a file of at most this many bytes to this machine."""

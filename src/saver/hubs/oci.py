@@ -27,6 +27,7 @@ from saver.errors import (
 )
 from saver.hub import Hub, warn_of_clear
 from saver.hubs._artifact import NOTHING, Artifact, Layer, decoded, digest_of, encoded
+from saver.hubs._founding import Continuing
 from saver.hubs._scratch import scratch, written
 from saver.hubs._sealed import place_for
 from saver.hubs._snapshot import Snapshot, to_send
@@ -35,7 +36,7 @@ from saver.pushing import Pushed, demand_prefix, push, there
 from saver.repo import changing
 from saver.repo.repository import Repository
 from saver.repo.version import Version
-from saver.sealing import Continuing, Founder, keys_of
+from saver.sealing import Founder, keys_of
 from saver.storage import Content, Progress, Storage
 from saver.storages.sealed import SealedStorage
 
@@ -84,7 +85,7 @@ class Registry(Hub):
         name = wanted.model if model is None else model
         found = self._artifact(self._reference)
         base = found or (None if to is not None else self._like(source, wanted, name, history))
-        key, founder = keys_of(key), None if to is None else Founder(to, lambda: source.author)
+        key, founder = keys_of(key), None if to is None else Founder(to, lambda: source.author, str(self))
         mark = "" if founder is None else founder.mark(f"{self} {source.format().id}")
         state = "\n".join((base.digest if base else "", source.format().id, wanted.manifest, name, mark))
         with scratch(f"push {self}", state) as folder:

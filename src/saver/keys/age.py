@@ -119,10 +119,12 @@ def unwrap(
     header = parse(data, where)
     if _kind(data, header, where) == KIND:
         if not identities:
-            raise KeyNeededError(f"{where} is encrypted for recipients; pass the key file of one: key=PATH")
+            raise KeyNeededError(f"{where} is encrypted for recipients; pass the key file of one: key=FILE")
         return _unwrapped(data, list(identities), where)
     if not secrets:
-        raise KeyNeededError(f"{where} is encrypted with a passphrase; pass key='prompt' to be asked for it")
+        raise KeyNeededError(
+            f"{where} is encrypted with a passphrase; pass key='prompt' (--key prompt) to be asked for it"
+        )
     return scrypt.unwrapped(data, header, secrets, where)
 
 
@@ -137,7 +139,7 @@ def _unwrapped(data: bytes, identities: list[Identity], where: str) -> bytes:
     if what == _NO_MATCH:
         raise WrongKeyError(
             f"{where}: {'the key does' if count == 1 else f'the {count} keys do'} not open it: it is for "
-            "other recipients; pass the key of one of them, or have one of them add yours"
+            "other recipients; pass the key of one of them"
         )
     raise DamagedError(
         f"{where}: its bytes were changed or cut off ({what.splitlines()[0][:80]}); restore it from a copy"

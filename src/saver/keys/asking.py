@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from saver.errors import KeyNeededError
+from saver.errors import KeyNeededError, printable
 from saver.keys.secret import Passphrase
 
 _drawn: list[tuple[Callable[[], None], Callable[[], None]]] = []
@@ -48,17 +48,33 @@ def ask(question: str, instead: str = "pass 'env:NAME' or 'command:…' instead"
     with alone(), warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
-            return getpass.getpass(question)
-        except (getpass.GetPassWarning, EOFError):
+            return getpass.getpass(printable(question))
+        except getpass.GetPassWarning:
             raise KeyNeededError(f"{question.rstrip(': ')}: it could not be read; {instead}") from None
+        except EOFError:
+            _end_line()
+            raise KeyNeededError(
+                f"{question.rstrip(': ')}: nothing was typed; nothing was done; try again"
+            ) from None
+        except KeyboardInterrupt:
+            _end_line()
+            raise
 
 
-def ask_new(question: str) -> Passphrase:
-    """A passphrase that is typed twice. Raises KeyNeededError if it is empty, or differs the second time."""
+def _end_line() -> None:
+    """End the line of a question that nobody answered."""
+    with open("/dev/tty" if os.name == "posix" else "CONOUT$", "w") as terminal:
+        terminal.write("\n")
+
+
+def ask_new(place: str) -> Passphrase:
+    """A new passphrase for a file or store, which is typed twice. Raises KeyNeededError if it is empty, or
+    differs the second time."""
+    question = f"A new passphrase for {place}"
     first = Passphrase(ask(f"{question}: ", "a new passphrase is typed, so run this on a terminal"))
     if not first.reveal():
         raise KeyNeededError(f"{question}: it is empty; nothing was written; type one")
-    if Passphrase(ask("The same once more: ")) != first:
+    if Passphrase(ask(f"The same once more, for {place}: ")) != first:
         raise KeyNeededError(f"{question}: the second one differs; nothing was written; try again")
     return first
 

@@ -29,9 +29,9 @@ from saver.storage import Bytes, Storage
 def found(storage: Storage, keys: Keys, name: str) -> tuple[StoreKeys, dict[str, Any]]:
     """Make the keys of a new store in this storage, the one below the seal, for the owners of `keys`, who
     are called `name`. Returns the keys, and the header for `store.json`."""
-    identities, passphrases = keys.identities(), keys.new_passphrases()
+    identities, passphrases = keys.identities(), keys.new_passphrases(str(storage))
     if not identities and not passphrases:
-        identities = keys.protected()
+        identities = keys.protected(str(storage))
     if not identities and not passphrases:
         raise KeyNeededError(f"{storage}: there is no key in what was passed; pass key=PATH, or key='prompt'")
     return found_for(storage, {each.public: "" for each in identities}, passphrases, name)

@@ -53,10 +53,12 @@ class Opened(msgspec.Struct, frozen=True):
     listed: frozenset[str]
     foreign: tuple[str, ...] = ()
 
-    def keys(self) -> StoreKeys:
-        """The keys of the store: every data key of any bundle. To write with, that of the newest one."""
+    def keys(self, named: str = "") -> StoreKeys:
+        """The keys of the store: every data key of any bundle. To write with, that of the one that the log
+        names, which a holder who was removed cannot put there; if it names none, that of the newest."""
         newest, *others = sorted(
-            self.bundles.values(), key=lambda each: (-len(each.keys.epochs), -each.number, each.name)
+            self.bundles.values(),
+            key=lambda each: (each.name != named, -len(each.keys.epochs), -each.number, each.name),
         )
         return merged(newest.keys, [each.keys for each in others])
 
@@ -87,16 +89,15 @@ def open_bundles(storage: Storage, keys: Keys, seal: Mapping[str, Any] | None) -
 def opened(storage: Storage, keys: Keys, seal: Mapping[str, Any] | None) -> Opened:
     """The same bundles, each for itself."""
     if not keys:
-        raise KeyNeededError(
-            f"{storage} is sealed, and no key was passed; pass key=PATH, or --key PATH, or set "
-            "SAVER_KEY; a holder of the store can add yours (`saver key add`)"
-        )
+        raise KeyNeededError(f"{storage} is sealed, and no key was passed; {storage.ways_in()}")
     for _ in range(TRIES):
         objects = _read(storage, _names(storage))
         found = _opened(storage, objects, keys)
         own = _of_this_store(storage, found, seal)
         if own or objects.listed == {*_names(storage)}:
             break  # otherwise holders changed meanwhile: a listing may lack both what came and what went
+    if not found and objects.sealed and keys.again(str(storage)):
+        return opened(storage, keys, seal)
     if not own:
         raise _none(storage, objects, keys, seal, bool(found))
     return Opened(own, objects.listed, tuple(found.keys() - own.keys()))
@@ -145,11 +146,11 @@ def _object(storage: Storage, name: str) -> tuple[bytes, bool] | SaverError | No
 
 def _opened(storage: Storage, objects: _Objects, keys: Keys) -> dict[str, Bundle]:
     """The bundles that the keys open. What asks for a passphrase comes last, and so does what costs time."""
-    found = _unwrapped(storage, objects, keys.identities())
+    found, place = _unwrapped(storage, objects, keys.identities()), str(storage)
     if not found:
-        found = _unwrapped(storage, objects, keys.protected())
+        found = _unwrapped(storage, objects, keys.protected(place))
     if not found and objects.phrased:
-        found = _unwrapped(storage, objects, _identities(storage, objects, keys.passphrases()))
+        found = _unwrapped(storage, objects, _identities(storage, objects, keys.passphrases(place)))
     return found
 
 
@@ -214,12 +215,13 @@ def _none(
         return DamagedError(
             f"{storage}: {FOLDER} has no keys for anyone; restore it from a copy of the store"
         )
-    identities = len(keys.identities()) + len(keys.protected())
+    identities = len(keys.identities()) + len(keys.protected(str(storage)))
     tried = counted(identities, "key") if identities else ""
     if not identities and not objects.phrased:
-        return KeyNeededError(f"{storage}: no passphrase opens this store; pass the key file of a holder")
-    phrases = counted(len(keys.passphrases()), "passphrase") if objects.phrased else ""
+        return KeyNeededError(f"{storage}: no passphrase opens the store; {storage.ways_in()}")
+    count = len(keys.passphrases(str(storage))) if objects.phrased else 0
+    phrases = counted(count, "passphrase") if count else ""
     return WrongKeyError(
-        f"{storage}: {' and '.join(filter(None, (tried, phrases))) or 'no key'} tried, and none opens the "
-        "store; pass the key of a holder, or have one add yours (`saver key add`)"
+        f"{storage}: {' and '.join(filter(None, (tried, phrases))) or 'no key'} tried, and none opens "
+        f"the store; {storage.ways_in()}"
     )

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeAlias
 
-from saver.errors import IncompatibleError, KeyNeededError, kind_of
+from saver.errors import IncompatibleError, KeyNeededError, SaverError, WrongKeyError, kind_of
 from saver.keys import age
 from saver.keys.asking import ask
 from saver.keys.fetching import from_command, from_environment, from_key_ring
 from saver.keys.files import LIMIT, identities_in, is_protected, read_key_file, shown_path
 from saver.keys.secret import Identity, Passphrase, shielded
+from saver.keys.typed import typed
 
 Fetch: TypeAlias = Callable[[], Any]
 
@@ -52,8 +53,7 @@ class Keys:
         self._lock = threading.RLock()
         self._fetched: tuple[list[Identity], list[Passphrase], list[tuple[str, bytes]]] | None = None
         self._opened: list[Identity] | None = None
-        self._asked: list[Identity | Passphrase] | None = None
-        self._confirmed = False
+        self._typed = typed()
 
     @classmethod
     @shielded
@@ -81,32 +81,30 @@ class Keys:
         """The identities that need no passphrase. Raises what a source raises."""
         return list(self._all()[0])
 
-    def passphrases(self) -> list[Passphrase]:
-        """The passphrases; `prompt` asks for one now."""
-        return [*self._all()[1], *(each for each in self._answer() if isinstance(each, Passphrase))]
+    def passphrases(self, place: str) -> list[Passphrase]:
+        """The passphrases, to open this place: a file or a store; `prompt` asks for one now."""
+        return [*self._all()[1], *(each for each in self._answers(place) if isinstance(each, Passphrase))]
 
-    def new_passphrases(self) -> list[Passphrase]:
-        """The passphrases, for something new: a typed one is typed twice, since nothing would notice a slip.
-        Raises KeyNeededError if it differs."""
-        with self._lock:
-            typed = [each for each in self._answer() if isinstance(each, Passphrase)]
-            if typed and not self._confirmed:
-                if Passphrase(ask("The same once more: ")) not in typed:
-                    self._asked = None
-                    raise KeyNeededError("key: the second passphrase differs; nothing was written; try again")
-                self._confirmed = True
-        return self.passphrases()
+    def new_passphrases(self, place: str) -> list[Passphrase]:
+        """The passphrases, for a new file or store: a typed one is typed twice, since nothing would notice a
+        slip. Raises KeyNeededError if it differs."""
+        answers = self._typed.for_new(place, lambda: _new(place)) if self._prompt else ()
+        return [*self._all()[1], *(each for each in answers if isinstance(each, Passphrase))]
 
-    def protected(self) -> list[Identity]:
-        """The identities that a passphrase opens, in key files; and one that was typed. Asks for the
+    def protected(self, place: str) -> list[Identity]:
+        """The identities that a passphrase opens, in key files; and those that were typed. Asks for the
         passphrase on the terminal if none of those that are known opens a file. Raises WrongKeyError, or
         KeyNeededError without a terminal."""
+        answers = [each for each in self._answers(place) if isinstance(each, Identity)]
         with self._lock:
             if self._opened is None:
-                typed = [each for each in self._answer() if isinstance(each, Identity)]
-                files = [each for name, data in self._all()[2] for each in self._open(name, data)]
-                self._opened = [*files, *typed]
-            return list(self._opened)
+                self._opened = [each for name, data in self._all()[2] for each in self._open(name, data)]
+            return [*self._opened, *answers]
+
+    def again(self, place: str) -> bool:
+        """Ask what opens this place, if what is known does not, but was typed for another one. Whether there
+        is more to try now."""
+        return self._prompt and self._typed.again(place, lambda: _asked(place))
 
     def _all(self) -> tuple[list[Identity], list[Passphrase], list[tuple[str, bytes]]]:
         with self._lock:
@@ -114,17 +112,52 @@ class Keys:
                 self._fetched = _fetched(self._sources)
             return self._fetched
 
-    def _answer(self) -> list[Identity | Passphrase]:
-        with self._lock:
-            if self._asked is None:
-                self._asked = _typed(PROMPT, ask("Key or passphrase: ")) if self._prompt else []
-            return self._asked
+    def _answers(self, place: str) -> list[Identity | Passphrase]:
+        """What was typed, for this place or for another one; asks if that is nothing."""
+        if self._prompt:
+            self._typed.first(place, lambda: _asked(place))
+        return [*self._typed.answers] if self._prompt else []
 
     def _open(self, name: str, data: bytes) -> list[Identity]:
-        known = self.passphrases()
-        if not known:
-            known = [Passphrase(ask(f"Passphrase of {name}: "))]
-        return _opened(name, data, known)
+        """The identities in an encrypted key file. If no passphrase was passed, it is typed."""
+        shown, passed = name.removeprefix("key: "), self._all()[1]
+        while True:
+            known = [*passed, *(each for each in self._typed.answers if isinstance(each, Passphrase))]
+            try:
+                if known:
+                    return _opened(name, data, known)
+                wrong: SaverError = KeyNeededError(
+                    f"{name} is encrypted with a passphrase, and a key was typed; type the passphrase"
+                )
+            except WrongKeyError as error:
+                wrong = error
+            if passed or not self._typed.again(shown, lambda: _asked(shown, "Passphrase")):
+                raise wrong
+
+
+@shielded
+def _asked(place: str, what: str = "Key or passphrase") -> list[Identity | Passphrase]:
+    """What somebody types to open a place."""
+    return _said(f"{what} of {place}")
+
+
+@shielded
+def _said(question: str) -> list[Identity | Passphrase]:
+    """The answer to a question."""
+    text = ask(f"{question}: ")
+    if not text:
+        raise KeyNeededError(f"{question}: nothing was typed; nothing was done; try again")
+    return _read(question, text)
+
+
+@shielded
+def _new(place: str) -> list[Identity | Passphrase]:
+    """What somebody types for a new place: a passphrase twice."""
+    found = _said(f"Key or new passphrase for {place}")
+    phrased = any(isinstance(each, Passphrase) for each in found)
+    if phrased and Passphrase(ask(f"The same once more, for {place}: ")) not in found:
+        raise KeyNeededError(f"{place}: the second passphrase differs; nothing was written; try again")
+    return found
 
 
 @shielded
@@ -136,7 +169,7 @@ def _opened(name: str, data: bytes, passphrases: list[Passphrase]) -> list[Ident
 
 
 @shielded
-def _typed(name: str, text: str) -> list[Identity | Passphrase]:
+def _read(name: str, text: str) -> list[Identity | Passphrase]:
     """What a text is: identities, or a passphrase."""
     found = identities_in(text, name)
     if found:
@@ -182,7 +215,7 @@ def _from(source: _Source) -> list[Identity | Passphrase] | list[bytes]:
         text = data.decode()
     except UnicodeDecodeError:
         raise IncompatibleError(f"{source.name} gives bytes that are not UTF-8, so it is not a key") from None
-    return _typed(source.name, text)
+    return _read(source.name, text)
 
 
 def _asks(value: Any) -> bool:

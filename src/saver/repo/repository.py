@@ -120,9 +120,7 @@ class Repository:
 
     def open_to_write(self) -> Beside:
         """Bring the state up to date, check that writing is allowed; create the store if there is none.
-
-        Returns the checkpoint that is due, to be written beside what the caller does next.
-        """
+        Returns the checkpoint that is due, to be written beside what the caller does next."""
         return self._opened_to_write(self.create)
 
     def open_to_change(self) -> Beside:
@@ -142,6 +140,7 @@ class Repository:
                 self.state.refresh()
             self._check(check_end)
             self.signer.demand_key(self.state.roles)
+            self.storage.renew(self.state.bundle())
             return self.state.keep_checkpoint()
         finally:
             self.state.shortcuts.forget_listing()

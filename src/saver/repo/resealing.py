@@ -37,6 +37,7 @@ def reseal(repo: Repository, progress: Progress | None = None) -> Resealed:
     storage = repo.storage
     if not isinstance(storage, Resealable):
         return Resealed(0, 0, ())
+    storage.renew(repo.state.bundle())
     listed = [(each.key, each.stat.size) for folder in FOLDERS for each in own(storage, folder) if each.stat]
     total, done, changed, count = sum(size for _, size in listed), 0, 0, 0
     damaged = list[str]()

@@ -153,7 +153,8 @@ def private_key(pem: bytes, password: bytes | None) -> Any:
         raise ValueError(f"private_key: {needed}") from None
     except Exception:  # of a library, for bytes that may be anything, and that it may quote
         raise ValueError(
-            "private_key: this is not a private key in PEM, or its passphrase is wrong"
+            "private_key: this is not a private key in PEM, or its passphrase is wrong; pass one of "
+            "`saver key new --type p256`, or type it again"
         ) from None
     _check_curve("private_key", found)
     return found

@@ -84,7 +84,7 @@ def signing_key(name: str, source: KeySource) -> SigningKey:
     if isinstance(source, SigningKey):
         return source
     data, where = _pem(name, source)
-    found = _private(name, _unlocked(data, where), where)
+    found = _private(name, unlocked(data, where), where)
     ed25519, ec, utils = _asymmetric()
     if isinstance(found, ed25519.Ed25519PrivateKey):
         return SigningKey(_public_text(name, found.public_key(), where), found.sign)
@@ -188,7 +188,7 @@ def _asymmetric() -> Any:
     return found.ed25519, found.ec, found.utils
 
 
-def _unlocked(data: bytes, where: str) -> bytes:
+def unlocked(data: bytes, where: str) -> bytes:
     """What is in a key file that a passphrase protects, as `saver key new --passphrase` writes it: asks for
     the passphrase on the terminal. Other bytes as they are."""
     from saver.keys.files import is_protected

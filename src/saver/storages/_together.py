@@ -14,12 +14,11 @@ TOGETHER = 32
 
 
 def together(asks: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """The results of calls, all made at once; see `Storage.together`."""
+    """The results of calls, all made at once; see `Storage.together`. The first one is made by the thread
+    that calls this: if it opens a store, a passphrase may have to be typed, and Ctrl-C reaches no other."""
     waiting = list(asks)
-    if len(waiting) <= 1:
-        yield from (ask() for ask in waiting)
-        return
-    with Threads(min(len(waiting), TOGETHER)) as threads:
-        answers = [threads.submit(ask) for ask in waiting]
-        for answer in answers:
-            yield answer.result()
+    own, others = waiting[:1], waiting[1:]
+    with Threads(min(len(others), TOGETHER - 1)) as threads:
+        answers = [threads.submit(ask) for ask in others]
+        yield from (ask() for ask in own)
+        yield from (answer.result() for answer in answers)

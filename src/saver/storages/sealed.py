@@ -60,10 +60,8 @@ class _Opened:
         self.ident = ident
         self.names = SealedNames(secrets.names)
         self.seal: Seal = Aead(self._epochs, self._more)
-        self._secrets = secrets
-        self._again = again
-        self.stale = False
-        """Whether the keys may have changed."""
+        self._secrets, self._again = secrets, again
+        self.stale = False  # whether the keys may have changed
 
     def _epochs(self) -> Sequence[bytes]:
         return self._more() if self.stale else self._secrets.epochs
@@ -71,6 +69,10 @@ class _Opened:
     def _more(self) -> Sequence[bytes]:
         self._secrets, self.stale = self._again(), False
         return self._secrets.epochs
+
+    def renewed(self, secrets: Secrets | None) -> None:
+        """Write with these from now on; with None, look for what is there."""
+        self._secrets, self.stale = secrets or self._secrets, self.stale or secrets is None
 
     def name(self, key: str) -> str:
         """What the bytes of an object are bound to."""
@@ -85,22 +87,24 @@ class SealedStorage(Storage):
     """Seals what is stored in `storage`, for those whose key `holder` has. `kept` is as in
     `saver.repo.repository.Repository`: what it keeps is sealed.
 
-    With `new=False`, a store that is made here is not sealed, and one that is not sealed can be used.
+    With `new=False`, a store that is made here is not sealed, and one that is not sealed can be used, unless
+    `unsealed` raises something. `named` gives the keys to write with, once the log names their bundle; None
+    if they have to be looked for.
     """
 
     seals = True
 
     def __init__(
-        self,
-        storage: Storage,
-        holder: Holder,
-        new: bool = True,
+        self, storage: Storage, holder: Holder, new: bool = True,
         kept: Kept = lambda store, pack, blob: blob,
-    ) -> None:
+        unsealed: Callable[[Storage], None] = lambda storage: None,
+        named: Callable[[str], Secrets | None] = lambda bundle: None,
+    ) -> None:  # fmt: skip
         self.storage = storage
         self._holder = holder
         self._new = self.seals_new = new
         self._kept = kept
+        self._unsealed, self._named = unsealed, named
         self._opened: _Opened | None = None
         self._plain = False
         self._founding: tuple[Founding, dict[str, Any]] | None = None
@@ -115,7 +119,7 @@ class SealedStorage(Storage):
         self.storage.probe()
 
     def copy_in(self, place: Storage) -> Storage:
-        found = SealedStorage(place, self._holder, self._new)
+        found = SealedStorage(place, self._holder, self._new, unsealed=self._unsealed, named=self._named)
         found._opened, found._plain = self._opened, self._plain
         return found
 
@@ -145,6 +149,7 @@ class SealedStorage(Storage):
                     f"{self}: a key was given, but this store is not sealed; leave the key out, or push its "
                     "versions to a sealed store"
                 )
+            self._unsealed(self.storage)
             self._plain, self._opened = True, None
             return
         self._open(ident, self._holder.open(self.storage, seal), seal)
@@ -153,9 +158,9 @@ class SealedStorage(Storage):
         self._opened = _Opened(ident, secrets, lambda: self._holder.open(self.storage, seal))
         self._plain = False
 
-    def renew(self) -> None:
-        if self._opened is not None:
-            self._opened.stale = True
+    def renew(self, bundle: str | None = None) -> None:
+        if self._opened is not None and bundle != "":
+            self._opened.renewed(self._named(bundle) if bundle else None)
 
     def _of(self, key: str) -> _Opened | None:
         """What seals the object with this key; None if it is stored as it is."""
