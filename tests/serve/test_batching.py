@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,7 +18,9 @@ from saver.errors import IncompatibleError
 from saver.serve.batching import Job, Queue
 from saver.serve.channel import Arrays, frame, packed, unpacked
 from saver.serve.decoding import decode_json, depth_of
+from saver.serve.generation import Generation, Order
 from saver.serve.limits import Limits
+from saver.serve.metrics import Metrics
 from saver.serve.refusals import Refusal
 
 
@@ -257,3 +260,35 @@ def test_limits_must_be_limits() -> None:
     for wrong in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="rows"):
             Limits(rows=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ends", ["before it forks", "after it forked"])
+def test_a_worker_that_is_not_there_yet_takes_no_request_along(ends: str) -> None:
+    """Whether its template has ended before it, or it has ended before its template said its number."""
+
+    async def act() -> None:
+        generation = Generation(Order(store="x", ref="m@1"), "m", Limits(), Metrics())
+        ours, template = socket.socketpair()
+        generation._control = ours
+        await generation._fork()
+        (worker,) = generation.workers
+        job = generation.queue.submit(rows(1), 1)
+        if ends == "after it forked":
+            _, (end, *_), *_ = socket.recv_fds(template, 1, 1)
+            socket.socket(fileno=end).close()
+        else:
+            generation.lost = True
+        template.close()
+        while generation.workers:
+            await asyncio.sleep(0.001)
+        if ends == "after it forked":
+            generation._heard({"forked": 1})
+        assert not job.future.done()
+        assert (job.deaths, generation.queue._idle, worker.answered) == (0, [], 0)
+        fake = Fake(generation.queue)
+        fake.answer()
+        assert await answer_of(job) == [2]
+        generation.lost = True
+        await generation.close()
+
+    run(act)

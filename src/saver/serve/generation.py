@@ -148,7 +148,10 @@ class Generation:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "forked" in message:
-            self._forking.pop(0).pid = message["forked"]
+            worker = self._forking.pop(0)
+            worker.pid = message["forked"]
+            if worker in self.workers:  # it may have ended at once
+                self.queue.idle(worker)  # not before: one that never was must take no request along
         elif self._ready is not None and not self._ready.done():
             self._ready.set_result(message)
 
@@ -157,6 +160,8 @@ class Generation:
             self._ready.set_result({"ready": False, "text": "its template ended while it loaded the version"})
         elif not self._closing:
             self.lost = True
+            for worker in self._forking:  # nobody will say that they are there
+                worker.close()
             logger.warning("%s: its template has ended; the version is loaded again", self.ref)
 
     async def _fork(self) -> None:
@@ -173,7 +178,6 @@ class Generation:
             raise
         finally:
             theirs.close()
-        self.queue.idle(worker)
 
     def _ended(self, worker: Worker) -> None:
         self.workers.remove(worker)
