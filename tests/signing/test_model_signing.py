@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import saver
 from saver.cli import _model_signing as hook
-from saver.errors import IncompatibleError, NotFoundError, SignatureError
+from saver.errors import IncompatibleError, KeyNeededError, NotFoundError, SignatureError
+from saver.keys import asking
 from saver.signing.model_signing import sign_folder, verify_folder
 
 pytest.importorskip("cryptography")
@@ -536,8 +537,8 @@ def command(
         click.echo(len(hook.verify(path, str(public), signature, ignored).files))
 
 
-def run(*arguments: object, asked: str = "") -> Any:
-    return CliRunner().invoke(command, ["--format", "model-signing", *map(str, arguments)], input=asked)
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(command, ["--format", "model-signing", *map(str, arguments)])
 
 
 @pytest.mark.parametrize("place", ["beside", "within"])
@@ -558,13 +559,21 @@ def test_commands_sign_and_verify(place: str, folder: Path, tmp_path: Path, judg
     assert isinstance(failed.exception, SignatureError)
 
 
-def test_commands_ask_for_a_passphrase_and_do_not_show_it(folder: Path, tmp_path: Path) -> None:
+def test_commands_ask_for_a_passphrase_and_do_not_show_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     private, _ = pems(ec.generate_private_key(ec.SECP256R1()), b"secret")
     (tmp_path / "key").write_bytes(private)
-    done = run(folder, "--key", tmp_path / "key", asked="secret\n")
-    assert done.exit_code == 0
-    assert "secret" not in done.output
-    assert run(folder, "--key", tmp_path / "key", asked="other\n").exit_code == 2
+    done = run(folder, "--key", tmp_path / "key")
+    assert isinstance(done.exception, KeyNeededError), "there is no terminal"
+    monkeypatch.setattr(asking, "has_terminal", lambda: True)
+    asked = list[str]()
+    for typed, code in (("secret", 0), ("other", 2)):
+        monkeypatch.setattr("getpass.getpass", lambda question, typed=typed: asked.append(question) or typed)
+        done = run(folder, "--key", tmp_path / "key")
+        assert done.exit_code == code
+        assert typed not in done.output
+    assert asked == [f"Passphrase of {tmp_path / 'key'}: "] * 2
 
 
 def test_commands_say_what_is_missing(folder: Path, tmp_path: Path) -> None:
