@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("pyrage")
 import saver
 from saver.errors import IncompatibleError
 from saver.keys.files import new_key_file
+from saver.storages.memory import MemoryStorage
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +73,22 @@ def test_a_memory_that_cannot_be_written_is_said_in_the_log(
     monkeypatch.setenv("SAVER_HEADS", str(tmp_path / "file"))
     assert saver.Saver("models").load("iris") == [1]
     assert "that a store is sealed could not be remembered" in caplog.text
+
+
+class Nameless(MemoryStorage):
+    """A storage of somebody who gave it no address."""
+
+    def __str__(self) -> str:
+        return "a storage of mine"
+
+
+@pytest.mark.parametrize("made", [lambda: MemoryStorage("there"), Nameless])
+def test_places_that_end_with_the_process_are_not_remembered(made: Callable[[], MemoryStorage]) -> None:
+    """Another store is there next time, or in another process, and that says nothing."""
+    sealed, plain = made(), made()
+    saver.Saver(sealed, key="ann.key").save("iris", [1])
+    assert saver.Saver(sealed, key="ann.key").load("iris") == [1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SAVER_KEY")
+        saver.Saver(plain).save("iris", [2])
+    assert saver.Saver(plain).load("iris") == [2]

@@ -225,14 +225,15 @@ class StoreHolder:
     def plain(self, storage: Storage) -> None:
         """Called for a store that is not sealed. Raises IncompatibleError if this machine saw a sealed one at
         that place."""
-        if os.path.exists(path := _memory(storage)):
+        path = _memory(storage)
+        if path is not None and os.path.exists(path):
             raise IncompatibleError(
                 f"{storage} is not sealed, but the store was that this machine saw there before, so somebody "
                 f"may have put another one in its place; if that was you, delete {path}"
             )
 
 
-def _memory(storage: Storage) -> str:
+def _memory(storage: Storage) -> str | None:
     """The file that says that a sealed store was at this place."""
     from saver.keys.known import memory
     from saver.signing.heads import heads_folder

@@ -12,16 +12,19 @@ from saver.logger import logger
 FOLDER = "sealed"
 
 
-def memory(folder: str, place: str) -> str:
-    """The file about a place; it is in this folder for state."""
+def memory(folder: str, place: str) -> str | None:
+    """The file about a place; it is in this folder for state. None if the place ends with this process,
+    or has no address: then another store there says nothing."""
+    if place.startswith("memory://") or not ("://" in place or os.path.isdir(place)):
+        return None
     where = place if "://" in place else os.path.realpath(place)
     return os.path.join(folder, FOLDER, blake3(where.encode("utf-8", "surrogateescape")).hexdigest())
 
 
-def note(path: str) -> None:
+def note(path: str | None) -> None:
     """Remember that the store at a place is sealed. The log says so if that fails: a plain store in its place
     is not noticed then."""
-    if os.path.exists(path):
+    if path is None or os.path.exists(path):
         return
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
