@@ -17,7 +17,8 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from saver.caching.private import entered, existing, filled, freed, listed, made, written
-from saver.disk.files import FILES, UNSUPPORTED, Files, Inside
+from saver.disk.durable import reserve
+from saver.disk.files import FILES, Files, Inside
 from saver.logger import logger
 from saver.storage import ALIGNMENT
 
@@ -158,20 +159,13 @@ class HostMemory:
             file = self._files.create(place)
             try:
                 self._files.truncate(file, size)
-                self._reserve(file, size)
+                reserve(self._files, file, size)
             except OSError:
                 self._files.remove(place)
                 self._files.close(file)
                 raise
             return Room(self, name, file)
         return None
-
-    def _reserve(self, file: int, size: int) -> None:
-        try:
-            self._files.reserve(file, size)
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise
 
     @contextmanager
     def _entered(self, make: bool = False) -> Iterator[int]:

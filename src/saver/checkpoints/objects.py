@@ -90,10 +90,8 @@ class Objects:
         state = {name: obj.state_dict() if by_state[name] else obj for name, obj in self.live.items()}
         own, beside = rest.own, rest.state
         if not self._together:  # a process alone has one rest
-            own, beside = (
-                {},
-                {name: {**beside.get(name, {}), **own.get(name, {})} for name in {**beside, **own}},
-            )
+            beside = {name: {**beside.get(name, {}), **own.get(name, {})} for name in {**beside, **own}}
+            own = {}
         found = {REST: beside, self._own.of_rank(REST): own}
         return state | {name: each for name, each in found.items() if each}
 

@@ -29,6 +29,16 @@ _UNCERTAIN = (errno.EIO, errno.ETIMEDOUT)
 _NO_LINKS = UNSUPPORTED | {errno.EPERM}
 
 
+def reserve(files: Files, file: int, size: int) -> None:
+    """Reserve room for a file, where the file system can. Raises OSError if there is too little."""
+    try:
+        if size:
+            files.reserve(file, size)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
 class NewFile(Sink):
     """A file being written, invisible until `commit`, which makes it durable and puts it in place.
 
@@ -63,7 +73,7 @@ class NewFile(Sink):
     def __enter__(self) -> NewFile:
         try:
             self._with_room(self._create)
-            self._with_room(self._reserve)
+            self._with_room(lambda: reserve(self._files, self._file, self._size))
         except OSError as error:
             self._discard()
             raise self._failed(error) from error
@@ -114,14 +124,6 @@ class NewFile(Sink):
             return Inside(self._path.folder, name)
         folder = os.path.dirname(self._path)
         return folder if name == "." else os.path.join(folder, name)
-
-    def _reserve(self) -> None:
-        try:
-            if self._size:
-                self._files.reserve(self._file, self._size)
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
