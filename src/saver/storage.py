@@ -189,7 +189,6 @@ class Listed(msgspec.Struct, frozen=True):
 
 class Storage(ABC):
     """A place that keeps bytes. Its `str` is its name in messages. Safe to use from several threads.
-
     Nothing outside of the place is ever read, written or deleted, no matter what someone else put into it.
     If something that is not an object can have the name of one, such as a symbolic link, it is listed;
     `open` and `stat` raise DamagedError for it, and `put` and `create` CannotWriteError.
@@ -197,6 +196,7 @@ class Storage(ABC):
 
     seals: bool = False  # whether it seals what is stored, or may do so
     seals_new: bool = False  # whether a store that is made in it is sealed
+    far: bool = False  # whether its calls are slow: then a save compares hashes, and no bytes that are there
 
     @property
     def mask(self) -> Mask | None:

@@ -253,6 +253,18 @@ MUTANTS = [
         (f"{_MOMENTS}::test_a_version_that_is_deleted_while_it_heals_another",),
     ),
     Mutant(
+        "far-is-hashed", "repo/dedup.py",
+        "    if far and not known_hashes:\n", "    if False:\n",
+        "hashing all tensors, rather than reading what is there, where calls are slow",
+        ("storages/test_counting.py::test_a_save_of_many_large_tensors_waits_no_longer_than_one_of_few",),
+    ),
+    Mutant(
+        "hashed-of-small-packs", "repo/stage.py",
+        "writing.hashed if size > SMALL and some.keys()", "writing.hashed if some.keys()",
+        "hashing a small pack anew once its bytes are copied",
+        ("repo/test_stage.py::test_bytes_that_change_after_they_were_hashed_are_saved_as_they_are_then",),
+    ),
+    Mutant(
         "same-blocks", "repo/dedup.py",
         "blake3(memory[start:end].data).hexdigest() == candidate[1]\n",
         "blake3(memory[start:end].data).hexdigest() != \"\"\n",

@@ -14,8 +14,10 @@ import pytest
 from drafts import draft, same
 
 from saver.errors import CannotSaveError, CannotWriteError, CommitUnknownError
+from saver.pack.write import SMALL
 from saver.repo.check import check
 from saver.repo.commit import commit
+from saver.repo.dedup import what_to_write
 from saver.repo.draft import Draft, Encoded
 from saver.repo.gc import collect
 from saver.repo.refused import CondemnedError
@@ -23,6 +25,7 @@ from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.stage import Condemned, Staged, stage, stage_again
 from saver.storage import Content
+from saver.storages.latency import LatencyStorage
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 
@@ -79,6 +82,7 @@ sys.path[:0] = sys.argv[3:]
 from drafts import draft
 from saver.repo.repository import Repository
 from saver.repo.stage import stage
+from saver.storages.latency import LatencyStorage
 from saver.storages.local import LocalStorage
 
 wanted = draft("m", {f"{sys.argv[2]}/w": np.full(300_000, float(len(sys.argv[2])))})
@@ -287,3 +291,26 @@ def test_a_save_of_which_it_is_unknown_whether_it_was_written_removes_nothing(at
     with pytest.raises(CommitUnknownError):
         save_version(repo, draft("m", LEFT))
     assert any(key.startswith("packs/") for key in objects(store))
+
+
+@pytest.mark.parametrize("count", [600_000, 1_500_000])
+def test_bytes_that_change_after_they_were_hashed_are_saved_as_they_are_then(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or refused, if there are too many to copy. Where calls are slow, all is hashed before it is written."""
+    storage = LatencyStorage(MemoryStorage(), 0.0)
+    weights = np.arange(float(count))
+
+    def changed(*given: Any) -> Any:
+        weights[7] = -1
+        return what_to_write(*given)
+
+    monkeypatch.setattr("saver.repo.stage.what_to_write", changed)
+    if weights.nbytes > SMALL:
+        with pytest.raises(CannotWriteError, match="changed while it was being saved"):
+            save_version(Repository(storage), draft("m", {"m/w": weights}))
+        assert not list(storage.keys("packs/"))
+        return
+    save_version(Repository(storage), draft("m", {"m/w": weights}))
+    assert check(Repository(storage)).sound
+    assert same(Repository(storage), "m@1", {"m/w": weights})

@@ -231,7 +231,7 @@ def radosgw(folder: Path) -> Iterator[str]:
         do("ceph-osd", "-c", str(settings), "-i", "0", "--mkfs", "--osd-uuid", fsid)
         do(*ceph, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=h")
         stack.enter_context(_running(["ceph-osd", *at, "-i", "0"], monitor, folder))
-        frontend = f"beast endpoint=127.0.0.1:{port}"
+        frontend = f"beast endpoint=127.0.0.1:{port} tcp_nodelay=1"
         gateway = ["radosgw", *at, "-n", "client.admin", f"--rgw-frontends={frontend}"]
         stack.enter_context(_running(gateway, port, folder))
         user = ("--uid", "tester", "--display-name", "tester", "--access-key", ACCESS, "--secret", SECRET)

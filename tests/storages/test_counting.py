@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from saver.repo.numbered import PartVersion
 from saver.repo.objects import checkpoint_key, checkpoint_number, collectables, page_key
 from saver.repo.state import Checkpoint, checkpoint, facts, keep_reserve, pages, shortcuts, state, updating
 from saver.storage import Bytes, Storage
+from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
 from saver.testing import CountingStorage, LatencyStorage, StorageTests
 
@@ -234,6 +236,41 @@ def checkpoints(storage: Storage) -> list[str]:
     found = [key for key in storage.keys("state/") if checkpoint_number(key)]
     assert len(found) <= shortcuts.CHECKPOINTS_KEPT
     return found
+
+
+@pytest.mark.parametrize("key", [None, "store.key"], ids=["plain", "sealed"])
+def test_a_save_of_many_large_tensors_waits_no_longer_than_one_of_few(
+    tmp_path: Path, key: str | None
+) -> None:
+    """Where calls are slow, no bytes are read to find out what is there, and what is there is shared."""
+    if key is not None:
+        pytest.importorskip("cryptography")
+        pytest.importorskip("pyrage")
+        from saver.keys import age
+
+        key = str(tmp_path / key)
+        Path(key).write_text(age.new_identity().reveal() + "\n")
+        Path(key).chmod(0o600)
+    waits = dict[int, list[int]]()
+    for count in (2, 9):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        storage = CountingStorage(LatencyStorage(LocalStorage(folder), 0.0))
+        store = saver.Saver(storage, key=key)
+        state = {f"t{n}": np.full(1_300_000, n + 0.5) for n in range(count)}  # three blocks each
+        store.save("m", state)
+        waits[count] = []
+        for turn, names in enumerate([[*state], ["t0"], []]):
+            for name in names:
+                state[name] = state[name].copy()
+                state[name][0 if turn == 0 else 600_000] += 100 * (turn + 1)
+            storage.begin_anew()
+            version = store.save("m", state)
+            waits[count].append(storage.waits)
+            assert version.bytes_added <= (10_600_000 * count, 4_250_000, 50_000)[turn]
+        found = saver.Saver(storage, key=key).load("m")
+        assert all(np.array_equal(found[name], state[name]) for name in state)
+    assert waits[2] == waits[9]
 
 
 @pytest.mark.parametrize("ref", ["m0@best:loss", "m0@time=2000-01-01"])

@@ -23,7 +23,7 @@ class RecallingStorage(Storage):
 
     def __init__(self, storage: Storage, memory: HostMemory) -> None:
         self.storage, self.memory = storage, memory
-        self.seals, self.seals_new = storage.seals, storage.seals_new
+        self.seals, self.seals_new, self.far = storage.seals, storage.seals_new, storage.far
         self._new: list[str] = []
 
     def __str__(self) -> str:

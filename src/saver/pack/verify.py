@@ -20,6 +20,9 @@ from saver.errors import DamagedError
 from saver.storage import Blob, Progress
 
 READ = 2 << 20
+REQUEST = 8 << 20
+"""The most bytes that are fetched at once where calls are slow, if there is enough for all threads. With a
+server on the same machine, 2 MiB at once took 1.15 times as long, and 16 as long as 8."""
 JOB = 4 << 20
 """Small ranges are checked in jobs of about this size."""
 
@@ -85,9 +88,11 @@ def damaged(wanted: Iterable[tuple[Blob, Iterable[Range]]], progress: Progress |
 
 def _checked(jobs: Sequence[_Job], size: int) -> Iterable[tuple[int, list[str]]]:
     """The results of `_Job.check` for all jobs, which have `size` bytes together."""
-    if len(jobs) == 1 and size <= READ and not jobs[0].pieces():
+    if len(jobs) == 1 and size <= READ and not jobs[0].pieces(READ):
         return [jobs[0].check()]
-    feed, fetchers = _Feed(jobs), max((job.blob.fetchers for job in jobs), default=0)
+    fetchers = max((job.blob.fetchers for job in jobs), default=0)
+    share = size // (2 * fetchers) // READ * READ if fetchers else READ
+    feed = _Feed(jobs, max(READ, min(share, REQUEST)))
     alone = size <= (READ if fetchers else SERIAL)
     busy = any(job.blob.decrypts for job in jobs)
     return feed.checked() if alone else _checked_by_threads(feed, fetchers, busy)
@@ -107,11 +112,11 @@ class _Job:
         self.missing = 1
         self.broken = False
 
-    def pieces(self) -> list[tuple[int, int]]:
-        """The bounds of the pieces to fetch; none if all of it is near."""
+    def pieces(self, most: int) -> list[tuple[int, int]]:
+        """The bounds of the pieces to fetch, of `most` bytes; none if all of it is near."""
         if self.start == self.end or self.blob.near(self.start, self.end):
             return []
-        return [(at, min(at + READ, self.end)) for at in range(self.start, self.end, READ)]
+        return [(at, min(at + most, self.end)) for at in range(self.start, self.end, most)]
 
     def check(self) -> tuple[int, list[str]]:
         """How many bytes the job has, and the names of what is damaged in it."""
@@ -170,17 +175,17 @@ _Batch: TypeAlias = list[tuple[_Job, int, int]]
 """Jobs of one blob, each with the bounds of a piece to fetch; both are the same if all of it is near."""
 
 
-def _batches(jobs: Iterable[_Job]) -> Iterator[_Batch]:
-    """The pieces of all jobs in their order, those that are fetched together in one batch: `READ` bytes of
-    one blob, wherever they are."""
+def _batches(jobs: Iterable[_Job], most: int) -> Iterator[_Batch]:
+    """The pieces of all jobs in their order, those that are fetched together in one batch: up to `most` bytes
+    of one blob, wherever they are."""
     batch: _Batch = []
     size = 0
     for job in jobs:
-        pieces = job.pieces() or [(job.start, job.start)]
+        pieces = job.pieces(most) or [(job.start, job.start)]
         job.missing = len(pieces)
         for start, end in pieces:
             more = end - start or job.size  # then it is hashed at once, which another thread could do
-            if batch and (batch[0][0].blob is not job.blob or size + more > READ):
+            if batch and (batch[0][0].blob is not job.blob or size + more > most):
                 yield batch
                 batch, size = [], 0
             batch.append((job, start, end))
@@ -240,10 +245,10 @@ def _checked_by_threads(feed: _Feed, fetchers: int, busy: bool) -> Iterator[tupl
 
 
 class _Feed:
-    """The bytes of jobs, in pieces that are fetched strictly in their order."""
+    """The bytes of jobs, in pieces of up to `most` bytes that are fetched strictly in their order."""
 
-    def __init__(self, jobs: Iterable[_Job]) -> None:
-        self._batches = _batches(jobs)
+    def __init__(self, jobs: Iterable[_Job], most: int) -> None:
+        self._batches = _batches(jobs, most)
         self._lock = Lock()
 
     def checked(self) -> Iterator[tuple[int, list[str]]]:

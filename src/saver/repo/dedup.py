@@ -2,13 +2,15 @@
 
 Hashing everything before writing would cost a pass over the data that finds nothing if all weights have
 changed, as they do in training. So large tensors are first compared by their first bytes, block by block;
-the rest is hashed only if those are equal.
+the rest is hashed only if those are equal. In a storage that is far, each comparison would be a call, and a
+pack is hashed before it is sent in any case, since its header goes first: there, all is hashed at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -57,10 +59,12 @@ Lookup = Callable[[Iterable[str]], Mapping[str, Shard]]
 
 
 class Reuse(msgspec.Struct, frozen=True):
-    """What a save need not write: whole tensors, and blocks (by number) of others."""
+    """What a save need not write: whole tensors, and blocks (by number) of others; and the hashes of all
+    tensors, if they were needed to find out."""
 
     whole: dict[str, Shard]
     blocks: dict[str, dict[int, Block]]
+    hashed: Mapping[str, Hashed] = MappingProxyType({})
 
 
 def find_reuse(
@@ -70,15 +74,19 @@ def find_reuse(
     index: Index | None,
     lookup: Lookup,
     known_hashes: Mapping[str, Hashed],
+    far: bool,
 ) -> Reuse:
     """What of `tensors` is stored in `sources` (the parent version first, then the declared bases), or
     anywhere else.
 
     `read` returns the bytes of an extent. `lookup` asks the index for hashes, and returns what live versions
-    confirm. `known_hashes` are those of all tensors, if they are known: then none is read.
+    confirm. `known_hashes` are those of all tensors, if they are known: then none is read. If the storage is
+    `far`, all tensors are hashed, and nothing is read.
     """
     have = _Have(sources, read, index)
     lengths = {name: length_of(data) for name, data in tensors.items()}
+    if far and not known_hashes:
+        known_hashes = _hash_all({name: data for name, data in tensors.items() if lengths[name]})
     if known_hashes:
         hashed = {name: known_hashes[name] for name in tensors if lengths[name]}
     else:
@@ -106,7 +114,7 @@ def find_reuse(
             same = _same_blocks(data, have.named(name, data), read, hashed.get(name))
             if same:
                 blocks[name] = same
-    return Reuse(whole, blocks)
+    return Reuse(whole, blocks, known_hashes)
 
 
 class _Have:
@@ -235,15 +243,17 @@ def _on_threads(function: Callable[[T], R], items: Iterable[T], size: int) -> li
 
 
 class Writing(msgspec.Struct):
-    """What goes into packs, by its name there; and which block of which tensor it is."""
+    """What goes into packs, by its name there; which block of which tensor it is; and its hashes, if they are
+    known."""
 
     tensors: dict[str, TensorData]
     block_of: dict[str, tuple[str, int]]
+    hashed: dict[str, Hashed]
 
 
 def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
     """The tensors, and the blocks of partly known ones, that the store does not have."""
-    writing = Writing({}, {})
+    writing = Writing({}, {}, {name: its for name, its in reuse.hashed.items() if name not in reuse.blocks})
     for name, data in tensors.items():
         if name in reuse.whole or length_of(data) == 0:
             continue
@@ -257,6 +267,8 @@ def what_to_write(tensors: Mapping[str, TensorData], reuse: Reuse) -> Writing:
                     block += "#"
                 writing.tensors[block] = data_
                 writing.block_of[block] = (name, number)
+                if name in reuse.hashed:
+                    writing.hashed[block] = reuse.hashed[name][1][number], ()
     return writing
 
 

@@ -48,10 +48,10 @@ class Sharing:
 
     def find(self, tensors: Mapping[str, TensorData], hashed: Mapping[str, Hashed]) -> Reuse:
         """What of `tensors` the store already has. `hashed` are the hashes of all, if they are known."""
-        index = self._repo.index
-        if index is None and not any(self._sources):
+        index, far = self._repo.index, self._repo.storage.far
+        if index is None and not any(self._sources) and not far:
             return Reuse({}, {})
-        return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere, hashed)
+        return find_reuse(tensors, self._sources, self._reader(), index, self._elsewhere, hashed, far)
 
     def document(self, content: str) -> str:
         """The name of a sound document with this content in the store; "" if there is none."""

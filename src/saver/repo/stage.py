@@ -13,9 +13,9 @@ from itertools import islice
 import msgspec
 from blake3 import blake3
 
-from saver.pack import PackWriter
+from saver.pack.write import SMALL, PackWriter
 from saver.repo import trees
-from saver.repo.dedup import Reuse, assemble, what_to_write
+from saver.repo.dedup import Reuse, Writing, assemble, what_to_write
 from saver.repo.draft import Encoded, EncodedPart
 from saver.repo.manifest import content_hash, structure
 from saver.repo.objects import tree_key
@@ -40,14 +40,11 @@ from saver.tensors import (
 
 FILE_BYTES = 4 << 20
 """Up to this many bytes are not put into packs but held in memory, to become one file with a manifest."""
-
 WORTH_SHARING = 64 << 10
 """If fewer bytes than this could be shared, all is written whole, if it fits a file: one more object takes
 as long to write as a megabyte."""
-
 PACK_TENSORS = 100_000
 """Tensors per pack: their header stays well below the 100 MB that readers allow."""
-
 _EMPTY = blake3(b"").hexdigest()
 
 _NULL = msgspec.Raw(b"null")
@@ -171,7 +168,7 @@ def stage_again(
             return stage_again(repo, staged, condemned, encoded, written=own, progress=progress)
     shards, cuts = encoded.in_shards()
     writing = _Writing(repo, written, progress, cuts, encoded)
-    writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}))
+    writing.write({name: shards[name] for name in condemned.tensors}, Reuse({}, {}, encoded.hashed))
     return msgspec.structs.replace(
         staged,
         parts={
@@ -226,7 +223,7 @@ class _Writing:
     ) -> None:  # fmt: skip
         self._repo = repo
         self._cuts = cuts
-        self._hashed, self._compress = encoded.hashed, encoded.compress
+        self._compress = encoded.compress
         self._written = written
         self._progress = progress
         self.known: dict[str, Shard] = {}
@@ -237,7 +234,7 @@ class _Writing:
     def write(self, tensors: Mapping[str, TensorData], reuse: Reuse) -> None:
         """Put what the store lacks into packs; then the extents of all `tensors` are known."""
         writing = what_to_write(tensors, reuse)
-        written = self._put_packs(writing.tensors)
+        written = self._put_packs(writing)
         blocks = {name: dict(found) for name, found in reuse.blocks.items()}
         for block, (name, number) in writing.block_of.items():
             blocks[name][number] = written[block].hash, written[block].extents[0]
@@ -280,20 +277,24 @@ class _Writing:
         self.added += len(data)
         return name
 
-    def _put_packs(self, tensors: Mapping[str, TensorData]) -> dict[str, Shard]:
+    def _put_packs(self, writing: Writing) -> dict[str, Shard]:
         """Write tensors into packs of limited size; returns the shards with their extents."""
-        total, done = sum(map(length_of, tensors.values())), 0
+        total, done = sum(map(length_of, writing.tensors.values())), 0
         written: dict[str, Shard] = {}
-        left = iter(tensors.items())
+        left = iter(writing.tensors.items())
         while some := dict(islice(left, PACK_TENSORS)):
-            written |= self._put_pack(some, done, total)
-            done += sum(map(length_of, some.values()))
+            size = sum(map(length_of, some.values()))
+            # A small pack is copied first, and then hashed: its bytes may have changed since they were.
+            hashed = writing.hashed if size > SMALL and some.keys() <= writing.hashed.keys() else None
+            written |= self._put_pack(some, hashed, done, total)
+            done += size
         return written
 
-    def _put_pack(self, tensors: dict[str, TensorData], before: int, total: int) -> dict[str, Shard]:
+    def _put_pack(
+        self, tensors: dict[str, TensorData], hashed: Mapping[str, Hashed] | None, before: int, total: int
+    ) -> dict[str, Shard]:
         progress = self._progress
         report = None if progress is None else lambda done, _: progress(min(before + done, total), total)
-        hashed = self._hashed if tensors.keys() <= self._hashed.keys() else None
         writer = PackWriter(tensors, {}, report, self._repo.fresh(), self._cuts, hashed)
         self.added += put_pack(self._written.put, writer, self._repo.compresses(self._compress))
         return writer.shards

@@ -19,6 +19,7 @@ class WrappedStorage(Storage):
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self.far = storage.far
 
     @abstractmethod
     def call(self, name: str, act: Callable[[], T]) -> T:

@@ -24,6 +24,7 @@ class LatencyStorage(WrappedStorage):
         self, storage: Storage, seconds: float, wait: Callable[[float], object] = time.sleep
     ) -> None:
         super().__init__(storage)
+        self.far = True
         self._seconds = seconds
         self._wait = wait
 

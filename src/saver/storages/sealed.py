@@ -100,7 +100,7 @@ class SealedStorage(Storage):
         unsealed: Callable[[Storage], None] = lambda storage: None,
         named: Callable[[str], Secrets | None] = lambda bundle: None,
     ) -> None:  # fmt: skip
-        self.storage = storage
+        self.storage, self.far = storage, storage.far
         self._holder = holder
         self._new = self.seals_new = new
         self._kept = kept

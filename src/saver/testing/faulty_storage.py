@@ -63,6 +63,7 @@ class FaultyStorage(Storage, Faults):
     def __init__(self, storage: Storage) -> None:
         Faults.__init__(self)
         self._storage = storage
+        self.far = storage.far
         self._kind: Kind | None = None
         self._strikes = 0
         self._key = ""

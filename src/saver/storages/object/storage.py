@@ -44,6 +44,8 @@ class ObjectStorage(Storage):
     order of its bytes, and is there when the last request is answered.
     """
 
+    far = True
+
     def __init__(self, name: str, store: ObjectStore, deadline: float, server: str = "") -> None:
         self._name = name
         self._server = server

@@ -52,6 +52,8 @@ class RemoteStorage(Storage):
     """The store that a server shares. Every call is one request, or few; large objects are read in ranges,
     and sent in pieces. `name` is what messages call it."""
 
+    far = True
+
     def __init__(self, name: str, asking: Asking) -> None:
         self._name, self._asking = name, asking
 
