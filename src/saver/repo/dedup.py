@@ -108,13 +108,12 @@ def find_reuse(
             # A small tensor may consist of the hashes of a large one's blocks: then both have the same hash.
             if name not in whole and known is not None and known.length == lengths[name]:
                 whole[name] = known
-    blocks = {}
-    for name, data in tensors.items():
-        if name not in whole and block_count(lengths[name]):
-            same = _same_blocks(data, have.named(name, data), read, hashed.get(name))
-            if same:
-                blocks[name] = same
-    return Reuse(whole, blocks, known_hashes)
+    blocks = {
+        name: _same_blocks(data, have.named(name, data), read, hashed.get(name))
+        for name, data in tensors.items()
+        if name not in whole and block_count(lengths[name])
+    }
+    return Reuse(whole, {name: same for name, same in blocks.items() if same}, known_hashes)
 
 
 class _Have:
