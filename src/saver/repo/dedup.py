@@ -85,14 +85,13 @@ def find_reuse(
     """
     have = _Have(sources, read, index)
     lengths = {name: length_of(data) for name, data in tensors.items()}
+    sized = {name: data for name, data in tensors.items() if lengths[name]}
     if far and not known_hashes:
-        known_hashes = _hash_all({name: data for name, data in tensors.items() if lengths[name]})
+        known_hashes = _hash_all(sized)
     if known_hashes:
-        hashed = {name: known_hashes[name] for name in tensors if lengths[name]}
+        hashed = {name: known_hashes[name] for name in sized}
     else:
-        hashed = _hash_all(
-            {name: data for name, data in tensors.items() if have.may_have(data, lengths[name])}
-        )
+        hashed = _hash_all({name: its for name, its in sized.items() if have.may_have(its, lengths[name])})
     whole = {}
     unknown = []
     for name, (digest, _) in hashed.items():
