@@ -22,7 +22,7 @@ from saver.repo.state import Checkpoint, checkpoint, facts, keep_reserve, pages,
 from saver.storage import Bytes, Storage
 from saver.storages.local import LocalStorage
 from saver.storages.memory import MemoryStorage
-from saver.testing import CountingStorage, LatencyStorage, StorageTests
+from saver.testing import CountingStorage, FaultyStorage, LatencyStorage, StorageTests
 
 LEVELS = 4
 """Levels of pages, the root included, among 100,000 versions: the test below builds them."""
@@ -271,6 +271,39 @@ def test_a_save_of_many_large_tensors_waits_no_longer_than_one_of_few(
         found = saver.Saver(storage, key=key).load("m")
         assert all(np.array_equal(found[name], state[name]) for name in state)
     assert waits[2] == waits[9]
+
+
+def test_nothing_but_bytes_that_are_needed_takes_more_calls_for_many_large_tensors() -> None:
+    """Whatever is done with a version: only `fetch` may grow, which threads call at the same time."""
+    doing: dict[str, Callable[[saver.Saver, Any], object]] = {
+        "load": lambda store, state: store.load("m"),
+        "parts": lambda store, state: store.load("m", parts=["t0"]),
+        "lazy": lambda store, state: np.asarray(store.load("m", lazy=True)["t0"]),
+        "restore": lambda store, state: store.restore("m", into=state),
+        "diff": lambda store, state: store.diff("m@1", "m@2"),
+        "verify": lambda store, state: store.verify("m"),
+        "check": lambda store, state: store.check(),
+        "save again": lambda store, state: store.save("m", state),
+        "save with a base": lambda store, state: store.save("x", {**state, "more": np.ones(9)}, base="m"),
+        "push": lambda store, state: store.push("m", f"memory://counted-{len(state)}"),
+        "delete": lambda store, state: (store.delete("m@1"), store.gc(grace=0)),
+    }
+    calls = dict[str, list[dict[str, int]]]()
+    for count in (2, 9):
+        counting = CountingStorage(LatencyStorage(FaultyStorage(MemoryStorage()), 0.0))  # nothing is near
+        state = {f"t{n}": np.full(1_100_000, n + 0.5) for n in range(count)}
+        saver.Saver(counting).save("m", state)
+        for each in state.values():
+            each += 1
+        saver.Saver(counting).save("m", state)
+        for name, do in doing.items():
+            counting.begin_anew()
+            do(saver.Saver(counting), state)
+            calls.setdefault(name, []).append({**counting.calls, "fetch": 0})
+    few, many = ({name: its[turn] for name, its in calls.items()} for turn in (0, 1))
+    assert {
+        name for name in doing if any(n > few[name].get(call, 0) for call, n in many[name].items())
+    } == set()
 
 
 @pytest.mark.parametrize("ref", ["m0@best:loss", "m0@time=2000-01-01"])

@@ -240,7 +240,7 @@ class _Check:
         if self._repo.index is None or not known.length:
             return
         probe = None
-        if known.length >= PROBED:
+        if known.length >= PROBED and not self._repo.storage.far:  # there, no save compares first bytes
             try:
                 pack, offset, length = known.extents[0]
                 blob = open_stored(self._repo.storage, pack_key(pack))
