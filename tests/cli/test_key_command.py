@@ -165,7 +165,7 @@ def test_remove_says_what_it_cannot_undo(team: str) -> None:
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("models: ann can no longer open it\n")
     assert "This cannot undo what was: ann had the data key" in done.stdout
-    assert "saver key rotate models begins a new one" in done.stdout
+    assert "saver key rotate models --key=team.key begins a new one" in done.stdout
     assert error_of(run("key", "list", "models", "--key", "ann.key"), 4)
     assert "ann is not a holder" in error_of(run("key", "remove", "models", "ann", "-k", "team.key"), 3)
     assert "is the only holder" in error_of(run("key", "remove", "models", "team", "-k", "team.key"), 2)

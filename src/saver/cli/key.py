@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -150,8 +151,9 @@ def remove(address: str, holder: str, sources: tuple[str, ...], as_json: bool) -
             f"This cannot undo what was: {gone} had the data key, and may have copies of it and of what it "
             "opens."
         )
+        rotating = shlex.join(["saver", "key", "rotate", address, *(f"--key={each}" for each in sources)])
         on.say(
-            f"What is saved from now on still has that key: saver key rotate {address} begins a new one, "
+            f"What is saved from now on still has that key: {rotating} begins a new one, "
             f"which {gone} does not get. Backups of the store keep the old keys until they are updated."
         )
 
