@@ -306,6 +306,23 @@ def test_nothing_but_bytes_that_are_needed_takes_more_calls_for_many_large_tenso
     } == set()
 
 
+def test_a_backup_reads_the_documents_of_many_versions_at_the_same_time() -> None:
+    """One that finds nothing new hardly waits longer for 30 versions than for 3: only where it looks for the
+    end of the log. Both storages are slow."""
+    waits = []
+    for count in (3, 30):
+        storages = [CountingStorage(LatencyStorage(FaultyStorage(MemoryStorage()), 0.0)) for _ in range(2)]
+        store = saver.Saver(storages[0])
+        for number in range(count):
+            store.save("m", {"w": np.full(9, number)})
+        store.backup(storages[1])
+        for storage in storages:
+            storage.begin_anew()
+        assert saver.Saver(storages[0]).backup(storages[1]).objects == 0
+        waits.append([storage.waits for storage in storages])
+    assert all(many - few < 15 for few, many in zip(*waits, strict=True)), waits
+
+
 @pytest.mark.parametrize("ref", ["m0@best:loss", "m0@time=2000-01-01"])
 def test_a_search_of_all_versions_reads_many_pages_at_once(ref: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(updating, "FAN_OUT", 32)

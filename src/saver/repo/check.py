@@ -164,17 +164,16 @@ class _Check:
         repo = self._repo
         if not self._replay.head:
             self._bytes += len(repo.storage.read(STORE_KEY))
-        for number in range(self._replay.head + 1, head + 1):
-            record, digest = repo.state.log.read(number)
+        for record, digest in repo.state.log.read_on(self._replay.head + 1, head):
             if record.previous != self._previous:
                 raise DamagedError(
-                    f"{repo.storage}: {log_key(number)} does not follow the record before it; restore the "
-                    "folder log/ from a copy of the store",
+                    f"{repo.storage}: {log_key(record.number)} does not follow the record before it; restore "
+                    "the folder log/ from a copy of the store",
                     rule="5.06",
                 )
             self._previous = digest
             self._replay.follow(record)
-            self._bytes += self._size(log_key(number))
+            self._bytes += self._size(log_key(record.number))
 
     def _checkpoints(self, keys: list[str]) -> None:
         """Verify checkpoints, and write them again if one is damaged."""

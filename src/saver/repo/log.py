@@ -209,6 +209,13 @@ class Log:
             numbers = range(at, min(at + TOGETHER, last + 1))
             yield from self.storage.together(partial(self.read, number) for number in numbers)
 
+    def bytes_on(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """The numbers of records, from `first` to `last`, each with its bytes as they are stored."""
+        for at in range(first, last + 1, TOGETHER):
+            numbers = range(at, min(at + TOGETHER, last + 1))
+            asks = (partial(self.storage.read, log_key(number)) for number in numbers)
+            yield from zip(numbers, self.storage.together(asks), strict=True)
+
     def _refuse_newer(self, data: bytes, where: str) -> None:
         outline, _ = document.decode(data, _Outline, where)
         if outline.format != FORMAT or outline.event.kind not in _KINDS:

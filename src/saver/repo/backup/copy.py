@@ -84,8 +84,7 @@ class Copy:
         if not head:
             self.storage.probe()
         previous = self.log.read(head)[1] if head else ZERO
-        for number in range(head + 1, upto + 1):
-            data = source.read(log_key(number))
+        for number, data in self._repo.state.log.bytes_on(head + 1, upto):
             record, digest = self._repo.state.log.decoded(number, data)  # these very bytes
             if record.previous != previous:
                 raise DamagedError(

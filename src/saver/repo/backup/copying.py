@@ -31,9 +31,10 @@ class Copying:
     def copy(self, needed: dict[str, list[Version]]) -> None:
         """Copy those of these objects that the copy lacks; each is named with the versions that need it.
         Raises Gone."""
-        missing = [key for key in needed if not self._to.has(key)]
+        there = self._to.storage.together(partial(self._to.has, key) for key in needed)
+        missing = [key for key, has in zip(needed, there, strict=True) if not has]
         self.present = len(needed) - len(missing) - len(self.copied.keys() & needed.keys())
-        total = self._done + sum(self._size(key) for key in missing)
+        total = self._done + sum(stat.size for stat in self._from.stats(*missing) if stat is not None)
         for key in missing:
             try:
                 blob = self._from.open(key)
@@ -43,10 +44,6 @@ class Copying:
                     self._needs.note(key, needed[key], f"{key} is missing")
                 continue
             self._copy_object(key, blob, needed[key], total)
-
-    def _size(self, key: str) -> int:
-        stat = self._from.stat(key)
-        return stat.size if stat is not None else 0
 
     def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
         """Copy one object and read it again. What is damaged in the store is copied as it is, and noted."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 from blake3 import blake3
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
@@ -18,6 +21,9 @@ from saver.repo.version import Version
 from saver.seals.recognizing import opened
 from saver.storage import Blob
 from saver.tensors import packs_of, shards_of
+
+AHEAD = 32
+"""Versions whose documents are read ahead."""
 
 
 class Gone(Exception):
@@ -49,8 +55,8 @@ class Needs:
         """The keys of all objects that these versions need, manifests last, each with its versions."""
         packs: dict[str, list[Version]] = {}
         self.damage.clear()
-        for version in versions:
-            for pack in sorted(self._packs_of(version)):
+        for version, found in zip(versions, self._outlines(versions), strict=True):
+            for pack in sorted(self._packs_of(version, found)):
                 packs.setdefault(pack_key(pack), []).append(version)
             for tree in version.trees:
                 packs.setdefault(tree_key(tree), []).append(version)
@@ -59,13 +65,26 @@ class Needs:
             users += [version] if version not in users else []
         return packs
 
-    def _packs_of(self, version: Version) -> set[str]:
+    def _outlines(self, versions: list[Version]) -> Iterator[Described | SaverError]:
+        """What the documents of versions say, or what is wrong with them. Many are read at the same time."""
+        for at in range(0, len(versions), AHEAD):
+            asks = (partial(self._outline, version) for version in versions[at : at + AHEAD])
+            yield from self._repo.storage.together(asks)
+
+    def _outline(self, version: Version) -> Described | SaverError:
+        try:
+            return self.outline(version)
+        except (NotFoundError, DamagedError, IncompatibleError) as error:
+            return error
+
+    def _packs_of(self, version: Version, found: Described | SaverError) -> set[str]:
         """The packs of a version. If its manifest is not sound, the packs that the log names."""
         key = _described_by(version)
         if version.file:
             self._files[key] = version.manifest
         try:
-            found = self.outline(version)
+            if isinstance(found, SaverError):
+                raise found
             known = shards_of(self._repo.extents.of(found).values())
         except NotFoundError:
             self.demand_unchanged()
