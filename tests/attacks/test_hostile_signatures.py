@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -164,6 +165,27 @@ def test_a_document_that_lies_about_the_hashes_of_its_parts_is_not_believed() ->
     assert saver.load(io.BytesIO(file.getvalue()))["a"] == ["evil"]
     with pytest.raises(SignatureError, match="does not verify"):
         demanded(file)
+
+
+def test_keys_that_stand_in_another_order_change_nothing_of_what_is_signed() -> None:
+    """A signature is of canonical JSON, in which keys are sorted: a text that has them otherwise says the
+    same."""
+    found = opened({"b": {"x": 1, "y": {"v": 2, "w": np.arange(9.0)}}, "a": SimpleNamespace(t=[1], u=2.5)})
+    metadata = metadata_of(with_signatures(found, found.signatures))
+    manifest = turned(json.loads(metadata["saver.manifest"]))
+    metadata["saver.manifest"] = json.dumps(manifest, separators=(",", ":"))
+    loaded = demanded(written(PackWriter(encode_opened(found).stored, metadata)))
+    assert list(loaded) == ["b", "a"]
+    assert list(loaded["b"]) == ["x", "y"]
+    assert list(loaded["b"]["y"]) == ["v", "w"]
+    assert list(vars(loaded["a"])) == ["t", "u"]
+
+
+def turned(value: Any) -> Any:
+    """The same JSON, with the keys of each object the other way round."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return [*map(turned, value)] if isinstance(value, list) else value
 
 
 def test_a_signature_that_is_removed_leaves_an_unsigned_file() -> None:
