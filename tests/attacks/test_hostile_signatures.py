@@ -25,7 +25,7 @@ import saver
 from saver.encoding import encode_opened
 from saver.errors import DamagedError, IncompatibleError, SaverError, SignatureError
 from saver.file import content_of
-from saver.opened import Opened
+from saver.opened import Opened, open_version
 from saver.opening import open_file
 from saver.pack import Pack, PackWriter
 from saver.repo import document
@@ -309,6 +309,35 @@ def moved(record: Record, to: str, signatures: tuple[Signature, ...]) -> Record:
             event=replace(event, signatures=signatures if to == f"{event.model}@{event.number}" else ()),
         )
     return record
+
+
+@pytest.mark.parametrize("call", ["load", "restore", "export"])
+def test_a_tag_that_is_moved_away_while_it_is_read_needs_its_signatures_all_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Who may write to the store can let a tag name a version for as long as it takes to look it up."""
+    rules = f'[keys]\nalice = "{text_of("alice")}"\n[[require]]\ntags = ["production"]'
+    (tmp_path / "trust.toml").write_text(rules)
+    saver.Saver(folder).tag("iris@1", "production")
+    store = saver.Saver(folder, trust_file=tmp_path / "trust.toml")
+
+    def opened(repo: Any, version: Any) -> Opened:
+        found = open_version(repo, version)
+        saver.Saver(folder).tag("iris@2", "production")
+        repo.open()  # as another thread may, which uses the same store
+        return found
+
+    monkeypatch.setattr("saver.demanding.open_version", opened)
+    into = {"a": [0]}
+    calls = {
+        "load": lambda: store.load("iris@production"),
+        "restore": lambda: store.restore("iris@production", into),
+        "export": lambda: store.export("iris@production", tmp_path / "a.json"),
+    }
+    with pytest.raises(SignatureError, match="iris@1: it has no signature"):
+        calls[call]()
+    assert into == {"a": [0]}
+    assert store.load("iris@production") == {"a": [2]}
 
 
 @pytest.mark.parametrize("ref", ["iris@1", "payroll@1"])

@@ -146,12 +146,13 @@ def tag(repo: Repository, ref: str | Version, name: str) -> None:
     changing.tag(repo, ref, name, lambda version: demand_for_tag(repo, version, name))
 
 
-def demand_for_tag(repo: Repository, version: Version, tag: str) -> None:
-    """Raise SignatureError if the policy demands signatures for this tag that the version lacks."""
+def demand_for_tag(repo: Repository, version: Version, tag: str, done: str = NOT_TAGGED) -> None:
+    """Raise SignatureError if the policy demands signatures for this tag that the version lacks; `done` is
+    what the error says was not done."""
     rules = _tag_rules(repo, version.model, (tag,))
     if rules and repo.signer.policy is not None:
         found = failures(version.signatures, statement_in(repo, version))
-        repo.signer.policy.demand(f"{repo.storage}: {version}", rules, found, NOT_TAGGED)
+        repo.signer.policy.demand(f"{repo.storage}: {version}", rules, found, done)
 
 
 def demand_signed(
