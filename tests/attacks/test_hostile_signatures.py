@@ -32,7 +32,9 @@ from saver.repo import document
 from saver.repo.events import Commit, Sign, Tag
 from saver.repo.log import Record, log_key, record_after
 from saver.repo.manifest import Manifest
+from saver.repo.signing import statement_in
 from saver.repo.stated import SIGNATURES, statement_of
+from saver.signing.keys import SigningKey
 from saver.signing.signatures import RECORD, STATEMENT, Signature, failures, sign
 from saver.signing.statement import Statement
 from saver.streams import Memory
@@ -423,6 +425,33 @@ def test_many_signatures_displace_older_ones_and_keep_nobody_from_signing(folder
     assert len(store.version("iris@1").signatures) == 64
     assert store.load("iris@1", signed_by=public("alice")) == {"a": [1]}
     assert saver.Saver(folder).check().sound
+
+
+@pytest.mark.parametrize("how", ["push", "pull"])
+@pytest.mark.parametrize("many", [0, 3, 64])
+def test_a_store_that_versions_come_from_cannot_spoil_signatures(
+    folder: Path, tmp_path: Path, how: str, many: int
+) -> None:
+    """It has the same version, with a signature that does not hold, or so many that others would give way."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    other, mine = saver.Saver(tmp_path / "other"), saver.Saver(folder)
+    mine.push("iris", other)
+    statement = statement_in(other._repo, other.version("iris@2"))
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([number + 9]) * 32) for number in range(many)]
+    named = [SigningKey(f"ed25519:{key.public_key().public_bytes_raw().hex()}", key.sign) for key in keys]
+    some = [Signature(text_of("alice"), "0" * 128), *(sign(statement, key) for key in named)][-64:]
+    other._repo.append(lambda: Sign("iris", 2, tuple(some)))
+    with pytest.raises(SignatureError, match=r"does not verify|signed by someone else"):
+        other.load("iris@2", signed_by=public("alice"))
+    for _ in range(2):
+        other.push("iris", mine) if how == "push" else mine.pull("iris", other)
+    assert mine.load("iris@2", signed_by=public("alice")) == {"a": [2]}
+    assert mine.verify("iris@2").signed_by == (text_of("alice"), *(key.public for key in named[:63]))
+    assert len([*mine.log(kinds=["sign"])]) == (many > 0)
+    mine.push("iris", other)
+    mended = other.verify("iris@2").signed_by
+    assert (text_of("alice") in mended) == (many < 64)  # one that holds takes the place of one that does not
 
 
 def test_somebody_else_can_spoil_a_signature_and_not_forge_one(folder: Path) -> None:

@@ -125,10 +125,18 @@ def sign_version(repo: Repository, ref: str | Version, name: str = "ref") -> Ver
 
 
 def add_signatures(repo: Repository, version: Version, signatures: Iterable[Signature]) -> None:
-    """Let a version have these signatures too, which it has in another store."""
-    new = tuple(each for each in signatures if each not in version.signatures)
-    if new:
-        repo.append(lambda: Sign(version.model, version.number, new))
+    """Let a version have these signatures too, which it has in another store, if they hold: none takes the
+    place of one that holds here, whatever the other store says."""
+    new = [each for each in signatures if each not in version.signatures]
+    if not new:
+        return
+    statement = statement_in(repo, version)
+    here, there = failures(version.signatures, statement), failures(new, statement)
+    good = [each for each in new if not there[each.key] and here.get(each.key) != ""]
+    mended = [each for each in good if each.key in here]
+    others = [each for each in good if each.key not in here][: LIMIT - len(here)]
+    if mended or others:
+        repo.append(lambda: Sign(version.model, version.number, (*mended, *others)))
 
 
 # Policies
