@@ -76,6 +76,16 @@ def test_an_object_keeps_the_order_of_its_keys(order: list[str]) -> None:
     assert list(again) == order
 
 
+@given(st.permutations(["a", "b", "", "z", "é", "\uffee", "\U0001f600"]))
+def test_an_object_without_an_order_is_sorted_however_its_text_is(order: list[str]) -> None:
+    """Hashes and signatures are of the canonical text, so nothing else may say what the order is."""
+    for raw in (dict.fromkeys(order, 1.5), {"$": "list", "state": {"x": {key: [1] for key in order}}}):
+        found, same = (parse(strict_json(json.dumps(each).encode(), "here", own=True, tree=True), "here", [])
+                       for each in (raw, json.loads(canonical(raw))))  # fmt: skip
+        assert repr(found) == repr(same)
+        assert canonical(raw) == to_json(found)
+
+
 @pytest.mark.parametrize(
     "raw",
     [{"$order": order, "a": 1, "b": 2}

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from saver.arguments import path_of
 from saver.errors import DamagedError
 from saver.opened import Opened, open_version
@@ -69,11 +71,13 @@ def open_signed(
 def demand_opened(
     repo: Repository, opened: Opened, asked: Policy | None = None, done: str = NOT_LOADED
 ) -> None:
-    """Raise SignatureError unless an opened version has the signatures that are demanded."""
+    """Raise SignatureError unless an opened version has the signatures that are demanded: for the tags that
+    it had as it was found, too, since its ref may be one of those, and they may have been moved meanwhile."""
     if repo.signer.policy is not None or asked is not None:
         version = repo.version(f"{opened.manifest.model}@{opened.manifest.number}")
         if version.manifest != opened.hash:
             raise DamagedError(f"{opened.where}: the log names another version by now; load it again")
+        version = replace(version, tags=(*version.tags, *opened.tags))
         demand_signed(repo, version, partial(statement, opened), asked, done)
 
 

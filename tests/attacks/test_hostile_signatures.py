@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -24,14 +25,16 @@ import saver
 from saver.encoding import encode_opened
 from saver.errors import DamagedError, IncompatibleError, SaverError, SignatureError
 from saver.file import content_of
-from saver.opened import Opened
+from saver.opened import Opened, open_version
 from saver.opening import open_file
 from saver.pack import Pack, PackWriter
 from saver.repo import document
 from saver.repo.events import Commit, Sign, Tag
 from saver.repo.log import Record, log_key, record_after
 from saver.repo.manifest import Manifest
+from saver.repo.signing import statement_in
 from saver.repo.stated import SIGNATURES, statement_of
+from saver.signing.keys import SigningKey
 from saver.signing.signatures import RECORD, STATEMENT, Signature, failures, sign
 from saver.signing.statement import Statement
 from saver.streams import Memory
@@ -166,6 +169,27 @@ def test_a_document_that_lies_about_the_hashes_of_its_parts_is_not_believed() ->
         demanded(file)
 
 
+def test_keys_that_stand_in_another_order_change_nothing_of_what_is_signed() -> None:
+    """A signature is of canonical JSON, in which keys are sorted: a text that has them otherwise says the
+    same."""
+    found = opened({"b": {"x": 1, "y": {"v": 2, "w": np.arange(9.0)}}, "a": SimpleNamespace(t=[1], u=2.5)})
+    metadata = metadata_of(with_signatures(found, found.signatures))
+    manifest = turned(json.loads(metadata["saver.manifest"]))
+    metadata["saver.manifest"] = json.dumps(manifest, separators=(",", ":"))
+    loaded = demanded(written(PackWriter(encode_opened(found).stored, metadata)))
+    assert list(loaded) == ["b", "a"]
+    assert list(loaded["b"]) == ["x", "y"]
+    assert list(loaded["b"]["y"]) == ["v", "w"]
+    assert list(vars(loaded["a"])) == ["t", "u"]
+
+
+def turned(value: Any) -> Any:
+    """The same JSON, with the keys of each object the other way round."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return [*map(turned, value)] if isinstance(value, list) else value
+
+
 def test_a_signature_that_is_removed_leaves_an_unsigned_file() -> None:
     file = with_signatures(opened(), ())
     assert saver.verify(io.BytesIO(file.getvalue())).signatures == ()
@@ -289,6 +313,35 @@ def moved(record: Record, to: str, signatures: tuple[Signature, ...]) -> Record:
     return record
 
 
+@pytest.mark.parametrize("call", ["load", "restore", "export"])
+def test_a_tag_that_is_moved_away_while_it_is_read_needs_its_signatures_all_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Who may write to the store can let a tag name a version for as long as it takes to look it up."""
+    rules = f'[keys]\nalice = "{text_of("alice")}"\n[[require]]\ntags = ["production"]'
+    (tmp_path / "trust.toml").write_text(rules)
+    saver.Saver(folder).tag("iris@1", "production")
+    store = saver.Saver(folder, trust_file=tmp_path / "trust.toml")
+
+    def opened(repo: Any, version: Any) -> Opened:
+        found = open_version(repo, version)
+        saver.Saver(folder).tag("iris@2", "production")
+        repo.open()  # as another thread may, which uses the same store
+        return found
+
+    monkeypatch.setattr("saver.demanding.open_version", opened)
+    into = {"a": [0]}
+    calls = {
+        "load": lambda: store.load("iris@production"),
+        "restore": lambda: store.restore("iris@production", into),
+        "export": lambda: store.export("iris@production", tmp_path / "a.json"),
+    }
+    with pytest.raises(SignatureError, match="iris@1: it has no signature"):
+        calls[call]()
+    assert into == {"a": [0]}
+    assert store.load("iris@production") == {"a": [2]}
+
+
 @pytest.mark.parametrize("ref", ["iris@1", "payroll@1"])
 def test_a_signature_of_another_version_or_model_does_not_hold(folder: Path, ref: str) -> None:
     signatures = saver.Saver(folder).version("iris@2").signatures
@@ -372,6 +425,33 @@ def test_many_signatures_displace_older_ones_and_keep_nobody_from_signing(folder
     assert len(store.version("iris@1").signatures) == 64
     assert store.load("iris@1", signed_by=public("alice")) == {"a": [1]}
     assert saver.Saver(folder).check().sound
+
+
+@pytest.mark.parametrize("how", ["push", "pull"])
+@pytest.mark.parametrize("many", [0, 3, 64])
+def test_a_store_that_versions_come_from_cannot_spoil_signatures(
+    folder: Path, tmp_path: Path, how: str, many: int
+) -> None:
+    """It has the same version, with a signature that does not hold, or so many that others would give way."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    other, mine = saver.Saver(tmp_path / "other"), saver.Saver(folder)
+    mine.push("iris", other)
+    statement = statement_in(other._repo, other.version("iris@2"))
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([number + 9]) * 32) for number in range(many)]
+    named = [SigningKey(f"ed25519:{key.public_key().public_bytes_raw().hex()}", key.sign) for key in keys]
+    some = [Signature(text_of("alice"), "0" * 128), *(sign(statement, key) for key in named)][-64:]
+    other._repo.append(lambda: Sign("iris", 2, tuple(some)))
+    with pytest.raises(SignatureError, match=r"does not verify|signed by someone else"):
+        other.load("iris@2", signed_by=public("alice"))
+    for _ in range(2):
+        other.push("iris", mine) if how == "push" else mine.pull("iris", other)
+    assert mine.load("iris@2", signed_by=public("alice")) == {"a": [2]}
+    assert mine.verify("iris@2").signed_by == (text_of("alice"), *(key.public for key in named[:63]))
+    assert len([*mine.log(kinds=["sign"])]) == (many > 0)
+    mine.push("iris", other)
+    mended = other.verify("iris@2").signed_by
+    assert (text_of("alice") in mended) == (many < 64)  # one that holds takes the place of one that does not
 
 
 def test_somebody_else_can_spoil_a_signature_and_not_forge_one(folder: Path) -> None:

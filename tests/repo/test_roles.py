@@ -263,6 +263,7 @@ def test_the_first_roles_let_their_signer_grant_and_somebody_always_may(tmp_path
     ):
         appended(store._repo, event, name)
         assert dict(saver.Saver(tmp_path / "models").roles()) == {}
+        assert "void, as " in str(next(saver.Saver(tmp_path / "models").log()))
     mine = saver.Saver(tmp_path / "models", sign=private("alice"))
     mine.grant(public("bob"), "save")
     assert dict(mine.roles()) == {text_of("alice"): ("grant",), text_of("bob"): ("save",)}

@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 from irises import filled
 
 import saver
-from saver.errors import IncompatibleError
+from saver.errors import IncompatibleError, SignatureError
 from saver.serve.earlier import earlier
 from saver.serve.serving import TRIED, Serving
 from saver.serve.settings import Settings
@@ -92,6 +92,55 @@ def begun(store: saver.Saver, names: dict[str, str], since: float) -> tuple[bool
             await asyncio.gather(*(each.close() for each in serving.models.values()))
 
     return asyncio.run(beginning())
+
+
+class Started:
+    """In the place of a generation."""
+
+    def __init__(self, ref: str) -> None:
+        self.ref, self.lost = ref, False
+
+
+async def started(ref: str) -> Started:
+    return Started(ref)
+
+
+def test_what_a_tag_named_needs_the_signatures_of_that_tag_wherever_it_is_by_now(
+    store: saver.Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may move a tag could move it to a version and away again, between a look and a load."""
+    pytest.importorskip("cryptography")
+    from signed import private, text_of
+
+    monkeypatch.setenv("SAVER_HEADS", str(tmp_path / "heads"))
+    store.sign("a@2", private("alice"))
+    trust = f'[keys]\nalice = "{text_of("alice")}"\n[[require]]\ntags = ["production"]\n'
+    (tmp_path / "trust.toml").write_text(trust)
+    monkeypatch.setenv("SAVER_TRUST_FILE", str(tmp_path / "trust.toml"))
+    names = {"p": "a@production", "o": "a@other", "n": "a@1"}
+    serving = Serving(Settings(store=str(store.storage), names=names, workers=1, poll=0.001))
+    for served in serving.models.values():
+        monkeypatch.setattr(served, "_start", started)
+    monkeypatch.setattr(serving, "_exact", lambda ref: "a@1")  # what all of them named a moment ago
+
+    async def follow() -> str:
+        for task in (tasks := serving.following()):
+            while not serving.models["p"].trouble:
+                await asyncio.sleep(0.01)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return serving.models["p"].trouble
+
+    def current() -> dict[str, str | None]:
+        return {name: each.current.ref if each.current else None for name, each in serving.models.items()}
+
+    with pytest.raises(SignatureError, match=r"a@1: it has no signature.* does not answer as @production"):
+        asyncio.run(serving.load())
+    assert current() == {"p": None, "o": "a@1", "n": "a@1"}
+    assert asyncio.run(serving.load_earlier(0.0))
+    assert current() == {"p": "a@2", "o": "a@1", "n": "a@1"}
+    assert "does not answer as @production" in asyncio.run(follow())
+    assert current() == {"p": "a@2", "o": "a@1", "n": "a@1"}
 
 
 @pytest.mark.slow

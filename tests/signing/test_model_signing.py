@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import json
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,6 +269,24 @@ def listening(path: Path) -> None:
             made.bind(path.name)
     finally:
         os.chdir(here)
+
+
+def test_folders_may_be_deeper_than_the_stack_of_python(folder: Path) -> None:
+    before = sign_folder(folder, PRIVATE)
+    deep = folder.joinpath(*["d"] * 400)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 200)
+    try:
+        with pytest.raises(SignatureError, match="not signed: 'd/d/d"):
+            verify_folder(folder, before, PUBLIC)
+        assert (
+            "/".join(["d"] * 400) + "/file"
+            in verify_folder(folder, sign_folder(folder, PRIVATE), PUBLIC).files
+        )
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize("name", LINKS)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from saver.errors import IncompatibleError
 from saver.repo.entry import Entry, Kind, entry_of
-from saver.repo.events import Commit, Sign
+from saver.repo.events import Commit, Roles, Sign
 from saver.repo.log import Record
 from saver.repo.refs import Range, parse_range, parse_ref
 from saver.repo.repository import Repository
@@ -73,7 +73,7 @@ def _judged(repo: Repository, record: Record, entry: Entry, seen: Head | None) -
             IncompatibleError
         ) as error:  # the library is not installed: who did what can be read all the same
             changes["signature"] = f"not checked: {error}"
-    refused = repo.state.refused(record.number)
+    refused = repo.state.refused(record.number, isinstance(record.event, Roles))
     if refused is not None:
         changes["refused"] = refused
     if seen is not None and record.number == seen.number:

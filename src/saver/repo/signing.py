@@ -125,10 +125,18 @@ def sign_version(repo: Repository, ref: str | Version, name: str = "ref") -> Ver
 
 
 def add_signatures(repo: Repository, version: Version, signatures: Iterable[Signature]) -> None:
-    """Let a version have these signatures too, which it has in another store."""
-    new = tuple(each for each in signatures if each not in version.signatures)
-    if new:
-        repo.append(lambda: Sign(version.model, version.number, new))
+    """Let a version have these signatures too, which it has in another store, if they hold: none takes the
+    place of one that holds here, whatever the other store says."""
+    new = [each for each in signatures if each not in version.signatures]
+    if not new:
+        return
+    statement = statement_in(repo, version)
+    here, there = failures(version.signatures, statement), failures(new, statement)
+    good = [each for each in new if not there[each.key] and here.get(each.key) != ""]
+    mended = [each for each in good if each.key in here]
+    others = [each for each in good if each.key not in here][: LIMIT - len(here)]
+    if mended or others:
+        repo.append(lambda: Sign(version.model, version.number, (*mended, *others)))
 
 
 # Policies
@@ -146,12 +154,13 @@ def tag(repo: Repository, ref: str | Version, name: str) -> None:
     changing.tag(repo, ref, name, lambda version: demand_for_tag(repo, version, name))
 
 
-def demand_for_tag(repo: Repository, version: Version, tag: str) -> None:
-    """Raise SignatureError if the policy demands signatures for this tag that the version lacks."""
+def demand_for_tag(repo: Repository, version: Version, tag: str, done: str = NOT_TAGGED) -> None:
+    """Raise SignatureError if the policy demands signatures for this tag that the version lacks; `done` is
+    what the error says was not done."""
     rules = _tag_rules(repo, version.model, (tag,))
     if rules and repo.signer.policy is not None:
         found = failures(version.signatures, statement_in(repo, version))
-        repo.signer.policy.demand(f"{repo.storage}: {version}", rules, found, NOT_TAGGED)
+        repo.signer.policy.demand(f"{repo.storage}: {version}", rules, found, done)
 
 
 def demand_signed(

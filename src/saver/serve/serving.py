@@ -12,6 +12,8 @@ import saver
 from saver import loopback
 from saver.errors import SaverError
 from saver.logger import logger
+from saver.repo.refs import parse_ref
+from saver.repo.signing import demand_for_tag
 from saver.serve.app import Service
 from saver.serve.door import House
 from saver.serve.earlier import earlier
@@ -64,7 +66,12 @@ class Serving:
         one that `instead` has for the name. The first refusal is raised."""
         given = instead or {}
         refs = {name: given.get(name) or self._exact(each.ref) for name, each in self.models.items()}
-        loading = [asyncio.ensure_future(self.models[name].change(ref)) for name, ref in refs.items()]
+        loading = [
+            asyncio.ensure_future(
+                each.change(refs[name]) if name in given else self._take_over(each, refs[name])
+            )
+            for name, each in self.models.items()
+        ]
         done = await asyncio.gather(*loading, return_exceptions=True)
         for each in done:
             if isinstance(each, BaseException):
@@ -81,10 +88,22 @@ class Serving:
     async def _begin_earlier(self, served: Served, since: float) -> None:
         for ref in await asyncio.to_thread(earlier, self.store, served.ref, since, TRIED):
             try:
-                await served.change(ref)
-            except (SaverError, OSError):
-                continue  # which it has logged
+                await self._take_over(served, ref)
+            except (SaverError, OSError) as error:
+                logger.info("%s: %s does not answer: %s", served.name, ref, error)
+                continue
             return
+
+    async def _take_over(self, served: Served, ref: str) -> None:
+        """Have a version take over that the ref of a name names, or did. Raises SignatureError if that is a
+        tag for which a trust file demands signatures that it lacks, wherever the tag is by now."""
+        tag = parse_ref(served.ref).tag
+        if tag is not None:
+            await asyncio.to_thread(self._demand, ref, tag)
+        await served.change(ref)
+
+    def _demand(self, ref: str, tag: str) -> None:
+        demand_for_tag(self.store._repo, self.store.version(ref), tag, f"it does not answer as @{tag}")
 
     def following(self) -> list[asyncio.Future[None]]:
         """Tasks that follow the refs until they are cancelled."""
@@ -101,7 +120,7 @@ class Serving:
                 if ref == last:
                     continue
                 last = ref
-                await served.change(ref)
+                await self._take_over(served, ref)
             except (SaverError, OSError) as error:
                 served.trouble = str(error)
                 logger.warning("%s: still as before, since %s", served.name, error)

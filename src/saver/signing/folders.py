@@ -80,25 +80,36 @@ def digests_of(place: str, how: Serialization) -> Digests:
         found = os.stat(place)  # the place itself may be a link; nothing in it may
     if not stat.S_ISDIR(found.st_mode):
         return dict(_hashed(place, ".", how))
-    names = sorted(_files(place, "", {*how.ignore_paths}))
+    names = sorted(_files(place, {*how.ignore_paths}))
     with ThreadPoolExecutor(_TOGETHER) as threads:
         each = threads.map(lambda name: list(_hashed(os.path.join(place, name), name, how)), names)
         return {name: digest for found in each for name, digest in found}
 
 
-def _files(folder: str, prefix: str, ignored: set[str]) -> Iterator[str]:
+def _files(folder: str, ignored: set[str]) -> Iterator[str]:
     """The paths of the files in a folder, but for those to be left out and what is in them."""
-    try:
-        with os.scandir(os.path.join(folder, prefix)) as entries:
-            found = list(entries)
-    except OSError as error:
-        raise _unreadable(os.path.join(folder, prefix), error) from error
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            with os.scandir(os.path.join(folder, prefix)) as entries:
+                found = list(entries)
+        except OSError as error:
+            raise _unreadable(os.path.join(folder, prefix), error) from error
+        yield from _files_among(found, folder, prefix, ignored, waiting)
+
+
+def _files_among(
+    found: Iterable[os.DirEntry[str]], folder: str, prefix: str, ignored: set[str], waiting: list[str]
+) -> Iterator[str]:
+    """The same of what is right in a folder; the folders in it are to be looked at later: however deep they
+    are, there may be more."""
     for entry in found:
         name = prefix + entry.name
         if name in ignored:
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(folder, f"{name}/", ignored)
+            waiting.append(f"{name}/")
         elif not entry.is_file(follow_symlinks=False):
             raise _not_a_file(os.path.join(folder, name), entry.is_symlink())
         elif not _is_text(name):

@@ -37,10 +37,11 @@ class _Kind(Enum):
     LEAF = auto()
     FLOAT = auto()
     ORDERED = auto()
+    UNSORTED = auto()
     PLAIN = auto()
 
 
-_NODE, _LEAF, _FLOAT, _ORDERED, _PLAIN = _Kind
+_NODE, _LEAF, _FLOAT, _ORDERED, _UNSORTED, _PLAIN = _Kind
 _MARKS: dict[tuple[str, ...], _Kind] = {("$tensor",): _LEAF, ("$ref",): _LEAF, ("$float",): _FLOAT}
 
 
@@ -87,9 +88,9 @@ class _Parser:
             if type(node.state) in _CONTAINERS:
                 node.state = self.tree(node.state, depth)
             return node
-        if kind is _ORDERED:
+        if kind is _ORDERED or kind is _UNSORTED:
             ordered = {}
-            for key in self._names(raw, keys):
+            for key in self._names(raw, keys) if kind is _ORDERED else in_order(keys):
                 item = raw[key]
                 ordered[key] = self.tree(item, depth) if type(item) in _CONTAINERS else item
             return ordered
@@ -115,6 +116,8 @@ class _Parser:
             for key in keys:
                 if key[:1] in _RESERVED_FIRST and reserved(key) and key != "$order":
                     raise self._wrong("2.15", f"an object has the reserved key {key!r}")
+        if kind is _PLAIN and in_order(keys) != [*keys]:
+            kind = _UNSORTED  # how it stands in the text is in no hash of a part, and so in no signature
         self._kinds[keys] = kind
         return kind
 

@@ -273,10 +273,10 @@ class Facts(ABC):
         recorded."""
         return self.get(HOLDERS) or ""
 
-    def refused(self, number: int) -> str | None:
-        """Why a record is void: its signer has no right to it; None if it is not. Without roles none is, and
-        nothing needs to be read."""
-        if not self.roles:
+    def refused(self, number: int, grants: bool = False) -> str | None:
+        """Why a record is void: its signer has no right to it; None if it is not. Without roles none is but
+        one that `grants` some, and nothing needs to be read."""
+        if not self.roles and not grants:
             return None
         found: str | None = self.get(refused_key(number))
         return found
