@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any
 
@@ -58,6 +59,26 @@ def _no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("SAVER_HEADS", str(tmp_path_factory.getbasetemp() / "heads"))
     for variable in ("SAVER_SIGN_KEY", "SAVER_TRUST_FILE"):
         monkeypatch.delenv(variable, raising=False)
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Removes what a test wrote to `tmp_path`, unless it failed: all tests together write over 11 GB. The
+    `tmp_path_retention_policy` of pytest does so before `monkeypatch` has put the functions of `os` back."""
+    yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if folder is not None and not item.stash[_FAILED]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 SLOW = {"faults", "stateful"}
