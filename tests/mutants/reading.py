@@ -210,7 +210,7 @@ MUTANTS = [
     ),
     Mutant(
         "cut-packs", "repo/packs.py",
-        "        if beyond:\n", "        if False:\n",
+        "        if found.beyond:\n", "        if False:\n",
         "telling that a pack is cut off", ("repo/test_cut_packs.py",),
     ),
     Mutant(

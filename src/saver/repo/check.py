@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from saver.errors import (
     CannotWriteError,
@@ -13,7 +14,9 @@ from saver.errors import (
     SignatureError,
 )
 from saver.logger import logger
+from saver.repo.batches import Tally, in_batches
 from saver.repo.checked import Checked as Checked
+from saver.repo.contents import Contents, read_contents
 from saver.repo.dedup import PROBE, PROBED, probe_of
 from saver.repo.events import Event, Harm
 from saver.repo.extents import Ranges
@@ -21,7 +24,7 @@ from saver.repo.format import STORE_KEY
 from saver.repo.holding import missing_bundle
 from saver.repo.index import Row
 from saver.repo.log import ZERO, log_key
-from saver.repo.manifest import Manifest, Part, manifest_key, values
+from saver.repo.manifest import Part, manifest_key, values
 from saver.repo.mending import mend_shortcuts, verify_shortcuts
 from saver.repo.objects import (
     COLLECTED,
@@ -90,8 +93,8 @@ class _Check:
             check_end(repo.storage, repo.state)
         versions = self._versions()
         self._checkpoints(listed["state/"])
-        for version in versions:
-            self._version(version)
+        for version, read in in_batches(repo.storage, versions, partial(read_contents, repo)):
+            self._version(version, read)
         self._read_packs(listed["packs/"])
         if repo.index is not None:
             repo.index.add(repo.state.head, self._rows)
@@ -185,21 +188,18 @@ class _Check:
         if damage or any(each.key == "state" for each in self._damage):
             mend_shortcuts(self._repo, [each.key for each in damage])
 
-    def _version(self, version: Version) -> None:
+    def _version(self, version: Version, read: Contents) -> None:
         repo, key = self._repo, manifest_key(version.manifest, version.file)
         self._needed.update((key, *map(tree_key, version.trees)))
-        at = key
         try:
-            found = repo.outline(version)
-            for page in (*found.pages, ""):
-                at = tree_key(page) if page else key
-                found.load(page)
-            tensors = {**repo.extents.of(found)}
-            parts = _parts_of(self._filled(version, found.manifest), str(version))
+            if isinstance(read.found, SaverError):
+                raise read.found
+            tensors = {**repo.extents.of(read.found)}
+            parts = _parts_of(read.parts, str(version))
         except NotFoundError:  # deleted meanwhile
             return
         except SaverError as error:
-            self._lost(version, at, error, version.parts)
+            self._lost(version, read.at, error, version.parts)
             self._packs.lost.add(key)
             self._needed.update(map(pack_key, repo.extents.reached(version.packs)))
             return
@@ -207,8 +207,10 @@ class _Check:
             self._packs.files.add(key)  # it is read, and counted, below
         else:
             self._bytes += self._size(key)
-        self._bytes += sum(map(self._size, {*map(tree_key, found.pages)} - self._trees))
-        self._trees.update(map(tree_key, found.pages))
+        for name, (at, what) in read.lost.items():
+            self._lost(version, at, what, [name])
+        self._bytes += sum(map(self._size, {*map(tree_key, version.trees)} - self._trees))
+        self._trees.update(map(tree_key, version.trees))
         for tensor, info in tensors.items():
             names = shard_names(tensor, info.shape, info.boxes, tensors)
             for name, shard in zip(names, info.shards, strict=True):
@@ -216,22 +218,6 @@ class _Check:
                 self._learn(use)
                 self._packs.use(use)
                 self._needed.update(map(pack_key, packs_of([shard])))
-
-    def _filled(self, version: Version, found: Manifest) -> dict[str, Part]:
-        """The parts, with the content of their documents. Parts with a damaged document are left out."""
-        parts = {}
-        for name, part in found.parts.items():
-            key = tree_key(part.document)
-            if part.document and key not in self._trees:
-                self._trees.add(key)
-                self._bytes += self._size(key)
-            try:
-                parts[name] = self._repo.filled(version, part)
-            except NotFoundError:
-                raise
-            except SaverError as error:
-                self._lost(version, key, error, [name])
-        return parts
 
     def _learn(self, use: Use) -> None:
         """Note for this machine's index what it may not know yet: versions that others saved."""
@@ -260,7 +246,7 @@ class _Check:
         repo, packs = self._repo, self._packs
         keys = packs.used | {key for key in listed if key in self._needed or repo.state.gone(key) is None}
         total = self._bytes + sum(map(self._size, keys))
-        self._bytes = packs.read(keys, self._bytes, total, self._progress)
+        self._bytes += packs.read(keys, self._size, Tally(self._progress, self._bytes, total))
 
     def _record(self) -> bool:
         """Record new damage in the log, so that no save shares these bytes any more."""

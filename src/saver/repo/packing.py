@@ -26,6 +26,6 @@ def put_pack(put: Callable[[str, Content], None], writer: PackWriter, compress: 
     return content.size
 
 
-def in_proportion(progress: Progress | None, stored: int, plain: int) -> Progress | None:
+def in_proportion(progress: Progress, stored: int, plain: int) -> Progress:
     """Reports of plain bytes, as such of the stored ones."""
-    return None if progress is None else lambda done, total: progress(done * stored // plain, total)
+    return lambda done, total: progress(done * stored // plain, total)

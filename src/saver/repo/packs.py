@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -11,6 +12,7 @@ from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverEr
 from saver.pack import Pack, Range, damaged
 from saver.pack.ranges import ENDS, ends_early
 from saver.page import Said
+from saver.repo.batches import Tally, in_batches
 from saver.repo.extents import Ranges
 from saver.repo.headers import contradiction
 from saver.repo.objects import pack_key
@@ -63,6 +65,18 @@ _Used: TypeAlias = tuple[Extent, str, Use]
 """An extent that has its own hash, that hash, and what needs it."""
 
 
+class _Examined(NamedTuple):
+    """What was found in a pack of this size, and in its header: the tensors of the header that are `lost`,
+    what is needed `beyond` its end, with the rule by which it was `cut` off, and what has other bytes."""
+
+    size: int
+    pack: Pack | SaverError
+    lost: set[str]
+    beyond: list[_Used]
+    cut: str
+    bad: list[_Used]
+
+
 class Packs:
     """All packs, and what versions need of them. `damage` is what was found; `harm` is the damaged extents,
     by pack. `lost` are the keys of packs that were already reported as making a version unreadable; `files`
@@ -88,35 +102,44 @@ class Packs:
         """The keys of the packs that some version needs."""
         return set(map(pack_key, self._uses))
 
-    def read(self, keys: Iterable[str], before: int, total: int, progress: Progress | None) -> int:
-        """Verify packs, by their own headers and by what the manifests say. `before` bytes of `total` have
-        been read already; returns how many after this."""
-        for key in sorted(keys):
-            done = before
-            report = (lambda n, _, done=done: progress(done + n, total)) if progress is not None else None
-            try:
-                before += self._verified(key, self._repo.storage.open(key), report)
-            except NotFoundError:  # deleted by a collector since it was listed, perhaps
+    def read(self, keys: Iterable[str], size: Callable[[str], int], tally: Tally) -> int:
+        """Verify packs, by their own headers and by what the manifests say. `size` is how many bytes a pack
+        has; returns how many were read."""
+        read, examine = 0, partial(self._examined, tally)
+        for key, found in in_batches(self._repo.storage, sorted(keys), examine, size):
+            if isinstance(found, NotFoundError):  # deleted by a collector since it was listed, perhaps
                 self._report(key, self._uses_of(key), "the pack is missing", "5.16")
-            except (DamagedError, IncompatibleError) as error:
-                self._report(key, self._uses_of(key), str(error), error.rule or "")
+            elif isinstance(found, SaverError):
+                self._report(key, self._uses_of(key), str(found), found.rule or "")
                 if not self._uses_of(key) and key not in self.lost:
-                    self.damage.append(Damage(key, str(error), rule=error.rule or ""))
-        return before
+                    self.damage.append(Damage(key, str(found), rule=found.rule or ""))
+            else:
+                self._note(key, found)
+                read += found.size
+        return read
 
     def _uses_of(self, key: str) -> list[_Used]:
         return self._uses.get(_name_in(key), [])
 
-    def _verified(self, key: str, stored: Blob, progress: Progress | None) -> int:
+    def _examined(self, tally: Tally, key: str) -> _Examined | SaverError:
+        """What is wrong with a pack. Only reads, so that this can be done for several at the same time."""
+        try:
+            stored, report = self._repo.storage.open(key), tally.of_one()
+            found = self._examine(key, stored, report)
+            report(stored.size, stored.size)
+            return found
+        except (NotFoundError, DamagedError, IncompatibleError) as error:
+            return error
+
+    def _examine(self, key: str, stored: Blob, progress: Progress) -> _Examined:
         blob = opened(stored)
         if blob.size > stored.size:  # it is compressed
             progress = in_proportion(progress, stored.size, blob.size)
         beyond = [each for each in self._uses_of(key) if each[0][1] + each[0][2] > blob.size]
-        if beyond:
-            self._report(key, beyond, "the pack is cut off", ends_early(blob))
-        pack, lost = self._opened(key, blob, bool(beyond)), set[str]()
+        cut = ends_early(blob) if beyond else ""
+        pack, lost = _opened(blob), set[str]()
         sound: dict[tuple[int, int], str] = {}
-        if pack is not None:
+        if isinstance(pack, Pack):
             lost = pack.damaged(progress=progress)
             sound = {(each.start, each.end): each.hash for each in pack.ranges() if each.name not in lost}
         ranges, by_name = [], {}
@@ -126,23 +149,20 @@ class Packs:
                 ranges.append(Range(str(number), offset, offset + length, digest))
                 by_name[str(number)] = (extent, digest, use)
         bad = [by_name[name] for name in sorted(damaged([(blob, ranges)]), key=int)]
-        self._report(key, bad, "the bytes are not those that were saved", "1.22")
-        if pack is not None:
-            self._header(key, pack, lost)
-        return stored.size
+        return _Examined(stored.size, pack, lost, beyond, cut, bad)
 
-    def _opened(self, key: str, blob: Blob, noted: bool) -> Pack | None:
-        """Open a pack. If its header is bad, or does not fit the pack, notes the damage, unless the pack is
-        `noted` as cut off, and returns None; versions can be read without the header."""
-        try:
-            return Pack(blob)
-        except NotFoundError:
-            raise
-        except SaverError as error:
-            if not noted:
-                ends = error.rule in ENDS
-                self._harmless(key, str(error) if ends else f"its header is damaged ({error})", error.rule)
-            return None
+    def _note(self, key: str, found: _Examined) -> None:
+        """Note what is wrong with a pack."""
+        if found.beyond:
+            self._report(key, found.beyond, "the pack is cut off", found.cut)
+        if isinstance(found.pack, SaverError) and not found.beyond:
+            # Versions can be read without the header.
+            error = found.pack
+            ends = error.rule in ENDS
+            self._harmless(key, str(error) if ends else f"its header is damaged ({error})", error.rule)
+        self._report(key, found.bad, "the bytes are not those that were saved", "1.22")
+        if isinstance(found.pack, Pack):
+            self._header(key, found.pack, found.lost)
 
     def _harmless(self, key: str, what: str, rule: str | None) -> None:
         if key in self.lost:
@@ -197,6 +217,16 @@ class Packs:
         state = self._repo.state
         live = state.version(version.model, version.number) is not None
         return live and state.gone(key) is None
+
+
+def _opened(blob: Blob) -> Pack | SaverError:
+    """A pack, or what is wrong with its header."""
+    try:
+        return Pack(blob)
+    except NotFoundError:
+        raise
+    except SaverError as error:
+        return error
 
 
 def _name_in(key: str) -> str:

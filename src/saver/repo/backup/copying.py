@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from saver.errors import CannotWriteError, DamagedError, NotFoundError, SaverError
 from saver.repo.backup.copy import Copy, marker
 from saver.repo.backup.needs import Needs
+from saver.repo.batches import Tally, in_batches
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.version import Version
@@ -34,18 +35,30 @@ class Copying:
         there = self._to.storage.together(partial(self._to.has, key) for key in needed)
         missing = [key for key, has in zip(needed, there, strict=True) if not has]
         self.present = len(needed) - len(missing) - len(self.copied.keys() & needed.keys())
-        total = self._done + sum(stat.size for stat in self._from.stats(*missing) if stat is not None)
-        for key in missing:
-            try:
-                blob = self._from.open(key)
-            except NotFoundError:
-                self._needs.demand_unchanged()
-                if not self._needs.damage.get(key):
-                    self._needs.note(key, needed[key], f"{key} is missing")
-                continue
-            self._copy_object(key, blob, needed[key], total)
+        sizes = {
+            key: stat.size for key, stat in zip(missing, self._from.stats(*missing), strict=True) if stat
+        }
+        tally = Tally(self._progress, self._done, self._done + sum(sizes.values()))
+        slow = self._from if self._from.far else self._to.storage
+        copy = partial(self._copy, needed, tally)
+        try:
+            for _ in in_batches(slow, missing, copy, lambda key: sizes.get(key, 0)):
+                pass
+        finally:
+            self._done = tally.done
 
-    def _copy_object(self, key: str, blob: Blob, versions: list[Version], total: int) -> None:
+    def _copy(self, needed: Mapping[str, list[Version]], tally: Tally, key: str) -> None:
+        """Copy one object, while others are copied."""
+        try:
+            blob = self._from.open(key)
+        except NotFoundError:
+            self._needs.demand_unchanged()
+            if not self._needs.damage.get(key):
+                self._needs.note(key, needed[key], f"{key} is missing")
+            return
+        self._copy_object(key, blob, needed[key], tally)
+
+    def _copy_object(self, key: str, blob: Blob, versions: list[Version], tally: Tally) -> None:
         """Copy one object and read it again. What is damaged in the store is copied as it is, and noted."""
         target = self._to.storage
         target.create(marker(key), b"")  # until the copy is found sound
@@ -55,7 +68,7 @@ class Copying:
                 return
             target.delete(key)
         try:
-            target.put(key, _Piecewise(blob, partial(self._report, total)))
+            target.put(key, _Piecewise(blob, tally.add))
         except CannotWriteError:
             if target.stat(key) is None:  # otherwise another backup was faster
                 raise
@@ -100,12 +113,6 @@ class Copying:
     def _has_kept(self, lost: str, now: set[str], pack: str) -> bool:
         key = pack_key(pack)
         return key != lost and (pack in now or self._to.has(key))
-
-    def _report(self, total: int, count: int) -> None:
-        """Report that `count` more bytes were copied."""
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, max(total, self._done))
 
 
 class _Piecewise(Content):

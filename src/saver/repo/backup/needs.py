@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-
 from blake3 import blake3
 
 from saver.errors import DamagedError, IncompatibleError, NotFoundError, SaverError
 from saver.pack import Pack, Range, damaged
 from saver.repo.backup.copy import Copy
+from saver.repo.batches import in_batches
 from saver.repo.described import Described, read_outline
 from saver.repo.extents import Ranges
 from saver.repo.manifest import manifest_key
@@ -21,9 +19,6 @@ from saver.repo.version import Version
 from saver.seals.recognizing import opened
 from saver.storage import Blob
 from saver.tensors import packs_of, shards_of
-
-AHEAD = 32
-"""Versions whose documents are read ahead."""
 
 
 class Gone(Exception):
@@ -55,7 +50,7 @@ class Needs:
         """The keys of all objects that these versions need, manifests last, each with its versions."""
         packs: dict[str, list[Version]] = {}
         self.damage.clear()
-        for version, found in zip(versions, self._outlines(versions), strict=True):
+        for version, found in in_batches(self._repo.storage, versions, self._outline):
             for pack in sorted(self._packs_of(version, found)):
                 packs.setdefault(pack_key(pack), []).append(version)
             for tree in version.trees:
@@ -65,13 +60,8 @@ class Needs:
             users += [version] if version not in users else []
         return packs
 
-    def _outlines(self, versions: list[Version]) -> Iterator[Described | SaverError]:
-        """What the documents of versions say, or what is wrong with them. Many are read at the same time."""
-        for at in range(0, len(versions), AHEAD):
-            asks = (partial(self._outline, version) for version in versions[at : at + AHEAD])
-            yield from self._repo.storage.together(asks)
-
     def _outline(self, version: Version) -> Described | SaverError:
+        """What the document of a version says, or what is wrong with it."""
         try:
             return self.outline(version)
         except (NotFoundError, DamagedError, IncompatibleError) as error:
