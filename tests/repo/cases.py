@@ -21,7 +21,8 @@ from saver.repo.refused import CondemnedError, VoidError
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
 from saver.repo.settling import settle
-from saver.repo.stage import Staged, stage, stage_again
+from saver.repo.stage import stage, stage_again
+from saver.repo.staged import Staged
 from saver.saver import Saver
 from saver.storage import Storage
 from saver.storages.memory import MemoryStorage

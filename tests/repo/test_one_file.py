@@ -21,7 +21,8 @@ from saver.repo.gc import collect, moving
 from saver.repo.objects import pack_key
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.stage import FILE_BYTES, Staged
+from saver.repo.stage import FILE_BYTES
+from saver.repo.staged import Staged
 from saver.repo.written import Written
 from saver.storage import Content
 from saver.storages.memory import MemoryStorage

@@ -23,7 +23,8 @@ from saver.repo.gc import collect
 from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.stage import Condemned, Staged, stage, stage_again
+from saver.repo.stage import stage, stage_again
+from saver.repo.staged import Condemned, Staged
 from saver.storage import Content
 from saver.storages.latency import LatencyStorage
 from saver.storages.local import LocalStorage

@@ -26,7 +26,8 @@ from saver.repo.paging import Placed, condemned_of, paged
 from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
 from saver.repo.settling import settle
-from saver.repo.stage import FILE_BYTES, Condemned, Staged, stage, stage_again
+from saver.repo.stage import FILE_BYTES, stage, stage_again
+from saver.repo.staged import Condemned, Staged
 from saver.repo.version import Version
 from saver.repo.written import Written
 from saver.storage import Progress

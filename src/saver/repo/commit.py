@@ -34,7 +34,7 @@ from saver.repo.paging import Placed, condemned_of, in_pages, table_of
 from saver.repo.refused import CondemnedError, VoidError
 from saver.repo.repository import Repository
 from saver.repo.signing import sign_version, with_signatures
-from saver.repo.stage import Staged
+from saver.repo.staged import Staged
 from saver.repo.state.facts import ModelState
 from saver.repo.state.values import version_state
 from saver.repo.version import Version, from_state, plain_metric

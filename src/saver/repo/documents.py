@@ -11,7 +11,7 @@ from saver.repo import manifest as manifests
 from saver.repo.events import Commit
 from saver.repo.manifest import Part, manifest_key
 from saver.repo.numbered import PartVersion
-from saver.repo.stage import StagedPart
+from saver.repo.staged import StagedPart
 from saver.tensors import TensorInfo
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from saver.errors import CannotSaveError
 from saver.repo.manifest import EXAMPLE, SOLE, content_hash, structure
-from saver.repo.stage import Staged
+from saver.repo.staged import Staged
 from saver.tensors import Shard, TensorData, hash_of
 
 

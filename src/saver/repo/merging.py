@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from saver.errors import CannotSaveError
 from saver.repo.repository import Repository
-from saver.repo.stage import Staged, StagedPart
+from saver.repo.staged import Staged, StagedPart
 from saver.tensors import TensorInfo, joined, put_together
 
 T = TypeVar("T")

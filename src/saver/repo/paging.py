@@ -16,7 +16,7 @@ from saver.repo.grid import Grid, Regions, grid_of
 from saver.repo.objects import pack_key, tree_key
 from saver.repo.pages import Shards, page_of
 from saver.repo.repository import Repository
-from saver.repo.stage import Condemned, Staged, StagedPart
+from saver.repo.staged import Condemned, Staged, StagedPart
 from saver.repo.written import Written
 from saver.storage import Bytes
 from saver.tensors import ITEM_SIZE, Box, Cut, Shard, TensorInfo, packs_of

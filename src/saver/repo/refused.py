@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from saver.errors import CannotWriteError, SaverError
-from saver.repo.stage import Condemned
+from saver.repo.staged import Condemned
 
 
 class CondemnedError(SaverError, RuntimeError):

@@ -21,7 +21,8 @@ from saver.repo.objects import pack_key
 from saver.repo.refused import CondemnedError
 from saver.repo.repository import Repository
 from saver.repo.save import save_version
-from saver.repo.stage import Staged, stage, stage_again
+from saver.repo.stage import stage, stage_again
+from saver.repo.staged import Staged
 from saver.repo.version import Version
 from saver.storage import Progress
 from saver.strict import decodable

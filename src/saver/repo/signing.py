@@ -15,7 +15,7 @@ from saver.repo.draft import Details
 from saver.repo.events import Commit, Event, Sign
 from saver.repo.manifest import part_hash
 from saver.repo.repository import Repository
-from saver.repo.stage import Staged
+from saver.repo.staged import Staged
 from saver.repo.stated import stated, statement_of
 from saver.repo.version import Version
 from saver.signing.heads import Heads

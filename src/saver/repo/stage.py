@@ -1,4 +1,5 @@
-"""Staging: writes what a store lacks of some parts, and describes what they need as data that can be sent.
+"""Staging: writes what a store lacks of some parts, and describes what they need as data that can be sent
+(`repo/staged.py`).
 
 Several processes may stage pieces of one version, each with its own repository; one of them commits it
 (`repo/commit.py`). Staged objects that are never committed are garbage, which a collection frees.
@@ -22,10 +23,10 @@ from saver.repo.objects import tree_key
 from saver.repo.packing import put_pack
 from saver.repo.repository import Repository
 from saver.repo.sharing import Sharing
+from saver.repo.staged import NULL, Condemned, Staged, StagedPart
 from saver.repo.trees import TREE_BYTES
 from saver.repo.written import Written
 from saver.storage import Bytes, Progress
-from saver.strict import decodable
 from saver.tensors import (
     Cut,
     Hashed,
@@ -40,62 +41,15 @@ from saver.tensors import (
 
 FILE_BYTES = 4 << 20
 """Up to this many bytes are not put into packs but held in memory, to become one file with a manifest."""
+
 WORTH_SHARING = 64 << 10
 """If fewer bytes than this could be shared, all is written whole, if it fits a file: one more object takes
 as long to write as a megabyte."""
+
 PACK_TENSORS = 100_000
 """Tensors per pack: their header stays well below the 100 MB that readers allow."""
+
 _EMPTY = blake3(b"").hexdigest()
-
-_NULL = msgspec.Raw(b"null")
-
-
-class StagedPart(msgspec.Struct, frozen=True):
-    """A part: its tree and batches as JSON, or the name of the `document` in the store that holds them;
-    their hash and size in bytes; and the names of the tensors that they refer to, in order. Other processes
-    may have staged those.
-    """
-
-    content: str
-    size: int
-    packages: tuple[str, ...]
-    tensors: tuple[str, ...]
-    tree: msgspec.Raw = _NULL
-    batches: dict[str, msgspec.Raw] = {}
-    document: str = ""
-
-
-@decodable
-class Staged(msgspec.Struct, frozen=True):
-    """What was staged, as plain data for `msgspec.json` or any other encoding.
-
-    `tensors` maps the names of shards in packs to the extents of their bytes; the bytes of `held` ones are
-    included here, and the commit writes them. `cuts` says how tensors with several shards are cut. `id`
-    identifies this Staged, `store` is the id of its store; `whole` is as in `Encoded`. `new` are the names
-    of the shards that the store did not have. `bytes_added` is the size of everything that was written.
-    `harmed` are tensors of older versions that are rewritten because a check found them damaged.
-
-    In the grid form (`repo/paging.py`), `page` is the name of the document with the tensors, if there are
-    any, and `tensors` is empty; `packs` and `size` (in bytes) are theirs, `sums` their hashes by part, and
-    `fresh` those of the new ones that are like `harmed`. `compress` is as in `Encoded`.
-    """
-
-    id: str
-    store: str
-    parts: dict[str, StagedPart]
-    whole: bool
-    tensors: dict[str, Shard]
-    new: tuple[str, ...]
-    harmed: tuple[Shard, ...]
-    bytes_added: int
-    held: dict[str, bytes] = {}
-    cuts: dict[str, Cut] = {}
-    page: str = ""
-    packs: tuple[str, ...] = ()
-    size: int = 0
-    sums: dict[str, str] = {}
-    fresh: dict[str, Shard] = {}
-    compress: bool | None = None
 
 
 def stage(
@@ -141,15 +95,6 @@ def stage(
         tensors=writing.known, new=tuple(writing.new), harmed=tuple(sharing.harmed),
         bytes_added=writing.added, held=writing.held, cuts=cuts, compress=encoded.compress,
     )  # fmt: skip
-
-
-class Condemned(msgspec.Struct, frozen=True):
-    """The names of those staged tensors and parts that a collector condemned before they were committed;
-    `page` is the key of what is gone of a page, or of its packs: then its process finds out what."""
-
-    tensors: tuple[str, ...]
-    parts: tuple[str, ...]
-    page: str = ""
 
 
 def stage_again(
@@ -269,7 +214,7 @@ class _Writing:
         if part.size < TREE_BYTES:
             return part
         name = shared(part.content) or self._put_document(structure(part.tree, part.batches))
-        return msgspec.structs.replace(part, tree=_NULL, batches={}, document=name)
+        return msgspec.structs.replace(part, tree=NULL, batches={}, document=name)
 
     def _put_document(self, text: bytes) -> str:
         name, data = trees.encode(text, self._repo.fresh())
