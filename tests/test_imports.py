@@ -191,7 +191,7 @@ CONTRACTS = {
     "saver.addresses": ("storages", "arguments", "caching", "registry", "repo", "storage"),
     "saver.cluster": (),
     "saver.clusters": (
-        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage",
+        "addresses", "arguments", "cluster", "clusters", "errors", "registry", "storage", "strict",
     ),
     "saver.distributed": (
         "caching", "cluster", "disk", "distributed", "environment", "errors", "logger", "opened", "repo",

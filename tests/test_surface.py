@@ -25,6 +25,7 @@ STABLE = [
     "saver.predicting", "saver.schema", "saver.restoring", "saver.codec", "saver.family",
     "saver.tree", "saver.tensors", "saver.trust", "saver.storage",
     "saver.cluster", "saver.clusters.storage", "saver.clusters.ray", "saver.clusters.slurm",
+    "saver.clusters.sockets",
     "saver.storages.local", "saver.storages.memory", "saver.rehearsal", "saver.testing",
 ]  # fmt: skip
 

@@ -4,7 +4,8 @@ leave short notes for each other.
 A rank is a process. Ranks never agree on anything by the training's own way to exchange tensors (its process
 group), which may be busy, or hang when a rank is lost: a board is enough. To support another launcher,
 implement the three methods of `Cluster`; test it by subclassing `saver.testing.ClusterTests`. One whose ranks
-can pass on bytes that they read has a fourth: `network`.
+can pass on bytes that they read has a fourth: `network`, which may return
+`saver.clusters.sockets.SocketNetwork(self, name)`.
 """
 
 from __future__ import annotations

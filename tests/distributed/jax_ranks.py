@@ -19,6 +19,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import saver
+from saver.clusters.sockets import SocketNetwork
 
 SHAPES = [(8, 6), (12,), (2, 4, 12), (), (0, 4), (4, 12)]
 DTYPES = ["float32", "bfloat16", "complex64", "int4", "float8_e4m3fn", "bool", "uint32"]
@@ -105,14 +106,20 @@ def main(what: str, spec: str, store: str, rank: int, size: int, port: int) -> N
         saver.Saver(store).save("m", state(spec), cluster=cluster)
         return
     into = state(spec, blank=True)
-    saver.Saver(store).restore("m", into=into, cluster=cluster)
+    saver.Saver(store).restore("m", into=into, cluster=cluster, shared=cluster and "broadcast")
     found, wanted = leaves(into), leaves(state(spec))
     assert len(found) == len(wanted) > 40
     for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
         assert same(one, other), (number, one.dtype, one.shape, one.sharding, other.sharding)
 
 
+def passing_on(self: Any, rank: int, data: Any, tag: int, send: Any = SocketNetwork.send) -> Any:
+    print("passed on", data.size)
+    return send(self, rank, data, tag)
+
+
 if __name__ == "__main__":
+    SocketNetwork.send = passing_on  # type: ignore[method-assign]
     try:
         main(*sys.argv[1:4], *map(int, sys.argv[4:7]))  # type: ignore[call-arg]
         print("fine")

@@ -243,13 +243,24 @@ def test_all_must_say_the_same(three: list[Cluster]) -> None:
 
 
 def test_ranks_that_have_no_network_cannot_pass_on(tmp_path: Path) -> None:
+    saved(tmp_path / "models", state())
+    cluster = MemoryCluster.all(1)[0]
+    cluster.network = None  # type: ignore[method-assign]
+    store = saver.Saver(tmp_path / "models")
+    with pytest.raises(ValueError, match="shared: the ranks of a MemoryCluster"):
+        store.restore("m", empty(), cluster=cluster, shared="broadcast")
+
+
+def test_ranks_with_a_board_alone_pass_on_what_they_read(tmp_path: Path, small: None) -> None:
+    """Their notes are in a folder, and bytes go over connections of TCP."""
     from saver.clusters.storage import StorageCluster
 
-    saved(tmp_path / "models", state())
-    cluster = StorageCluster(tmp_path / "notes", rank=0, size=1)
-    store = saver.Saver(tmp_path / "models")
-    with pytest.raises(ValueError, match="shared: the ranks of a StorageCluster"):
-        store.restore("m", empty(), cluster=cluster, shared="broadcast")
+    saved(far := Far(), state())
+    three = [StorageCluster(tmp_path / "notes", rank=rank, size=3) for rank in range(3)]
+    demand_same(restored(far, three), state())
+    assert len(set(far.read_pages)) == len(far.read_pages) > 2900
+    end(three)
+    assert not [found for found in (tmp_path / "notes").rglob("*listens*") if not found.is_dir()]
 
 
 def trained(far: Far, clusters: Sequence[Cluster], until: int, how: str | None = None) -> list[Any]:

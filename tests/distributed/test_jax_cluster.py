@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("jax")
 
 
 def run(size: int, what: str, spec: str, store: Path) -> None:
-    """Do this in so many processes."""
+    """Do this in so many processes. What several of them need is read by one, which passes it on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -37,6 +37,7 @@ def run(size: int, what: str, spec: str, store: Path) -> None:
     ]  # fmt: skip
     said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * size, "\n".join(said)[-4000:]
+    assert ("passed on" in "".join(said)) == (what == "restore" and size > 1)
 
 
 @pytest.mark.parametrize(

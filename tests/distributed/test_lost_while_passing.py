@@ -1,4 +1,4 @@
-"""Ranks that are processes pass bytes on by gloo: one is killed or stopped at each moment of it."""
+"""Ranks that are processes pass bytes on: one is killed or stopped at each moment of it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_any_mesh_restores_what_any_mesh_saved(tmp_path: Path, size: int) -> Non
 def test_ranks_of_a_sealed_store_meet_and_pass_on_what_they_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What they tell each other, and pass on by gloo, is sealed (`attacks/test_nothing_in_clear.py`)."""
+    """What they tell each other, and pass on, is sealed (`attacks/test_nothing_in_clear.py`)."""
     made = pytest.importorskip("saver.keys.files")
     pytest.importorskip("pyrage")
     made.new_key_file(str(tmp_path / "own.key"))

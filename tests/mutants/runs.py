@@ -7,6 +7,7 @@ from .mutant import Mutant
 _RUN = "checkpoints/test_run.py"
 _RANKS = "distributed/test_runs_together.py"
 _SHARES = "distributed/test_shares.py"
+_SOCKETS = "distributed/test_sockets.py"
 _BROADCAST = "distributed/test_broadcast.py"
 _PEERS = "distributed/test_peers.py"
 _RESUME = "stateful/test_resume.py"
@@ -109,6 +110,25 @@ MUTANTS = [
         "                        if foreign:\n                            self.foreign[run] = True\n", "",
         "reading again what another rank passed on, and is wrong",
         (f"{_BROADCAST}::test_wrong_bytes_of_another_rank_are_noticed_and_read_again",),
+    ),
+    Mutant(
+        "ranks-that-connect", "clusters/meeting.py",
+        "if self._open and wanted and proven:", "if self._open and wanted:",
+        "the proof that one who connects is a rank",
+        (f"{_SOCKETS}::test_others_than_ranks_are_turned_away",),
+    ),
+    Mutant(
+        "ranks-that-listen", "clusters/meeting.py",
+        "    if not compare_digest(answer[NONCE:], _proof(secret, b\"listens\", mine, theirs, own)):\n",
+        "    if False:\n",
+        "the proof that one who listens is a rank",
+        (f"{_SOCKETS}::test_another_program_that_listens_in_the_place_of_a_rank_gets_no_proof",),
+    ),
+    Mutant(
+        "wanted-messages", "clusters/sockets.py",
+        "message is None or message.memory.nbytes != size:", "message is None:",
+        "refusing a message of another size than is expected",
+        (f"{_SOCKETS}::test_a_message_that_was_not_asked_for_ends_the_connection",),
     ),
     Mutant(
         "bound-of-peer-memory", "caching/host_memory.py",

@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from saver import arguments
-from saver.cluster import Cluster
+from saver.cluster import Cluster, Network
+from saver.clusters.sockets import SocketNetwork
 
 
 class JaxCluster(Cluster):
@@ -46,6 +47,9 @@ class JaxCluster(Cluster):
     def delete(self, *keys: str) -> None:
         for key in keys:
             self._client.key_value_delete(_named(key))
+
+    def network(self, name: str) -> Network:
+        return SocketNetwork(self, name)
 
 
 def _named(key: str) -> str:

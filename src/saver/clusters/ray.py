@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from saver import arguments
-from saver.cluster import Cluster
+from saver.cluster import Cluster, Network
+from saver.clusters.sockets import SocketNetwork
 from saver.errors import LostRankError, kind_of
 
 _NAMESPACE = "saver"
@@ -59,6 +60,9 @@ class RayCluster(Cluster):
         for key in keys:
             self._mine.pop(key, None)
         self._ask("delete", *keys)
+
+    def network(self, name: str) -> Network:
+        return SocketNetwork(self, name)
 
     def _ask(self, method: str, *given: Any) -> Any:
         """Call the board, or the one that has taken its place. Raises what Ray raises."""

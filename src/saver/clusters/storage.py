@@ -7,7 +7,8 @@ import threading
 
 from saver import arguments
 from saver.addresses import storage_at
-from saver.cluster import Cluster
+from saver.cluster import Cluster, Network
+from saver.clusters.sockets import SocketNetwork
 from saver.errors import NotFoundError
 from saver.storage import Storage
 
@@ -62,6 +63,9 @@ class StorageCluster(Cluster):
 
     def delete(self, *keys: str) -> None:
         self._storage.delete(*(each for key in keys for each in self._storage.keys(f"{key}/")))
+
+    def network(self, name: str) -> Network:
+        return SocketNetwork(self, name)
 
 
 def _at(key: str, number: int) -> str:

@@ -42,7 +42,25 @@ class ArrayRestorer(Restorer):
         if "weak" in state or saved_form(node, saved) != form_of(target):
             return None
         make = _keys if is_key(target) else _array
+        _announce(state["data"], numbers_of_keys(target) if is_key(target) else target, saved)
         return lambda decoder: make(state, target, decoder)
+
+
+def _announce(data: Any, target: Any, saved: Saved) -> None:
+    """Announce what `_placed` will read here of a stored tensor."""
+    shape = saved.entry(data).shape
+    places = target.sharding.addressable_devices_indices_map(target.shape).values()
+    for box in {_stored(box_of(index, target.shape), shape) for index in places}:
+        if box.sizes == shape:
+            saved.want(data)
+        elif all(box.sizes):
+            saved.want_box(data, box)
+
+
+def _stored(box: Box, shape: tuple[int, ...]) -> Box:
+    """The box of a stored tensor of this shape, which may have more axes, for the parts of an element."""
+    pair = shape[len(box.sizes) :]
+    return Box((*box.offsets, *(0 for _ in pair)), (*box.sizes, *pair))
 
 
 def _keys(state: Any, target: Any, decoder: Decoder) -> Any:
@@ -64,14 +82,14 @@ def _array(state: Any, target: Any, decoder: Decoder) -> Any:
 
 def _placed(name: str, data: Any, target: Any, decoder: Decoder) -> Any:
     """An array of this dtype, placed as `target`. Each box is read once, into memory of its own."""
-    pair = decoder.info(data).shape[len(target.shape) :]
+    shape = decoder.info(data).shape
     boxes: dict[Box, Numbers] = {}
 
     def piece(index: tuple[slice, ...]) -> Numbers:
         box = box_of(index, target.shape)
         if box not in boxes:
-            of = Box((*box.offsets, *(0 for _ in pair)), (*box.sizes, *pair))
-            raw = decoder.look(data, None if of.sizes == decoder.info(data).shape else of)
+            of = _stored(box, shape)
+            raw = decoder.look(data, None if of.sizes == shape else of)
             decoder.budget.charge(raw.nbytes)
             boxes[box] = numbers_of(name, of.sizes, raw).copy()
         return boxes[box]
