@@ -145,7 +145,7 @@ def test_a_message_that_was_not_asked_for_ends_the_connection(sent: bytes) -> No
     )
     other.sendall(sent)
     other.close()
-    with pytest.raises(ConnectionError, match="rank 1: it sent .* which nobody wanted"):
+    with pytest.raises(ConnectionError, match=r"rank 1: it sent .* which nobody wanted"):
         network.receive(1, np.zeros(9, np.uint8), 1)
     network.close()
 
