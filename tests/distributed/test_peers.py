@@ -24,6 +24,7 @@ from saver.caching.host_memory import VARIABLE, HostMemory
 from saver.caching.recalling import RecallingStorage
 from saver.cluster import Cluster
 from saver.clusters.memory import MemoryCluster, MemoryNetwork
+from saver.clusters.storage import StorageCluster
 from saver.distributed import passing, peers
 from saver.distributed.peers import partners
 from saver.errors import CannotWriteError
@@ -74,7 +75,7 @@ class Hosts:
     def train(self, store: Callable[[int], Any], until: int, crash: bool = True, **how: Any) -> list[Any]:
         """What each rank resumes from, with its objects then; the run ends after so many steps, or crashes
         then. Each start has new ranks."""
-        clusters = ranks(len(self.hosts), lost_after=self.lost_after)
+        clusters = self.ranks()
         runs, objects = [], [self._objects(rank) for rank in range(len(self.hosts))]
         for rank, host in enumerate(self.hosts):
             os.environ[VARIABLE] = str(self.place / host)
@@ -112,8 +113,22 @@ class Hosts:
         finally:
             end(clusters)
 
+    def ranks(self) -> Sequence[Cluster]:
+        return ranks(len(self.hosts), lost_after=self.lost_after)
+
     def _objects(self, rank: int) -> dict[str, Any]:
         return {"w": np.zeros(SIZE), "own": np.zeros(5)}
+
+
+class NotesInAFolder(Hosts):
+    """The ranks have nothing but notes, in a folder that is another one at each start."""
+
+    starts = 0
+
+    def ranks(self) -> Sequence[Cluster]:
+        self.starts += 1
+        notes = self.place / f"notes {self.starts}"
+        return [StorageCluster(notes, rank=rank, size=len(self.hosts)) for rank in range(len(self.hosts))]
 
 
 def demand(found: Sequence[Any], step: int) -> None:
@@ -135,9 +150,12 @@ def test_after_a_crash_all_is_in_memory(tmp_path: Path, how: Any) -> None:
     assert far.bytes_read() < FEW
 
 
+@pytest.mark.parametrize("kind", [Hosts, NotesInAFolder])
 @pytest.mark.parametrize("lost", ["a", "b"])
-def test_what_a_lost_host_had_is_in_the_memory_of_another_one(tmp_path: Path, lost: str) -> None:
-    hosts, far = Hosts(tmp_path), Far()
+def test_what_a_lost_host_had_is_in_the_memory_of_another_one(
+    tmp_path: Path, lost: str, kind: type[Hosts]
+) -> None:
+    hosts, far = kind(tmp_path), Far()
     hosts.train(far.of, 4)
     assert [each.name for each in hosts.memory("a")] == [each.name for each in hosts.memory("b")]
     shutil.rmtree(tmp_path / lost)
