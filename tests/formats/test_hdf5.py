@@ -190,7 +190,21 @@ def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(os.listdir(tmp_path)) == ["a.h5", "a.saver"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="files are read in this process here")
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="files are read in this process here")
+
+
+@FORKS
+def test_a_reader_that_dies_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(3)
+    monkeypatch.setattr(_hdf5_apart._template, "reader", lambda theirs, anew: theirs.send(b"."))
+    with pytest.raises(IncompatibleError, match=r"a\.h5: .* crashed"):
+        saver.load(tmp_path / "a.h5")
+
+
+@FORKS
 class TestApart:
     """h5py's compiled code runs in another process."""
 
@@ -207,15 +221,6 @@ class TestApart:
             except IncompatibleError:
                 refused += 1
         assert refused
-
-    def test_a_reader_that_dies_is_an_error_that_names_the_file(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with h5py.File(tmp_path / "a.h5", "w") as file:
-            file["x"] = np.arange(3)
-        monkeypatch.setattr(_hdf5_apart._template, "reader", lambda theirs, anew: theirs.send(b"."))
-        with pytest.raises(IncompatibleError, match=r"a\.h5: .* crashed"):
-            saver.load(tmp_path / "a.h5")
 
     def test_a_template_that_ended_is_replaced_and_one_that_cannot_start_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
