@@ -231,7 +231,7 @@ CONTRACTS = {
         "opening", "errors", "strict", "stack", "trust", "storage", "disk", "streams", "pack",
         "repo", "reading",
         "callers", "tensors", "tree", "encoding", "environment", "opened", "compare", "file", "format",
-        "formats", "registry", "codec", "pickled", "protobuf", "threads", "garbage",
+        "formats", "registry", "codec", "pickled", "protobuf", "threads", "garbage", "forks",
     ),
     "saver.migrating": (
         "opening", "arguments", "details", "disk", "encoding", "errors", "file", "format", "human",

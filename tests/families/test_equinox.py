@@ -9,6 +9,7 @@ import pytest
 
 import saver
 from saver.testing import CodecTests
+from saver.testing.codecs import StoredObject, load
 
 jax = pytest.importorskip("jax")
 equinox = pytest.importorskip("equinox")
@@ -124,6 +125,21 @@ def test_functions_of_the_user_without_a_name_are_refused(name):
 def test_another_lambda_than_the_default_is_refused():
     with pytest.raises(saver.CannotSaveError, match=r"\$\.made\.last: a lambda"):
         saver.dumps({"made": Net(key(), lambda value: -value)})
+
+
+@pytest.mark.parametrize("within", [lambda made: made, lambda made: [{"a": (made,)}]])
+def test_a_module_that_holds_itself_is_refused(within, tmp_path):
+    """JAX would follow it, and after that error Python calls nothing any more."""
+    made = nn.Lambda(jax.nn.relu)
+    object.__setattr__(made, "fn", within(made))
+    with pytest.raises(saver.CannotSaveError, match=r"holds itself|a cycle leads through"):
+        saver.dumps(made)
+    saved = StoredObject(nn.Lambda(jax.nn.relu))
+    module = next(node for node in saved.nodes() if node["$"] == "equinox.module")
+    module["id"] = 7
+    module["state"]["fields"]["fn"] = {"$": "list", "state": [{"$ref": 7}]}
+    with pytest.raises(saver.IncompatibleError, match="holds itself"):
+        load(saved, ())
 
 
 def test_the_module_of_a_user_needs_trust_and_predicts_the_same(roundtrip):

@@ -129,6 +129,20 @@ def test_the_metadata_of_a_variable_come_back(roundtrip):
     assert found.get_metadata() == made.get_metadata()
 
 
+def test_a_variable_that_holds_itself_is_refused():
+    """JAX would follow it, and after that error Python calls nothing any more."""
+    saved = StoredObject(nnx.BatchNorm(2, rngs=rngs()))
+    module = next(node for node in saved.nodes() if node["$"] == "flax.module")
+    variable = next(node for node in saved.nodes() if node["$"] == "flax.variable")
+    for target, value in ((variable, {"$ref": 7}), (module, {"$": "list", "state": [{"$ref": 7}]})):
+        changed = saved.copy()
+        node = next(each for each in changed.nodes() if each == target)
+        node["id"] = 7
+        next(each for each in changed.nodes() if each["$"] == "flax.variable")["state"]["value"] = value
+        with pytest.raises(saver.IncompatibleError, match="holds the variable itself"):
+            load(changed, ())
+
+
 def test_structures_of_flax_come_back(roundtrip):
     from flax.core.meta import Partitioned
     from flax.training.dynamic_scale import DynamicScale

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from exporting import ARRAYS, all_same, same
 
 import saver
 from saver.errors import IncompatibleError, SaverError
+from saver.formats import _hdf5_apart
 
 h5py = pytest.importorskip("h5py")
 
@@ -185,3 +188,71 @@ def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(IncompatibleError, match=r"saver-ml\[hdf5\]"):
             call()
     assert sorted(os.listdir(tmp_path)) == ["a.h5", "a.saver"]
+
+
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="files are read in this process here")
+
+
+@FORKS
+def test_a_reader_that_dies_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(3)
+    monkeypatch.setattr(_hdf5_apart._template, "reader", lambda theirs, anew: theirs.send(b"."))
+    with pytest.raises(IncompatibleError, match=r"a\.h5: .* crashed"):
+        saver.load(tmp_path / "a.h5")
+
+
+@FORKS
+class TestApart:
+    """h5py's compiled code runs in another process."""
+
+    def test_what_crashes_it_is_refused(self, tmp_path: Path) -> None:
+        """HDF5 1.14 ends the process at some of these places."""
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            options = {"chunks": (3, 2), "compression": "gzip", "shuffle": True, "fletcher32": True}
+            file.create_dataset("c", data=np.arange(40, dtype="i4").reshape(10, 4), **options)
+        good, refused = (tmp_path / "a.h5").read_bytes(), 0
+        for at in range(1381, 1461, 4):
+            (tmp_path / "a.h5").write_bytes(good[:at] + bytes(8) + good[at + 8 :])
+            try:
+                saver.load(tmp_path / "a.h5")
+            except IncompatibleError:
+                refused += 1
+        assert refused
+
+    def test_a_template_that_ended_is_replaced_and_one_that_cannot_start_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["x"] = np.arange(3)
+        assert saver.load(tmp_path / "a.h5")["x"].tolist() == [0, 1, 2]
+        assert _hdf5_apart._template._control is not None
+        _hdf5_apart._template._control.shutdown(socket.SHUT_RDWR)
+        assert saver.load(tmp_path / "a.h5")["x"].tolist() == [0, 1, 2]
+        _hdf5_apart._template._control.shutdown(socket.SHUT_RDWR)
+        monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+        with pytest.raises(IncompatibleError, match=r"a\.h5: no process to read it"):
+            saver.load(tmp_path / "a.h5")
+
+    def test_a_fork_of_this_process_reads_too(self, tmp_path: Path) -> None:
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["x"] = np.arange(3)
+        assert saver.load(tmp_path / "a.h5")["x"].tolist() == [0, 1, 2]
+        with warnings.catch_warnings():  # of Python 3.12, if there are threads
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if not child:
+            os._exit(saver.load(tmp_path / "a.h5")["x"].tolist() != [0, 1, 2])
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_without_fork_a_file_is_read_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(3)
+        file.create_dataset("y", data=np.arange(30), compression="gzip")
+    monkeypatch.delattr(os, "fork", raising=False)
+    found = saver.load(tmp_path / "a.h5")
+    assert found["x"].tolist() == [0, 1, 2]
+    assert found["y"].tolist() == list(range(30))

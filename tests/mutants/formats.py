@@ -170,6 +170,14 @@ MUTANTS = [
         (_HDF5,),
     ),
     Mutant(
+        "process-of-hdf",
+        "formats/_hdf5_apart.py",
+        '    if not hasattr(os, "fork"):',
+        "    if True:",
+        "reading an HDF5 file in another process than the user's",
+        ("formats/test_hdf5.py::test_a_reader_that_dies_is_an_error_that_names_the_file",),
+    ),
+    Mutant(
         "members-of-keras",
         "formats/keras/__init__.py",
         "            if name not in (CONFIG, METADATA, WEIGHTS) and not asset:",

@@ -101,7 +101,8 @@ def opened_parts(
     environment: Mapping[str, Any] = MappingProxyType({}),
 ) -> Opened:
     """Several parts; otherwise as `opened_dict`. Raises IncompatibleError for a name that no part can have,
-    and for a tensor that is missing."""
+    for a tensor that is missing, and for an environment without sense."""
+    manifests.check_environment(environment, where)
     found = {}
     for name, part in parts.items():
         if not name.isprintable() or not 0 < len(name) <= 100 or "/" in name:

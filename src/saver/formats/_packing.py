@@ -147,6 +147,7 @@ def opened_parts(
     """The parts of a version or file, from what an encoder made. `mapped` are the bytes of the file in
     memory, of which tensors may be views, as of those of `more` files; `whole` says that the parts come from
     one mapping."""
+    manifests.check_environment(environment, blob.name)
     more = more or Shards({} if mapped is None else {blob.name: mapped}, {blob.name: blob}.__getitem__, {})
     places = _Places(blob.name, more.files)
     for name, data in tensors.items():

@@ -10,9 +10,9 @@ from blake3 import blake3
 from saver.errors import IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._arrays import Named, arrays_of, numpy_dtype, read_numpy, release, widenings
-from saver.formats._blobs import BlobFile
-from saver.formats._hdf5 import BROKEN, MAGIC, DataSets, library
-from saver.formats._opening import Arrays, Spool, limit_of, size_of
+from saver.formats._hdf5 import BROKEN, MAGIC, Held, library
+from saver.formats._hdf5_apart import Source, source_of
+from saver.formats._opening import Arrays, Spool, limit_of
 from saver.formats._writing import PIECE, spread
 from saver.formats.keras import older
 from saver.opened import Opened
@@ -38,12 +38,11 @@ class Hdf5(Reads, Writes):
     def open(self, blob: Blob, beside: Beside | None = None) -> Opened:
         """The data sets as one part, a dict of arrays by their paths; of a model of Keras, the model. Other
         attributes are not read."""
-        h5py = library()
         try:
-            with h5py.File(BlobFile(blob), "r") as file, Spool(blob.name, limit_of(blob.size)) as spool:
-                if older.CONFIG in file.attrs:
+            with source_of(blob) as source, Spool(blob.name, limit_of(blob.size)) as spool:
+                if older.CONFIG in (source.attributes("") or ()):
                     return older.open_model(blob)
-                return _opened(DataSets(h5py, blob.name), file, blob, spool)
+                return _opened(source, blob, spool)
         except SaverError:
             raise
         except BROKEN as error:
@@ -127,18 +126,17 @@ def _keras_path(steps: tuple[str, ...]) -> str:
     return ""
 
 
-def _opened(sets: DataSets, file: Any, blob: Blob, spool: Spool) -> Opened:
-    arrays, packed = Arrays(blob.name), list[tuple[str, Any, tuple[int, ...], int]]()
-    for name, found in sets.of(file):
-        offset = found.id.get_offset()
-        if offset is not None:
-            arrays.add(name, found.dtype, found.shape, blob, offset)
+def _opened(source: Source, blob: Blob, spool: Spool) -> Opened:
+    arrays, packed = Arrays(blob.name), list[tuple[Held, int]]()
+    for each in source.sets():
+        if each.offset is not None:
+            arrays.add(each.name, each.dtype, each.shape, blob, each.offset)
             continue
-        spool.check(size_of(found.dtype, found.shape))
-        packed.append((name, found.dtype, found.shape, spool.size))
-        for piece in sets.pieces(name, found):
+        spool.check(each.size)
+        packed.append((each, spool.size))
+        for piece in source.pieces(each.name):
             spool.write(piece)
     held = spool.blob() if packed else blob
-    for name, dtype, shape, start in packed:
-        arrays.add(name, dtype, shape, held, start)
+    for each, start in packed:
+        arrays.add(each.name, each.dtype, each.shape, held, start)
     return arrays.opened(blob.size + spool.size, blake3(blob.map().data).hexdigest())

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from saver.errors import IncompatibleError, SaverError
+from saver.errors import CannotSaveError, IncompatibleError, SaverError
 from saver.format import Beside, Chosen, Loss, Out, Reads, Writes
 from saver.formats._numbers import as_it_was, bytes_of, readable, texts_of
 from saver.formats._opening import Tree, opened_parts
@@ -58,6 +58,8 @@ class Json(Reads, Writes):
             if found.format != 1:
                 raise ValueError(f"it has the form {found.format}, which a newer Saver reads")
             return _opened(found, blob, blake3(text).hexdigest())
+        except CannotSaveError as error:  # a number in a tree that no codec writes
+            raise IncompatibleError(f"{blob.name}: this is not what Saver writes as JSON: {error}") from None
         except SaverError:
             raise
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -44,10 +44,10 @@ class KerasJson(Reads, Writes):
         config = document(blob.read(), blob.name, "its configuration")
         weights = Weights(mapped_whole(held), held.name, held.size)
         arrays, ordered = weights.all(), None
-        with readable(held.name), weights.file() as file:
-            if "layer_names" in file.attrs or "layer_names0" in file.attrs:
-                texts = older.Texts(weights.h5py, mapped_whole(held), held.name)
-                ordered = older.ordered_arrays(texts, file, "", arrays, held.name)
+        with readable(held.name), weights.source() as source:
+            if {"layer_names", "layer_names0"} & {*(source.attributes("") or ())}:
+                texts = older.Texts(source, mapped_whole(held))
+                ordered = older.ordered_arrays(texts, "", arrays, held.name)
         version = version_of(config.get("keras_version") if type(config) is dict else None)
         if ordered is not None:
             found = Model(older.as_now(config, None, blob.name)[0], {}, {}, ordered, older=True)

@@ -121,6 +121,14 @@ class _Environment(msgspec.Struct):
     packages: dict[str, str] = {}
 
 
+def check_environment(environment: Mapping[str, Any], where: str) -> None:
+    """Raise IncompatibleError unless readers can rely on what is recorded there."""
+    try:
+        msgspec.convert(environment, _Environment)
+    except msgspec.ValidationError as error:
+        raise IncompatibleError(f"{where}: the manifest is malformed: {error}", rule="2.03") from None
+
+
 def part_hash(content: str, tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> str:
     """The hash of a part: it covers tree and batches (`content` is their hash), and the name, dtype, shape,
     boxes and hashes of the tensors that they refer to."""
@@ -188,10 +196,7 @@ def outline(text: bytes, where: str) -> Manifest:
     """A manifest from untrusted JSON, without the content of its parts' separate documents. Raises
     IncompatibleError if it is not one."""
     manifest = _ordered(_soundly_decoded(text) or _closely_decoded(text, where), where)
-    try:
-        msgspec.convert(manifest.environment, _Environment)
-    except msgspec.ValidationError as error:
-        raise IncompatibleError(f"{where}: the manifest is malformed: {error}", rule="2.03") from None
+    check_environment(manifest.environment, where)
     for name, part in manifest.parts.items():
         if (part.tree is NOTHING) != (part.document != ""):
             raise IncompatibleError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -17,6 +17,7 @@ import equinox
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder, attributes_of
 from saver.families.python import kinds
+from saver.families.python.circles import leads_back
 from saver.families.python.classes import declared
 from saver.tree import Node, Value
 
@@ -69,10 +70,17 @@ class ModuleCodec(Codec):
         return made
 
     def check(self, obj: Any) -> None:
-        """Of fields that transforming a module does not touch; others may be arrays, masks or None."""
+        """Of fields that transforming a module does not touch; others may be arrays, masks or None. JAX
+        follows a module that holds itself until Python can call nothing any more."""
         cls = type(obj)
+        if leads_back(obj, _fields):
+            raise ValueError(f"a {cls.__qualname__} holds itself, which no module of Equinox can")
         fixed = [each.name for each in dataclasses.fields(cls) if each.metadata.get("static")]
         kinds.check(cls, attributes_of(obj, declared(cls))[0], fixed)
+
+
+def _fields(obj: Any) -> Iterable[Any]:
+    return vars(obj).values() if issubclass(type(obj), equinox.Module) else ()
 
 
 class StateCodec(Codec):

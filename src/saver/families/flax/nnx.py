@@ -12,6 +12,7 @@ from flax.nnx.pytreelib import PytreeState
 
 from saver import trust
 from saver.codec import Codec, Decoder, Encoder, own_dict, special
+from saver.families.python.circles import leads_back
 from saver.families.python.classes import declared
 from saver.tree import Node, Value
 
@@ -61,6 +62,17 @@ class VariableCodec(Codec):
         decoder.keep(node, made)
         object.__setattr__(made, "_raw_value", decoder(node.state["value"]))
         return made
+
+    def check(self, obj: Any) -> None:
+        """JAX follows a variable that holds itself until Python can call nothing any more."""
+        if leads_back(obj, _held):
+            raise ValueError("the value of a variable holds the variable itself")
+
+
+def _held(obj: Any) -> Iterable[Any]:
+    if issubclass(type(obj), nnx.Variable):
+        return (nnx.Variable.get_raw_value(obj),)
+    return vars(obj).values() if issubclass(type(obj), nnx.Pytree) else ()
 
 
 def check_metadata(metadata: Any) -> None:

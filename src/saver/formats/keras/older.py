@@ -9,10 +9,9 @@ import re
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from saver import registry
-from saver.errors import IncompatibleError, LimitExceededError
+from saver.errors import IncompatibleError
+from saver.formats._hdf5_apart import Source
 from saver.formats.keras.reading import Model, Weights, document, opened, rate, readable, version_of
 from saver.formats.pickle.contents import mapped_whole
 from saver.opened import Opened
@@ -27,9 +26,6 @@ _HEAP = re.compile(rb"GCOL\x01\0\0\0(.{8})", re.DOTALL)
 _DENSE = re.compile("/_(query|key|value|output)_dense/")
 """Layers in an attention, which Keras 2 kept in private attributes."""
 
-_ROOM = 256 << 20
-_NAMES = 1_000_000
-
 
 def older() -> ModuleType:
     """What the family knows of older configurations."""
@@ -43,13 +39,12 @@ def open_model(blob: Blob) -> Opened:
     data = mapped_whole(blob)
     weights = Weights(data, blob.name, blob.size)
     arrays = weights.all()
-    with readable(blob.name), weights.file() as file:
-        texts = Texts(weights.h5py, data, blob.name)
-        config = document(texts.text(file, CONFIG), blob.name, CONFIG)
-        training = texts.text(file, _TRAINING) if _TRAINING in file.attrs else b"null"
-        version = texts.text(file, "keras_version") if "keras_version" in file.attrs else b""
-        ordered = ordered_arrays(texts, file, _WEIGHTS, arrays, blob.name)
-        names = texts.texts(file[_OPTIMIZER], "weight_names") if _OPTIMIZER in file else []
+    with readable(blob.name), weights.source() as source:
+        texts = Texts(source, data)
+        config = document(texts.text(CONFIG), blob.name, CONFIG)
+        training, version = texts.text(_TRAINING) or b"null", texts.text("keras_version")
+        ordered = ordered_arrays(texts, _WEIGHTS, arrays, blob.name)
+        names = texts.texts(_OPTIMIZER, "weight_names")
     config, settings = as_now(config, document(training, blob.name, _TRAINING), blob.name)
     if settings is not None:
         config = {**config, "compile_config": settings}
@@ -98,16 +93,17 @@ def model_of(config: Any, arrays: dict[str, TensorData], words: dict[str, list[s
 
 
 def ordered_arrays(
-    texts: Texts, file: Any, group: str, arrays: dict[str, TensorData], where: str
+    texts: Texts, group: str, arrays: dict[str, TensorData], where: str
 ) -> list[list[TensorData]]:
     """The arrays of each layer in order, those of the model itself last, in this group; "" is the root."""
-    root = file[group] if group else file
     start = f"{group}/" if group else ""
-    layers = texts.texts(root, "layer_names")
+    if not texts.has(group):
+        raise IncompatibleError(f"{where}: the group {group!r} of the weights is missing")
+    layers = texts.texts(group, "layer_names")
     return [
         [
             _array(arrays, f"{start}{layer}/{name}", where)
-            for name in (texts.texts(root[layer], "weight_names") if layer in root else [])
+            for name in texts.texts(f"{start}{layer}", "weight_names")
         ]
         for layer in (*layers, _TOP)
     ]
@@ -133,39 +129,29 @@ def _optimizer(
 
 
 class Texts:
-    """Texts in the attributes of an HDF5 file. Several of them may be the same bytes of the file, so that
-    they take more memory than it has: how much is known before they are read."""
+    """Texts in the attributes of an HDF5 file."""
 
-    def __init__(self, h5py: Any, data: Bytes, where: str) -> None:
-        self._h5py, self._where = h5py, where
+    def __init__(self, source: Source, data: Bytes) -> None:
+        self._source = source
         sizes = (int.from_bytes(found[1], "little") for found in _HEAP.finditer(data.data))
         self._longest = max((size for size in sizes if size <= data.size), default=0)
-        self._room = _ROOM + 4 * data.size
 
-    def text(self, group: Any, name: str) -> bytes:
-        """One text."""
-        (found,) = self._read(group, name) or [b""]
+    def has(self, group: str) -> bool:
+        """Whether there is such a group."""
+        return self._source.attributes(group) is not None
+
+    def text(self, name: str) -> bytes:
+        """One text of the root; an empty one if it is not there."""
+        there = name in (self._source.attributes("") or ())
+        (found,) = (self._source.texts("", name, self._longest) if there else []) or [b""]
         return found
 
-    def texts(self, group: Any, name: str) -> list[str]:
-        """A list of texts, which may be in several attributes with numbers."""
-        names = [name] if name in group.attrs else []
-        while not (names and names[0] == name) and f"{name}{len(names)}" in group.attrs:
+    def texts(self, group: str, name: str) -> list[str]:
+        """A list of texts of a group, which may be in several attributes with numbers; none if there is no
+        such group."""
+        there = self._source.attributes(group) or []
+        names = [name] if name in there else []
+        while not (names and names[0] == name) and f"{name}{len(names)}" in there:
             names.append(f"{name}{len(names)}")
-        return [text.decode("utf-8", "surrogateescape") for each in names for text in self._read(group, each)]
-
-    def _read(self, group: Any, name: str) -> list[bytes]:
-        kind = self._h5py.h5a.open(group.id, name.encode())
-        count = int(np.prod(kind.shape, dtype=object))
-        if not count:
-            return []
-        self._room -= kind.get_storage_size() + (self._longest * count if kind.dtype.hasobject else 0)
-        if self._room < 0 or count > _NAMES:
-            raise LimitExceededError(
-                f"{self._where}: its attribute {name!r} would take far more than the file"
-            )
-        if kind.dtype.kind not in "SO" or kind.shape is None or len(kind.shape) > 1:
-            raise IncompatibleError(f"{self._where}: its attribute {name!r} is not a text")
-        found = np.atleast_1d(np.asarray(group.attrs[name]))
-        return [each if isinstance(each, bytes) else str(each).encode("utf-8", "surrogateescape")
-                for each in found.tolist()]  # fmt: skip
+        found = [text for each in names for text in self._source.texts(group, each, self._longest)]
+        return [text.decode("utf-8", "surrogateescape") for text in found]

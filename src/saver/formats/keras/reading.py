@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ import numpy as np
 from saver import registry
 from saver.codec import Codec, Decoder, Encoder
 from saver.errors import IncompatibleError, LimitExceededError, SaverError
-from saver.formats._blobs import BlobFile
-from saver.formats._hdf5 import BROKEN, DataSets, library
+from saver.formats._hdf5 import BROKEN, Held
+from saver.formats._hdf5_apart import Source, source_of
 from saver.formats._opening import limit_of
 from saver.formats._packing import ArrayBlob, opened_parts
 from saver.opened import Opened
@@ -25,7 +25,6 @@ from saver.strict import strict_json
 from saver.tensors import TENSOR_DTYPE, Bytes, TensorData
 from saver.tree import EXACT_INTEGER, Node, Tensor, Value
 
-_BRAIN = "bfloat16"
 _VARIABLE = re.compile("(?:(.+)/)?vars/(.+)", re.DOTALL)
 _OLD_LAYERS = "_layer_checkpoint_dependencies"
 """What `layers` was called in files of TensorFlow 2.12."""
@@ -173,46 +172,41 @@ class Weights:
     """The arrays of an HDF5 file, by their paths: views of its bytes, or unpacked into memory."""
 
     def __init__(self, data: Bytes, where: str, size: int) -> None:
-        self.h5py = library()
         self._data, self._where = data, where
         self._room = limit_of(size)
-        self._sets = DataSets(self.h5py, where)
 
-    def file(self) -> Any:
+    def source(self) -> AbstractContextManager[Source]:
         """The file, to be closed."""
-        return self.h5py.File(BlobFile(ArrayBlob(self._data, self._where)), "r")
+        return source_of(ArrayBlob(self._data, self._where))
 
     def all(self) -> dict[str, TensorData]:
         """All arrays."""
-        with readable(self._where), self.file() as file:
-            return {name: self.array(name, found) for name, found in self._sets.of(file)}
+        with readable(self._where), self.source() as source:
+            return {each.name: self._array(each, source) for each in source.sets()}
 
-    def array(self, name: str, found: Any) -> TensorData:
-        code = TENSOR_DTYPE.get((found.dtype.kind, found.dtype.itemsize)) if found.dtype.isnative else None
-        if found.dtype == np.dtype("V2") and self._is_brain(found):
+    def _array(self, each: Held, source: Source) -> TensorData:
+        dtype = each.dtype
+        code = TENSOR_DTYPE.get((dtype.kind, dtype.itemsize)) if dtype.isnative else None
+        if each.brain:
             code = "BF16"
-        if code is None or any(axis > EXACT_INTEGER for axis in found.shape):
-            raise self._sets.wrong(name, f"its elements are of the kind {found.dtype}, which no variable has")
-        offset, size = found.id.get_offset(), found.size * found.dtype.itemsize
-        if offset is not None:
-            flat = self._data[offset : offset + size]
+        if code is None or any(axis > EXACT_INTEGER for axis in each.shape):
+            raise self._wrong(each, f"its elements are of the kind {dtype}, which no variable has")
+        if each.offset is not None:
+            flat = self._data[each.offset : each.offset + each.size]
         else:
-            self._room -= size
+            self._room -= each.size
             if self._room < 0:
                 raise LimitExceededError(
                     f"{self._where}: unpacked, it would take far more bytes than it has; write it without "
                     "compression"
                 )
-            flat = np.frombuffer(b"".join(self._sets.pieces(name, found)), np.uint8)
-        if flat.size != size or (code == "BOOL" and size and flat.max() > 1):
-            raise self._sets.wrong(name, "its bytes are not those of its elements")
-        return TensorData(code, found.shape, flat)
+            flat = np.frombuffer(b"".join(source.pieces(each.name)), np.uint8)
+        if flat.size != each.size or (code == "BOOL" and each.size and flat.max() > 1):
+            raise self._wrong(each, "its bytes are not those of its elements")
+        return TensorData(code, each.shape, flat)
 
-    def _is_brain(self, found: Any) -> bool:
-        if "dtype" not in found.attrs:
-            return False
-        kind = self.h5py.h5a.open(found.id, b"dtype")
-        return bool(kind.shape == () and kind.get_storage_size() <= 64 and found.attrs["dtype"] == _BRAIN)
+    def _wrong(self, each: Held, why: str) -> IncompatibleError:
+        return IncompatibleError(f"{self._where}: {each.name[:80]!r}: {why}")
 
 
 def document(text: bytes, where: str, what: str) -> Any:
