@@ -454,6 +454,21 @@ def test_a_store_that_versions_come_from_cannot_spoil_signatures(
     assert (text_of("alice") in mended) == (many < 64)  # one that holds takes the place of one that does not
 
 
+def test_signatures_from_another_store_are_added_only_if_they_hold_and_are_new(
+    folder: Path, tmp_path: Path
+) -> None:
+    other, mine = saver.Saver(tmp_path / "other"), saver.Saver(folder)
+    mine.sign("iris@1", private("bob"))
+    other.pull("iris@1", mine)
+    statement = statement_in(other._repo, other.version("iris@1"))
+    again = sign(statement, key_of("bob"))  # of P-256, so that each one differs
+    other._repo.append(lambda: Sign("iris", 1, (again, Signature(text_of("dave"), "0" * 128))))
+    before = mine.version("iris@1").signatures
+    assert again not in before
+    other.push("iris@1", mine)
+    assert mine.version("iris@1").signatures == before
+
+
 def test_somebody_else_can_spoil_a_signature_and_not_forge_one(folder: Path) -> None:
     """Without roles, anyone who writes may put one that does not hold in the place of a signature: then the
     version is refused, and signing it again repairs it."""

@@ -190,4 +190,41 @@ MUTANTS = [
         "demanding signatures of files, where a trust file is followed",
         (f"{_POLICY}::test_files_follow_the_trust_file_as_stores_do",),
     ),
+    Mutant(
+        "signatures-that-hold", "repo/signing.py",
+        "if not there[each.key] and here", "if here",
+        "adding only those signatures from another store that hold",
+        (f"{_ATTACKS}::test_signatures_from_another_store_are_added_only_if_they_hold_and_are_new",),
+    ),
+    Mutant(
+        "signatures-that-hold-here", "repo/signing.py",
+        ' and here.get(each.key) != ""]', "]",
+        "leaving a signature that holds as it is, whatever another store has of the same key",
+        (f"{_ATTACKS}::test_signatures_from_another_store_are_added_only_if_they_hold_and_are_new",),
+    ),
+    Mutant(
+        "room-for-signatures", "repo/signing.py",
+        "if each.key not in here][: LIMIT - len(here)]", "if each.key not in here]",
+        "adding no more signatures from another store than there is room for",
+        (f"{_ATTACKS}::test_a_store_that_versions_come_from_cannot_spoil_signatures",),
+    ),
+    Mutant(
+        "tags-as-it-was-found", "demanding.py",
+        "        version = replace(version, tags=(*version.tags, *opened.tags))\n", "",
+        "the rules about the tags that a version had as it was found",
+        (f"{_ATTACKS}::test_a_tag_that_is_moved_away_while_it_is_read_needs_its_signatures_all_the_same",),
+    ),
+    Mutant(
+        "tags-that-answer", "serve/serving.py",
+        "        if tag is not None:\n", "        if False:\n",
+        "the rules about the tag that a server follows",
+        ("serve/test_earlier.py::"
+         "test_what_a_tag_named_needs_the_signatures_of_that_tag_wherever_it_is_by_now",),
+    ),
+    Mutant(
+        "keys-that-stand-otherwise", "tree/parsing.py",
+        "        if kind is _PLAIN and in_order(keys) != [*keys]:\n", "        if False:\n",
+        "sorting the keys of an object, whose order in the text no signature covers",
+        (f"{_ATTACKS}::test_keys_that_stand_in_another_order_change_nothing_of_what_is_signed",),
+    ),
 ]  # fmt: skip
