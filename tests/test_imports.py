@@ -200,7 +200,8 @@ CONTRACTS = {
     ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging", "torn"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
-    "saver.hub": ("callers", "pushing", "registry", "repo", "storage"),
+    "saver.clear": ("callers", "opened", "repo"),
+    "saver.hub": ("clear", "pushing", "registry", "repo", "storage"),
     "saver.hubs": (
         "admission", "caching", "canonical", "card", "details", "disk", "encoding", "errors", "exporting",
         "file", "hub", "hubs", "keys", "logger", "mask", "opened", "opening", "pushing", "registry", "repo",
@@ -210,7 +211,7 @@ CONTRACTS = {
         "caching", "encoding", "errors", "human", "logger", "opened", "pack", "page", "repo", "storage",
     ),
     "saver.creating": ("disk", "errors", "logger", "repo", "storages"),
-    "saver.importing": ("opening", "details", "encoding", "file", "repo", "storage", "streams"),
+    "saver.importing": ("clear", "opening", "details", "encoding", "file", "repo", "storage", "streams"),
     "saver.access": ("doctor", "repo", "storages"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
@@ -223,7 +224,7 @@ CONTRACTS = {
     "saver.example": (),
     "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
     "saver.exporting": (
-        "sealing", "opening", "arguments", "disk", "errors", "file", "format", "human", "line",
+        "clear", "sealing", "opening", "arguments", "disk", "errors", "file", "format", "human", "line",
         "opened", "page", "signed", "storage",
         "streams",
     ),

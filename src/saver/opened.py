@@ -49,12 +49,12 @@ class Opened:
     `manifest` is without the example of predictions, if there is one: `example` is that, opened by itself,
     and `written` the manifest with it. `where` is what messages call it: a path, or a ref. `size` is its
     size in bytes, and `hash` vouches for all of them: the hash of a file's header, or of a version's
-    manifest. `signatures` are of all of it, and `tags` those that the version had as it was found.
+    manifest. `signatures` are of all of it, `tags` were its own as it was found; what is `secret` was sealed.
     """
 
     def __init__(
         self, manifest: Manifest, tensors: TensorSource, where: str, size: int, digest: str,
-        signatures: tuple[Signature, ...] = (), tags: tuple[str, ...] = (),
+        signatures: tuple[Signature, ...] = (), tags: tuple[str, ...] = (), secret: bool = False,
     ) -> None:  # fmt: skip
         self.written = manifest
         self.manifest = manifest = _without_example(manifest)
@@ -62,7 +62,7 @@ class Opened:
         self.where = where
         self.size = size
         self.hash = digest
-        self.signatures, self.tags = signatures, tags
+        self.signatures, self.tags, self.secret = signatures, tags, secret
         if not manifest.whole and list(manifest.parts) != [SOLE]:
             raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}", rule="2.05")
         try:
@@ -290,7 +290,7 @@ def open_version(repo: Repository, version: Version) -> Opened:
     if manifest.notes != version.notes:  # which may have been edited
         manifest = msgspec.structs.replace(manifest, notes=version.notes)
     tensors = source(repo, version, found, blobs)
-    said = version.signatures, version.tags
+    said = version.signatures, version.tags, repo.storage.mask is not None
     return Opened(manifest, tensors, found.where, version.bytes, version.manifest, *said)
 
 
