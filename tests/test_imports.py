@@ -112,7 +112,7 @@ CONTRACTS = {
         "predicting", "schema",
     ),
     "saver.signing": (
-        "callers", "canonical", "configuration", "errors", "keys", "page", "strict", "signing",
+        "callers", "canonical", "configuration", "disk", "errors", "keys", "page", "strict", "signing",
     ),
     "saver.repo": (
         "rules", "logger", "callers", "page", "times", "human",

@@ -33,7 +33,7 @@ MUTANTS = [
     ),
     Mutant(
         "small-keys", "signing/keys.py",
-        '    if key.removeprefix("ed25519:") in _SMALL:\n', "    if False:\n",
+        '    if kind == "ed25519" and digits in _SMALL:\n', "    if False:\n",
         "refusing keys with which anybody can sign",
         (f"{_KEYS}::test_keys_with_which_anybody_can_sign_are_refused",),
     ),
@@ -87,7 +87,7 @@ MUTANTS = [
     ),
     Mutant(
         "somebody-who-grants", "repo/state/rights.py",
-        'isinstance(event, Roles) and not any(is_key(key) and "grant" in after[key] for key in after):\n',
+        'isinstance(event, Roles) and not any("grant" in after[key] and _signs(key) for key in after):\n',
         "False:\n",
         "leaving somebody who may grant",
         (f"{_ROLES}::test_the_first_roles_let_their_signer_grant_and_somebody_always_may",),
@@ -134,6 +134,25 @@ MUTANTS = [
         "if known is not None and known.number >= head.number:", "if False:",
         "remembering the newest head, not the one that was seen last",
         (f"{_HEADS}::test_the_newest_head_stays",),
+        more=(("if known is None or known.number < head.number:", "if True:"),),
+    ),
+    Mutant(
+        "heads-at-the-same-moment", "signing/heads.py",
+        "            with alone(os.path.join(self._folder, LOCK), PATIENCE):\n", "            if True:\n",
+        "noting one head after the other",
+        (f"{_HEADS}::test_of_two_that_note_heads_at_the_same_moment_the_newer_stays",),
+    ),
+    Mutant(
+        "grants-to-nobody", "repo/state/rights.py",
+        "    return is_key(key) and not flaw(key)\n", "    return is_key(key)\n",
+        "leaving somebody who can sign among those who may grant",
+        (f"{_ROLES}::test_the_first_roles_let_their_signer_grant_and_somebody_always_may",),
+    ),
+    Mutant(
+        "points-of-curves", "signing/keys.py",
+        'return "" if is_point(kind, bytes.fromhex(digits)) else', 'return "" if True else',
+        "refusing keys that are not points of their curve",
+        (f"{_KEYS}::test_what_is_not_a_point_of_its_curve_is_not_a_key",),
     ),
     Mutant(
         "other-records", "repo/signer.py",
