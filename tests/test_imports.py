@@ -123,17 +123,18 @@ CONTRACTS = {
     "saver.schema": ("errors", "page", "strict", "schema"),
     "saver.predicting": (
         "allowing", "arguments", "codec", "demanding", "disk", "doctor", "encoding", "errors", "family",
-        "human", "line", "opened", "opening", "page", "predicting", "random_states", "registry", "repo",
-        "schema", "signed", "signing", "streams", "strict", "times", "tree", "trust",
+        "human", "line", "needed", "opened", "opening", "page", "predicting", "random_states", "registry",
+        "repo", "schema", "signed", "signing", "streams", "strict", "times", "tree", "trust",
     ),
     "saver.answering": (
         "arguments", "demanding", "opened", "predicting", "repo", "schema", "signing", "trust",
     ),
     "saver.lazy": ("tree", "codec"),
+    "saver.needed": ("tree",),
     "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
         "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo", "signing",
-        "environment", "garbage", "lazy",
+        "environment", "garbage", "lazy", "needed",
     ),
     "saver.signed": ("opened", "repo", "signing", "storage"),
     "saver.demanding": ("arguments", "errors", "opened", "repo", "signed", "signing", "storage"),
@@ -179,7 +180,7 @@ CONTRACTS = {
     "saver.documents": ("description", "human", "repo", "signing", "documents"),
     "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
     "saver.description": (
-        "allowing", "page", "times", "human",
+        "allowing", "page", "times", "human", "needed",
         "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
         "environment", "predicting", "schema",
     ),

@@ -16,6 +16,7 @@ from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning, quoted
 from saver.garbage import uncollected
 from saver.lazy import Building, LazyParts
+from saver.needed import rests_on
 from saver.repo.manifest import EXAMPLE, SOLE, Manifest, values
 from saver.signing.signatures import Signature
 from saver.storage import Progress
@@ -191,17 +192,16 @@ class Opened:
         return environment.saved_under(self.manifest.environment.get("packages", {}), packages)
 
     def warn(self, parts: Iterable[str]) -> None:
-        """Warn about parts that were saved under another version of a package that they depend on. The
-        caller of Saver is `frames` frames up the stack.
-        """
+        """Warn about parts that were saved under another version of a package that they depend on."""
         recorded = self.manifest.environment.get("packages", {})
         for package in _version_bound():
-            concerned = [name for name in parts if package in self.manifest.parts[name].packages]
             then, now = recorded.get(package), package_version(package)
-            if concerned and now is not None and then != now:
+            asked = parts if now is not None and then != now else ()
+            of = {n: (self.manifest.parts[n].packages, self.trees[n].items if then else ()) for n in asked}
+            if concerned := [part for part in of if rests_on(package, *of[part])]:
                 name = environment.distribution(package)
-                items = (item for part in concerned for item in self.trees[part].items)
-                classes = {item.cls for item in items if type(item) is Node and item.cls is not None}
+                nodes = (item for part in concerned for item in self.trees[part].items)
+                classes = {item.cls for item in nodes if type(item) is Node and item.cls is not None}
                 broken = registry.family(package).broken(classes, str(then), str(now))
                 told = "".join(f"{sentence}. " for sentence in broken)
                 warn(
