@@ -112,7 +112,7 @@ CONTRACTS = {
         "predicting", "schema",
     ),
     "saver.signing": (
-        "callers", "canonical", "configuration", "errors", "keys", "page", "strict", "signing",
+        "callers", "canonical", "configuration", "disk", "errors", "keys", "page", "strict", "signing",
     ),
     "saver.repo": (
         "rules", "logger", "callers", "page", "times", "human",
@@ -123,17 +123,18 @@ CONTRACTS = {
     "saver.schema": ("errors", "page", "strict", "schema"),
     "saver.predicting": (
         "allowing", "arguments", "codec", "demanding", "disk", "doctor", "encoding", "errors", "family",
-        "human", "line", "opened", "opening", "page", "predicting", "random_states", "registry", "repo",
-        "schema", "signed", "signing", "streams", "strict", "times", "tree", "trust",
+        "human", "line", "needed", "opened", "opening", "page", "predicting", "random_states", "registry",
+        "repo", "schema", "signed", "signing", "streams", "strict", "times", "tree", "trust",
     ),
     "saver.answering": (
         "arguments", "demanding", "opened", "predicting", "repo", "schema", "signing", "trust",
     ),
     "saver.lazy": ("tree", "codec"),
+    "saver.needed": ("tree",),
     "saver.streams": ("errors", "storage", "disk", "pack"),
     "saver.opened": (
         "callers", "errors", "tree", "tensors", "registry", "trust", "codec", "storage", "repo", "signing",
-        "environment", "garbage", "lazy",
+        "environment", "garbage", "lazy", "needed",
     ),
     "saver.signed": ("opened", "repo", "signing", "storage"),
     "saver.demanding": ("arguments", "errors", "opened", "repo", "signed", "signing", "storage"),
@@ -179,7 +180,7 @@ CONTRACTS = {
     "saver.documents": ("description", "human", "repo", "signing", "documents"),
     "saver.doctor": ("allowing", "family", "git", "environment", "registry"),
     "saver.description": (
-        "allowing", "page", "times", "human",
+        "allowing", "page", "times", "human", "needed",
         "errors", "tree", "tensors", "trust", "hyperparameters", "repo", "opened",
         "environment", "predicting", "schema",
     ),
@@ -200,7 +201,8 @@ CONTRACTS = {
     ),
     "saver.detached": ("errors", "handle", "repo", "storage", "staging", "torn"),
     "saver.pruning": ("errors", "opened", "policy", "repo", "storage"),
-    "saver.hub": ("callers", "pushing", "registry", "repo", "storage"),
+    "saver.clear": ("callers", "opened", "repo"),
+    "saver.hub": ("clear", "pushing", "registry", "repo", "storage"),
     "saver.hubs": (
         "admission", "caching", "canonical", "card", "details", "disk", "encoding", "errors", "exporting",
         "file", "hub", "hubs", "keys", "logger", "mask", "opened", "opening", "pushing", "registry", "repo",
@@ -210,7 +212,7 @@ CONTRACTS = {
         "caching", "encoding", "errors", "human", "logger", "opened", "pack", "page", "repo", "storage",
     ),
     "saver.creating": ("disk", "errors", "logger", "repo", "storages"),
-    "saver.importing": ("opening", "details", "encoding", "file", "repo", "storage", "streams"),
+    "saver.importing": ("clear", "opening", "details", "encoding", "file", "repo", "storage", "streams"),
     "saver.access": ("doctor", "repo", "storages"),
     "saver.details": ("arguments", "fingerprint", "repo", "storage"),
     "saver.handle": ("callers", "errors", "forks", "repo"),
@@ -223,7 +225,7 @@ CONTRACTS = {
     "saver.example": (),
     "saver.format": ("errors", "example", "page", "registry", "trust", "storage", "opened"),
     "saver.exporting": (
-        "sealing", "opening", "arguments", "disk", "errors", "file", "format", "human", "line",
+        "clear", "sealing", "opening", "arguments", "disk", "errors", "file", "format", "human", "line",
         "opened", "page", "signed", "storage",
         "streams",
     ),

@@ -266,6 +266,76 @@ def test_whatever_fails_there_versions_are_whole_or_absent_and_the_next_push_goe
     assert there.check().sound
 
 
+def pushed_from(storage: Storage) -> MemoryStorage:
+    target = MemoryStorage("target")
+    saver.Saver(storage).push("team/m", saver.Saver(target, author="bob"))
+    return target
+
+
+def pulled_into(storage: Storage) -> None:
+    saver.Saver(storage, author="bob").pull("team/m", source())
+
+
+@pytest.mark.parametrize(
+    ("what", "case"),
+    [("from", each) for each in every_fault(lambda: source().copy(), pushed_from, sample=60)]
+    + [("into", each) for each in every_fault(MemoryStorage, pulled_into, sample=60)],
+    ids=str,
+)
+def test_whatever_fails_where_it_comes_from_or_in_a_pull_the_next_one_goes_on(what: str, case: Any) -> None:
+    struck = case.strike()
+    assert struck.error is None or isinstance(struck.error, saver.SaverError | Crash)
+    there = saver.Saver(struck.storage if what == "into" else struck.result or MemoryStorage("target"))
+    good = said(saver.Saver(source()))
+    if there.exists() and there.models():
+        assert said(there) == good[: len(said(there))]
+    there.pull("team/m", source())
+    assert said(there) == good
+    assert there.check().sound
+
+
+class Switching(FaultyStorage):
+    """A storage of somebody who answers from another store: call `at` alone, or from there on."""
+
+    def __init__(self, storage: Storage, other: Storage, at: int, once: bool) -> None:
+        super().__init__(storage)
+        self._both, self._at_call, self._once = (storage, other), at, once
+
+    def _call(self, name: str, key: str, action: Any) -> Any:
+        number = len(self.calls) + 1
+        other = number == self._at_call if self._once else number >= self._at_call
+        self._storage = self._both[other]
+        return super()._call(name, key, action)
+
+
+def test_a_store_that_answers_otherwise_from_one_call_on_gives_a_version_of_it_or_an_error() -> None:
+    """It has two pasts, each of them sound, and shows now one, now the other."""
+    past = MemoryStorage("source")
+    saver.Saver(past).save("m", state(0))
+    pasts = []
+    for number in (1, 2):
+        pasts.append(past.copy())
+        saver.Saver(pasts[-1]).save("m", state(number), tags=["best"])
+    good = [said(saver.Saver(each), "m") for each in pasts]
+    counting = Switching(*pasts, 0, True)
+    saver.Saver(MemoryStorage("target")).pull("m", counting)
+    outcomes = set()
+    for at in range(1, len(counting.calls) + 1):
+        for once in (False, True):
+            target = MemoryStorage("target")
+            try:
+                saver.Saver(target).pull("m", Switching(*pasts, at, once))
+                outcomes.add("done")
+            except saver.SaverError as error:
+                outcomes.add(type(error).__name__)
+            there = saver.Saver(target)
+            if there.exists() and there.models():
+                found = said(there, "m")
+                assert found in [each[: len(found)] for each in good]
+                assert there.check().sound
+    assert outcomes == {"done", "DamagedError"}
+
+
 class Pieces:
     """Pushes of a large version in pieces of one block, into a storage that counts the packs put there."""
 

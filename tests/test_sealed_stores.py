@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -180,6 +181,34 @@ def test_a_push_from_a_sealed_store_into_a_plain_one_is_warned_of(
             way()
     saver.Saver(tmp_path / "one").push("iris", saver.Saver(tmp_path / "two", key=keys["ada"]))
     saver.Saver(tmp_path / "one").push("iris", tmp_path / "two")
+
+
+@pytest.mark.parametrize("ending", ["saver", "npz", "json"])
+def test_what_was_sealed_and_is_written_in_clear_is_said(
+    tmp_path: Path, keys: dict[str, str], ending: str
+) -> None:
+    """To a file, from a store or another file; and from a file to a store."""
+    path, plain = tmp_path / f"m.{ending}", saver.Saver(tmp_path / "plain")
+    store = saver.Saver(tmp_path / "one", key=keys["ada"])
+    store.save("iris", np.arange(3.0))
+    sealed = tmp_path / "s.saver"
+    store.export("iris", sealed, to=keys["ada"] + ".pub")
+    store.import_(sealed, "again", key=keys["ada"])
+    saver.export(sealed, tmp_path / "t.saver", key=keys["ada"], to=keys["ada"] + ".pub")
+    instead = "to seal it, pass to=" if ending == "saver" else f"{ending} has no seal: .* with to="
+    for way in (
+        lambda: store.export("iris", path),
+        lambda: store.export("iris", io.BytesIO(), format=ending),
+        lambda: saver.export(sealed, path, key=keys["ada"]),
+    ):
+        with pytest.warns(UserWarning, match=f"is sealed, and .* is not: everybody .* {instead}"):
+            way()
+    with pytest.warns(UserWarning, match="s.saver is sealed, and what is imported into .*plain is not: "):
+        plain.import_(sealed, "iris", key=keys["ada"])
+    plain.export("iris", path)
+    saver.export(path, tmp_path / "again.saver")
+    saver.dump([1], tmp_path / "c.saver", compress=True)
+    saver.export(tmp_path / "c.saver", tmp_path / "d.json")
 
 
 def test_a_backup_is_sealed_as_its_store_is(tmp_path: Path, keys: dict[str, str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 PASS = (
-    "pass one that opens it: key=FILE, --key FILE, or SAVER_KEY; if you have none, make one with `saver key "
-    "new YOUR.key`"
+    "pass one that opens it: key=FILE, --key FILE (repeat it to pass several), or SAVER_KEY; if you have "
+    "none, make one with `saver key new YOUR.key`"
 )
 
 INTO_FILE = f"{PASS}, and have the file sealed for it: `saver export REF FILE --to YOUR.key.pub`"

@@ -13,6 +13,7 @@ from saver.environment import distribution
 from saver.errors import UntrustedError
 from saver.human import counted, size
 from saver.hyperparameters import hyperparameters
+from saver.needed import needed
 from saver.opened import Opened
 from saver.page import Facts, Page, Shown, Table
 from saver.repo.manifest import structure
@@ -194,5 +195,5 @@ def _part_info(opened: Opened, name: str) -> PartInfo:
         fields.values,
         fields.defaults,
         part.version,
-        part.packages,
+        needed(part.packages, items, opened.manifest.environment.get("packages", {})),
     )

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from saver import arguments
+from saver.clear import warn_of_file
 from saver.disk.beside import Beside
 from saver.disk.durable import NewFile
 from saver.disk.files import FILES
@@ -95,7 +96,20 @@ def export(
     packed = arguments.compressing(compress)
     path_of(target, "target")
     opened = demand_file(open_file(path, key=key), None)
-    return export_opened(opened, target, format, names, loading, progress, to, packed)
+    return export_out(opened, target, format, names, loading, progress, to, packed)
+
+
+def export_out(
+    opened: Opened, target: Target, format: str | None, parts: Sequence[str] | None, loading: Loading,
+    progress: Progress | None, to: Any, compress: bool,
+) -> Exported:  # fmt: skip
+    """Write an opened version or file where others may read, as `export` does: it warns if what was sealed is
+    in clear there."""
+    if to is None:
+        path = path_of(target, "path")
+        name = _format(path, format).name
+        warn_of_file(opened, path or "the file object", name, name == OWN)
+    return export_opened(opened, target, format, parts, loading, progress, to, compress)
 
 
 def export_opened(

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from saver import registry
-from saver.callers import warn
+from saver.clear import seals, warn_of_place, with_a_key
 from saver.repo.format import is_sealed
 from saver.storage import Progress, Storage
 
@@ -50,16 +50,7 @@ class Hub(ABC):
 def warn_of_clear(source: Repository, hub: Hub) -> None:
     """Warn if a sealed store is pushed in clear: there, what was hidden here can be read."""
     if source.storage.mask is not None:
-        _warn(source, hub, "pass to= (--to KEY.pub) to seal it for those who may")
-
-
-def _warn(source: Repository, place: Hub | Storage, instead: str) -> None:
-    warn(
-        f"{source.storage} is sealed, and what is pushed to {place} is not: everybody who may read there "
-        "can read all of it: weights, names of models, parts and tensors, metrics, notes, labels, tags, "
-        f"authors, environment; {instead}",
-        UserWarning,
-    )
+        warn_of_place(source.storage, hub, "pass to= (--to KEY.pub) to seal it for those who may")
 
 
 def not_sealed_for(to: Any, source: Repository, target: Repository) -> Repository:
@@ -70,13 +61,10 @@ def not_sealed_for(to: Any, source: Repository, target: Repository) -> Repositor
             "to: only what is pushed to a hub is sealed for somebody; a store seals for its own holders: "
             "make it with a key, and add them (saver key add)"
         )
-    place = target.storage
     if is_sealed(source.storage):
         source.open()  # one who cannot is refused, and not warned
-        sealed = target.format().seal is not None if target.exists() else place.seals_new
-        if not sealed:
-            made = f"saver.Saver({str(place)!r}, key=FILE).create()"
-            _warn(source, place, f"to seal it, make the store with a key: {made}")
+        if not seals(target):
+            warn_of_place(source.storage, target.storage, with_a_key(target))
     return target
 
 

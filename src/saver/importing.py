@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from saver import encoding
+from saver.clear import warn_of_import
 from saver.details import details_of
 from saver.opening import open_file
 from saver.repo.repository import Repository
@@ -21,6 +22,7 @@ def import_file(
 ) -> Version:  # fmt: skip
     """Save the content of a file as the next version of a model."""
     opened = open_file(path, format, key)
+    warn_of_import(opened, repo)
     found = opened.manifest
     metrics = {name: number_of(value) for name, value in found.metrics.items()}
     details = details_of(model, found.step, metrics, tags, None, found.notes)

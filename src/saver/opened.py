@@ -16,6 +16,7 @@ from saver.environment import package_version
 from saver.errors import IncompatibleError, NotFoundError, VersionWarning, quoted
 from saver.garbage import uncollected
 from saver.lazy import Building, LazyParts
+from saver.needed import rests_on
 from saver.repo.manifest import EXAMPLE, SOLE, Manifest, values
 from saver.signing.signatures import Signature
 from saver.storage import Progress
@@ -49,12 +50,12 @@ class Opened:
     `manifest` is without the example of predictions, if there is one: `example` is that, opened by itself,
     and `written` the manifest with it. `where` is what messages call it: a path, or a ref. `size` is its
     size in bytes, and `hash` vouches for all of them: the hash of a file's header, or of a version's
-    manifest. `signatures` are of all of it, and `tags` those that the version had as it was found.
+    manifest. `signatures` are of all of it, `tags` were its own as it was found; what is `secret` was sealed.
     """
 
     def __init__(
         self, manifest: Manifest, tensors: TensorSource, where: str, size: int, digest: str,
-        signatures: tuple[Signature, ...] = (), tags: tuple[str, ...] = (),
+        signatures: tuple[Signature, ...] = (), tags: tuple[str, ...] = (), secret: bool = False,
     ) -> None:  # fmt: skip
         self.written = manifest
         self.manifest = manifest = _without_example(manifest)
@@ -62,7 +63,7 @@ class Opened:
         self.where = where
         self.size = size
         self.hash = digest
-        self.signatures, self.tags = signatures, tags
+        self.signatures, self.tags, self.secret = signatures, tags, secret
         if not manifest.whole and list(manifest.parts) != [SOLE]:
             raise IncompatibleError(f"{where}: the manifest must have the single part {SOLE!r}", rule="2.05")
         try:
@@ -191,17 +192,16 @@ class Opened:
         return environment.saved_under(self.manifest.environment.get("packages", {}), packages)
 
     def warn(self, parts: Iterable[str]) -> None:
-        """Warn about parts that were saved under another version of a package that they depend on. The
-        caller of Saver is `frames` frames up the stack.
-        """
+        """Warn about parts that were saved under another version of a package that they depend on."""
         recorded = self.manifest.environment.get("packages", {})
         for package in _version_bound():
-            concerned = [name for name in parts if package in self.manifest.parts[name].packages]
             then, now = recorded.get(package), package_version(package)
-            if concerned and now is not None and then != now:
+            asked = parts if now is not None and then != now else ()
+            of = {n: (self.manifest.parts[n].packages, self.trees[n].items if then else ()) for n in asked}
+            if concerned := [part for part in of if rests_on(package, *of[part])]:
                 name = environment.distribution(package)
-                items = (item for part in concerned for item in self.trees[part].items)
-                classes = {item.cls for item in items if type(item) is Node and item.cls is not None}
+                nodes = (item for part in concerned for item in self.trees[part].items)
+                classes = {item.cls for item in nodes if type(item) is Node and item.cls is not None}
                 broken = registry.family(package).broken(classes, str(then), str(now))
                 told = "".join(f"{sentence}. " for sentence in broken)
                 warn(
@@ -290,7 +290,7 @@ def open_version(repo: Repository, version: Version) -> Opened:
     if manifest.notes != version.notes:  # which may have been edited
         manifest = msgspec.structs.replace(manifest, notes=version.notes)
     tensors = source(repo, version, found, blobs)
-    said = version.signatures, version.tags
+    said = version.signatures, version.tags, repo.storage.mask is not None
     return Opened(manifest, tensors, found.where, version.bytes, version.manifest, *said)
 
 

@@ -18,6 +18,7 @@ from saver.repo.stated import from_metadata
 from saver.sealing import keys_of
 from saver.sealing import opened as unsealed
 from saver.seals.layout import is_sealed
+from saver.seals.recognizing import is_compressed
 from saver.storage import Blob
 from saver.streams import Source, path_of, read_source
 
@@ -66,7 +67,7 @@ def open_blob(
 ) -> Opened:
     """Open what a blob holds. What is sealed is never a file of another tool, though it looks like one of
     safetensors: one who cannot open the seal gets an error, and no bytes that mean nothing."""
-    module = chosen
+    module, secret = chosen, False
     if chosen is None:
         try:
             header = read_header(blob)
@@ -76,13 +77,14 @@ def open_blob(
                 raise
         else:
             if is_sealed(header):
+                secret = not is_compressed(header)
                 blob = unsealed(blob, key)
                 header = read_header(blob)
             module = formats.of_content(blob) if is_foreign(header) else None
-    return open_own(blob, header) if module is None else module.open(blob, beside)
+    return open_own(blob, header, secret) if module is None else module.open(blob, beside)
 
 
-def open_own(blob: Blob, header: bytes) -> Opened:
+def open_own(blob: Blob, header: bytes, secret: bool = False) -> Opened:
     """Open a file of Saver's own, which begins with this header."""
     pack, where = Pack(blob, header), blob.name
     text = pack.metadata.get(MANIFEST)
@@ -91,4 +93,4 @@ def open_own(blob: Blob, header: bytes) -> Opened:
             f"{where} is a pack of a store, without a manifest; open its store instead", rule="2.01"
         )
     manifest, signatures = manifests.decode(text.encode(), where), from_metadata(pack.metadata, where)
-    return Opened(manifest, pack.source(), where, pack.size, pack.hash, signatures)
+    return Opened(manifest, pack.source(), where, pack.size, pack.hash, signatures, secret=secret)

@@ -283,14 +283,14 @@ class Store(Verifying, Answering):
         """Write a version to a file, or a folder, in the format of its ending, or in `format`; without
         either, to a Saver file, which holds everything. Returns what was written and what was lost: see
         `saver.export`. If the version records its training data, that serves as the `example`."""
-        from saver.exporting import export_opened
+        from saver.exporting import export_out
         from saver.format import Loading
 
         progress = arguments.callback("progress", progress)
         packed = arguments.compressing(compress)
         loading = Loading(arguments.loading(trust, classes, limit), limit, example)
         names = None if parts is None else arguments.texts("parts", parts)
-        return export_opened(open_signed(self._repo, ref), path, format, names, loading, progress, to, packed)
+        return export_out(open_signed(self._repo, ref), path, format, names, loading, progress, to, packed)
 
 
 def other(name: str, place: str | os.PathLike[str] | Storage | Store, key: Any = None) -> Store:

@@ -22,9 +22,11 @@ from msgspec.structs import replace
 pytest.importorskip("cryptography")
 
 import saver
+from saver.canonical import canonical
 from saver.encoding import encode_opened
 from saver.errors import DamagedError, IncompatibleError, SaverError, SignatureError
 from saver.file import content_of
+from saver.needed import needed, rests_on
 from saver.opened import Opened, open_version
 from saver.opening import open_file
 from saver.pack import Pack, PackWriter
@@ -38,6 +40,7 @@ from saver.signing.keys import SigningKey
 from saver.signing.signatures import RECORD, STATEMENT, Signature, failures, sign
 from saver.signing.statement import Statement
 from saver.streams import Memory
+from saver.tree import Node
 from signed import appended, key_of, private, public, rewritten, text_of
 
 
@@ -181,6 +184,27 @@ def test_keys_that_stand_in_another_order_change_nothing_of_what_is_signed() -> 
     assert list(loaded["b"]) == ["x", "y"]
     assert list(loaded["b"]["y"]) == ["v", "w"]
     assert list(vars(loaded["a"])) == ["t", "u"]
+
+
+def test_packages_that_a_part_says_it_needs_count_as_far_as_what_is_signed_bears_them_out() -> None:
+    """The list is in no statement. Else a signed file could have a stranger's package recommended, or keep a
+    warning back: that of scikit-learn's version, for instance."""
+    found = opened({"a": np.arange(9.0), "b": [1]})
+
+    def listed(*packages: str) -> io.BytesIO:
+        metadata = metadata_of(with_signatures(found, found.signatures))
+        manifest = json.loads(metadata["saver.manifest"])
+        for part in manifest["parts"].values():
+            part["packages"] = packages
+        metadata["saver.manifest"] = canonical(manifest).decode()
+        return written(PackWriter(encode_opened(found).stored, metadata))
+
+    assert [*demanded(listed("evil", "numpy"))] == ["a", "b"]
+    assert [part.packages for part in saver.describe(listed("evil", "numpy")).parts] == [("numpy",)] * 2
+    items = [Node("sklearn.estimator", cls="sklearn.svm._classes:SVC"), Node("list")]
+    assert needed(("evil", "sklearn", "joblib"), items, {"joblib": "1"}) == ("sklearn", "joblib")
+    assert rests_on("sklearn", (), items)
+    assert not rests_on("torch", (), items)
 
 
 def turned(value: Any) -> Any:
@@ -452,6 +476,21 @@ def test_a_store_that_versions_come_from_cannot_spoil_signatures(
     mine.push("iris", other)
     mended = other.verify("iris@2").signed_by
     assert (text_of("alice") in mended) == (many < 64)  # one that holds takes the place of one that does not
+
+
+def test_signatures_from_another_store_are_added_only_if_they_hold_and_are_new(
+    folder: Path, tmp_path: Path
+) -> None:
+    other, mine = saver.Saver(tmp_path / "other"), saver.Saver(folder)
+    mine.sign("iris@1", private("bob"))
+    other.pull("iris@1", mine)
+    statement = statement_in(other._repo, other.version("iris@1"))
+    again = sign(statement, key_of("bob"))  # of P-256, so that each one differs
+    other._repo.append(lambda: Sign("iris", 1, (again, Signature(text_of("dave"), "0" * 128))))
+    before = mine.version("iris@1").signatures
+    assert again not in before
+    other.push("iris@1", mine)
+    assert mine.version("iris@1").signatures == before
 
 
 def test_somebody_else_can_spoil_a_signature_and_not_forge_one(folder: Path) -> None:

@@ -31,7 +31,8 @@ def test_what_is_exported_to_somebody_is_imported_by_them() -> None:
     assert run("export", "iris", "a.saver", "--to", "ann.key.pub").exit_code == 0
     assert b"secret thing" not in Path("a.saver").read_bytes()
     assert "is sealed" in error_of(run("show", "a.saver"), 4)
-    assert run("import", "a.saver", "two", "--key", "ann.key", "--store", "other").exit_code == 0
+    with pytest.warns(UserWarning, match="a.saver is sealed, and what is imported into other is not: "):
+        assert run("import", "a.saver", "two", "--key", "ann.key", "--store", "other").exit_code == 0
     assert saver.Saver("other").load("two") == {"secret thing": [1, 2, 3]}
 
 
@@ -44,7 +45,26 @@ def test_import_asks_for_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None
     assert "Key or passphrase of p.saver: \n" in shown, "nothing is drawn over it while somebody types"
     shown = run_in_a_terminal("import", "p.saver", "three", answer="battery\n", exit_code=4)
     assert "three" not in saver.Saver("models").models()
-    assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0
+    with pytest.warns(UserWarning, match="p.saver is sealed, and what is imported into models is not: "):
+        assert run("import", "p.saver", "four", "--key", "env:PHRASE").exit_code == 0
+
+
+def test_what_leaves_a_sealed_store_in_clear_is_said_on_the_screen() -> None:
+    saver.Saver("hers", key="ann.key").save("iris", [1])
+    key, seal = ("--store", "hers", "--key", "ann.key"), "to= (--to KEY.pub, or --passphrase)"
+    for command in (
+        ("export", "iris", "b.saver", *key),
+        ("export", "iris", "b.json", *key),
+        ("export", "iris", "b.saver", "--force", "--json", *key),
+    ):
+        with pytest.warns(UserWarning, match=rf"is sealed, and {command[2]} is not: ") as seen:
+            assert run(*command).exit_code == 0
+        assert seal in str(seen[0].message)
+    assert run("export", "iris", "c.saver", "--to", "ann.key.pub", *key).exit_code == 0
+    with pytest.warns(UserWarning, match="c.saver is sealed, and d.saver is not: "):
+        assert run("convert", "c.saver", "d.saver", *key[2:]).exit_code == 0
+    assert run("convert", "c.saver", "e.saver", "--to", "ann.key.pub", *key[2:]).exit_code == 0
+    assert "is sealed" in error_of(run("show", "e.saver"), 4)
 
 
 def test_who_a_file_is_for_is_said_in_one_way() -> None:
@@ -91,6 +111,47 @@ def test_pulling_from_a_sealed_store_asks_for_its_key(monkeypatch: pytest.Monkey
     shown = run_in_a_terminal("pull", "rose", "sealed", answer=f"{PHRASE}\n")
     assert PHRASE not in shown
     assert saver.Saver("models").load("rose") == {"secret thing": [4]}
+
+
+BETWEEN = (("import", "f.saver", "rose"), ("pull", "rose", "hers"), ("push", "rose", "his"))
+"""Commands that read in one place and write in another."""
+
+
+@pytest.mark.parametrize("command", BETWEEN, ids=lambda command: command[0])
+def test_what_goes_into_a_sealed_store_asks_for_the_keys_of_both(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ONE", PHRASE)
+    monkeypatch.setenv("TWO", "battery staple")
+    hers, his = saver.Saver("hers", key="env:ONE"), saver.Saver("his", key="env:TWO")
+    hers.save("rose", [4])
+    hers.export("rose", "f.saver", to="env:ONE")
+    his.save("other", [5])
+    typed = {"hers": PHRASE, "f.saver": PHRASE, "his": "battery staple"}
+    asked: list[str] = []
+
+    def ask(question: str, *_: str) -> str:
+        asked.append(question.removeprefix("Key or passphrase of ").removesuffix(": "))
+        return typed[asked[-1]]
+
+    monkeypatch.setattr("saver.keys.sources.ask", ask)
+    monkeypatch.setattr("saver.keys.asking.has_terminal", lambda: True)
+    done = run(*command, "--store", "hers" if command[0] == "push" else "his")
+    assert done.exit_code == 0, done.stderr
+    assert sorted(asked) == sorted({"hers" if command[0] != "import" else "f.saver", "his"})
+    assert saver.Saver("his", key="env:TWO").load("rose") == [4]
+
+
+@pytest.mark.parametrize("command", BETWEEN, ids=lambda command: command[0])
+def test_without_a_terminal_it_is_said_that_both_keys_can_be_passed(command: tuple[str, ...]) -> None:
+    new_key_file("bob.key")
+    hers, his = saver.Saver("hers", key="ann.key"), saver.Saver("his", key="bob.key")
+    hers.save("rose", [4])
+    hers.export("rose", "f.saver", to="ann.key.pub")
+    his.save("other", [5])
+    store = ("--store", "hers" if command[0] == "push" else "his")
+    for key in ((), ("--key", "ann.key"), ("--key", "bob.key")):
+        assert "--key FILE (repeat it to pass several)" in error_of(run(*command, *store, *key), 4)
 
 
 def test_a_push_to_a_store_is_not_sealed_for_somebody() -> None:

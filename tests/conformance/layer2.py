@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from layer1 import F64, Case, one
@@ -53,6 +54,14 @@ def valid() -> Iterator[Case]:
     }  # fmt: skip
     for name, value in values.items():
         yield name, None, tree(value), f"the value {dumps(value)[:70]}"
+    for name, value in unsorted().items():
+        made = Pack(tree=value)
+        yield f"unsorted-{name}", None, replace(made, manifest_text=dumps(turned(made.made_manifest()))).bytes(), (
+            f"keys that stand in the text in another order than the sorted one: {dumps(turned(value))[:70]}")  # fmt: skip
+    parts = {"a": {"tree": 1}, "b": {"tree": 2}}
+    made = Pack(parts=parts, manifest={"whole": True})
+    found = replace(made, manifest_text=dumps(turned(made.made_manifest()))).bytes()
+    yield "unsorted-parts", None, found, "parts that stand in the text in another order than the sorted one"
     parts = {"a": {"tree": node("list", [{"$ref": 1, "part": "b"}])}, "b": {"tree": node("list", [1], id=1)}}
     yield (
         "parts-ref",
@@ -84,6 +93,22 @@ def valid() -> Iterator[Case]:
         Pack(manifest_text=dumps(Pack().made_manifest()).replace(",", " ,\t")).bytes(),
         ("a manifest that is not canonical"),
     )
+
+
+def unsorted() -> dict[str, Any]:
+    """Values whose objects say their order otherwise than by how their keys stand in the text."""
+    keys = dict.fromkeys(("", "10", "9", "a", "b", "\U0001f600", "\ufb01"), 1)
+    return {
+        "sorted": node("dict", {"a": 1, "b": node("list", [node("dict", {"c": 1, "d": 2})])}), "order": node("dict", {"$order": [1, 0, 2], "a": 1, "b": 2, "c": 3}),
+        "utf16": node("dict", keys),
+    }  # fmt: skip
+
+
+def turned(value: Any) -> Any:
+    """The same JSON, with the keys of each object the other way round."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return [turned(item) for item in value] if isinstance(value, list) else value
 
 
 def invalid() -> Iterator[Case]:

@@ -132,18 +132,23 @@ class Literal(str):
 
 
 def compact(value: Any) -> bytes:
-    """The text of parsed JSON as it stood in the file, which is canonical."""
+    """The canonical text of parsed JSON, with numbers as they stood in the file."""
     if isinstance(value, Literal):
         return value.encode()
     if isinstance(value, list):
         return b"[" + b",".join(map(compact, value)) + b"]"
     if isinstance(value, dict):
-        return b"{" + b",".join(compact(key) + b":" + compact(item) for key, item in value.items()) + b"}"
+        return b"{" + b",".join(compact(key) + b":" + compact(value[key]) for key in in_order(value)) + b"}"
     return json.dumps(value, ensure_ascii=False).encode()
 
 
 def utf16(text: str) -> bytes:
     return text.encode("utf-16-be")
+
+
+def in_order(found: Any) -> list[str]:
+    """The keys of an object as they are sorted: how they stand in the text says nothing."""
+    return sorted(found, key=utf16)
 
 
 def unmarked(tree: Any) -> Any:
@@ -154,10 +159,10 @@ def unmarked(tree: Any) -> Any:
         return tree
     if "$float" in tree:
         return float(tree["$float"])
-    found = {key: unmarked(item) for key, item in tree.items() if key != "$order"}
+    found = {key: unmarked(tree[key]) for key in in_order(tree) if key != "$order"}
     if "$order" in tree:
         require(sorted(tree["$order"]) == list(range(len(found))), "order of an object")
-        names = sorted(found, key=utf16)
+        names = [*found]
         found = {names[at]: found[names[at]] for at in tree["$order"]}
     return found
 
@@ -171,11 +176,11 @@ class Values:
         require(
             self.manifest["format"] == 1 and not {*self.manifest.get("requires", ())} - {"grid"}, "manifest"
         )
-        parts = self.manifest["parts"]
+        names = in_order(self.manifest["parts"])
         if "order" in self.manifest:
-            require(sorted(self.manifest["order"]) == list(range(len(parts))), "order of the parts")
-            names = sorted(parts, key=utf16)
-            parts = self.manifest["parts"] = {names[at]: parts[names[at]] for at in self.manifest["order"]}
+            require(sorted(self.manifest["order"]) == list(range(len(names))), "order of the parts")
+            names = [names[at] for at in self.manifest["order"]]
+        parts = self.manifest["parts"] = {name: self.manifest["parts"][name] for name in names}
         for part in parts.values():
             part["tree"] = unmarked(part["tree"])
         self.nodes: dict[tuple[str, int], Any] = {}

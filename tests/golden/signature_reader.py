@@ -70,6 +70,21 @@ def verifies(key: str, signature: str, message: bytes) -> bool:
     return True
 
 
+def signs(key: str) -> bool:
+    """Whether somebody can sign with a key so that it counts."""
+    kind, _, digits = key.partition(":")
+    if kind == "ed25519" and digits not in SMALL:
+        y, p = int.from_bytes(bytes.fromhex(digits), "little") % 2**255, 2**255 - 19
+        square = (y * y - 1) * (y * y * -121665 * pow(121666, -1, p) + 1)
+        return y < p and pow(square, (p - 1) // 2, p) in (0, 1)
+    try:
+        return kind == "p256" and bool(
+            EllipticCurvePublicKey.from_encoded_point(SECP256R1(), bytes.fromhex(digits))
+        )
+    except ValueError:
+        return False
+
+
 def statement(values: Values, text: str, parents: list[str]) -> bytes:
     """What is signed of a version or file: of its manifest, whose text this is."""
     manifest = exact(text)
@@ -143,7 +158,7 @@ class SignedStore(StoreReader):
             return False
         if not all(any(admits(right, tag) for right in held) for tag in self.tags_in(event)):
             return False
-        if not any("grant" in rights for rights in after.values()):
+        if not any("grant" in rights and signs(key) for key, rights in after.items()):
             return False
         raw = (self.folder / "log" / f"{record['number']:020}.json").read_bytes()
         rest = {name: value for name, value in exact(raw).items() if name not in ("hash", "signed")}

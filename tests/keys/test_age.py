@@ -101,6 +101,44 @@ def test_a_recipient_is_a_public_key(text: str) -> None:
     assert not isinstance(caught.value, SaverError | UnicodeError)
 
 
+def test_nothing_is_sealed_for_a_key_of_small_order() -> None:
+    """In no encoding: with y or y + p, and with the first bit, which X25519 does not read."""
+    p = 2**255 - 19
+    eight = (bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+             bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"))  # fmt: skip
+    points = {0, 1, p - 1, *(int.from_bytes(each, "little") for each in eight)}
+    found = {y | top << 255 for each in points for y in (each, each + p) if y < 2**255 for top in (0, 1)}
+    assert len(found) == 14
+    for each in found:
+        with pytest.raises(ValueError, match=r"age1.* is a key of small order"):
+            age.wrap(b"data", [bech32(each.to_bytes(32, "little"))])
+    assert bech32(raw_of(ANN.public)) == ANN.public
+    assert age.check_recipient(ANN.public) == ANN.public
+
+
+DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def raw_of(text: str) -> bytes:
+    value = 0
+    for char in text[4:-6]:
+        value = value << 5 | DIGITS.index(char)
+    return (value >> 4).to_bytes(32, "big")
+
+
+def bech32(raw: bytes) -> str:
+    """A public key of age with these bytes: BIP 173."""
+    value = int.from_bytes(raw, "big") << 4
+    data = [value >> 5 * at & 31 for at in reversed(range(52))]
+    check = 1
+    for each in (3, 3, 3, 0, 1, 7, 5, *data, *[0] * 6):  # of `age`
+        top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ each
+        for at, term in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= term * (top >> at & 1)
+    data += [(check ^ 1) >> 5 * at & 31 for at in reversed(range(6))]
+    return "age1" + "".join(DIGITS[each] for each in data)
+
+
 def test_a_secret_key_is_not_taken_for_a_public_one_and_not_shown() -> None:
     with pytest.raises(ValueError, match="the recipient is a secret key") as caught:
         age.wrap(b"data", [ANN.reveal()])

@@ -142,4 +142,10 @@ MUTANTS = [
         "deleting the keys of removed holders in a copy",
         (f"{_HOLDING}::test_a_backup_has_the_keys_and_no_more_those_of_removed_holders",),
     ),
+    Mutant(
+        "keys-of-everybody", "keys/age.py",
+        "    if _point(found) in _SMALL:\n", "    if False:\n",
+        "refusing public keys for which what is sealed is open to everybody",
+        ("keys/test_age.py::test_nothing_is_sealed_for_a_key_of_small_order",),
+    ),
 ]  # fmt: skip

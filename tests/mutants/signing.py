@@ -33,7 +33,7 @@ MUTANTS = [
     ),
     Mutant(
         "small-keys", "signing/keys.py",
-        '    if key.removeprefix("ed25519:") in _SMALL:\n', "    if False:\n",
+        '    if kind == "ed25519" and digits in _SMALL:\n', "    if False:\n",
         "refusing keys with which anybody can sign",
         (f"{_KEYS}::test_keys_with_which_anybody_can_sign_are_refused",),
     ),
@@ -87,7 +87,7 @@ MUTANTS = [
     ),
     Mutant(
         "somebody-who-grants", "repo/state/rights.py",
-        'isinstance(event, Roles) and not any(is_key(key) and "grant" in after[key] for key in after):\n',
+        'isinstance(event, Roles) and not any("grant" in after[key] and _signs(key) for key in after):\n',
         "False:\n",
         "leaving somebody who may grant",
         (f"{_ROLES}::test_the_first_roles_let_their_signer_grant_and_somebody_always_may",),
@@ -134,6 +134,25 @@ MUTANTS = [
         "if known is not None and known.number >= head.number:", "if False:",
         "remembering the newest head, not the one that was seen last",
         (f"{_HEADS}::test_the_newest_head_stays",),
+        more=(("if known is None or known.number < head.number:", "if True:"),),
+    ),
+    Mutant(
+        "heads-at-the-same-moment", "signing/heads.py",
+        "            with alone(os.path.join(self._folder, LOCK), PATIENCE):\n", "            if True:\n",
+        "noting one head after the other",
+        (f"{_HEADS}::test_of_two_that_note_heads_at_the_same_moment_the_newer_stays",),
+    ),
+    Mutant(
+        "grants-to-nobody", "repo/state/rights.py",
+        "    return is_key(key) and not flaw(key)\n", "    return is_key(key)\n",
+        "leaving somebody who can sign among those who may grant",
+        (f"{_ROLES}::test_the_first_roles_let_their_signer_grant_and_somebody_always_may",),
+    ),
+    Mutant(
+        "points-of-curves", "signing/keys.py",
+        'return "" if is_point(kind, bytes.fromhex(digits)) else', 'return "" if True else',
+        "refusing keys that are not points of their curve",
+        (f"{_KEYS}::test_what_is_not_a_point_of_its_curve_is_not_a_key",),
     ),
     Mutant(
         "other-records", "repo/signer.py",
@@ -189,5 +208,42 @@ MUTANTS = [
         "policy_of(None) if demands else None", "None",
         "demanding signatures of files, where a trust file is followed",
         (f"{_POLICY}::test_files_follow_the_trust_file_as_stores_do",),
+    ),
+    Mutant(
+        "signatures-that-hold", "repo/signing.py",
+        "if not there[each.key] and here", "if here",
+        "adding only those signatures from another store that hold",
+        (f"{_ATTACKS}::test_signatures_from_another_store_are_added_only_if_they_hold_and_are_new",),
+    ),
+    Mutant(
+        "signatures-that-hold-here", "repo/signing.py",
+        ' and here.get(each.key) != ""]', "]",
+        "leaving a signature that holds as it is, whatever another store has of the same key",
+        (f"{_ATTACKS}::test_signatures_from_another_store_are_added_only_if_they_hold_and_are_new",),
+    ),
+    Mutant(
+        "room-for-signatures", "repo/signing.py",
+        "if each.key not in here][: LIMIT - len(here)]", "if each.key not in here]",
+        "adding no more signatures from another store than there is room for",
+        (f"{_ATTACKS}::test_a_store_that_versions_come_from_cannot_spoil_signatures",),
+    ),
+    Mutant(
+        "tags-as-it-was-found", "demanding.py",
+        "        version = replace(version, tags=(*version.tags, *opened.tags))\n", "",
+        "the rules about the tags that a version had as it was found",
+        (f"{_ATTACKS}::test_a_tag_that_is_moved_away_while_it_is_read_needs_its_signatures_all_the_same",),
+    ),
+    Mutant(
+        "tags-that-answer", "serve/serving.py",
+        "        if tag is not None:\n", "        if False:\n",
+        "the rules about the tag that a server follows",
+        ("serve/test_earlier.py::"
+         "test_what_a_tag_named_needs_the_signatures_of_that_tag_wherever_it_is_by_now",),
+    ),
+    Mutant(
+        "keys-that-stand-otherwise", "tree/parsing.py",
+        "        if kind is _PLAIN and in_order(keys) != [*keys]:\n", "        if False:\n",
+        "sorting the keys of an object, whose order in the text no signature covers",
+        (f"{_ATTACKS}::test_keys_that_stand_in_another_order_change_nothing_of_what_is_signed",),
     ),
 ]  # fmt: skip

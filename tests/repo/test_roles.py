@@ -269,6 +269,9 @@ def test_the_first_roles_let_their_signer_grant_and_somebody_always_may(tmp_path
     assert dict(mine.roles()) == {text_of("alice"): ("grant",), text_of("bob"): ("save",)}
     with pytest.raises(SignatureError, match="nobody could grant anything after it"):
         mine.grant(public("alice"), "save")
+    for other in ("ed25519:01" + "0" * 62, "ed25519:02" + "0" * 62, "p256:02" + "f" * 64, "rsa:1"):
+        with pytest.raises(SignatureError, match="nobody could grant anything after it"):  # with such a key
+            mine._repo.append(lambda other=other: Roles({text_of("alice"): (), other: ("grant",)}))  # type: ignore[misc]
     mine.grant(public("bob"), "grant")
     mine.grant(public("alice"))
     assert dict(mine.roles()) == {text_of("bob"): ("grant",)}

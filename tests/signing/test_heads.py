@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from saver.errors import CannotReadError, DamagedError, IncompatibleError
 from saver.keys.files import new_key_file
 from saver.repo.events import Commit
 from saver.repo.log import Record
+from saver.signing import heads as heads_module
 from saver.signing.heads import Head, Heads
 from saver.store import Store
 from signed import private, public, rewritten
@@ -115,7 +117,7 @@ def test_a_copy_that_was_restored_is_used_again_once_the_memory_is_deleted(folde
     rolled_back(folder, 2)
     with pytest.raises(DamagedError, match="delete") as caught:
         reader(folder)
-    (path,) = heads.iterdir()
+    (path,) = heads.glob("*.json")
     assert str(path) in str(caught.value)
     path.unlink()
     assert saver.Saver(folder).load("iris", signed_by=public("alice")) == {"a": 1}
@@ -198,7 +200,7 @@ def test_two_stores_have_memories_of_their_own(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_memory_that_cannot_be_read_is_not_taken_for_an_empty_one(folder: Path, heads: Path) -> None:
-    (path,) = heads.iterdir()
+    (path,) = heads.glob("*.json")
     for text in ("", "nonsense", "{}", '{"number": "x", "hash": ""}'):
         path.write_text(text)
         with pytest.raises(IncompatibleError, match="delete it to begin anew"):
@@ -232,3 +234,61 @@ def test_the_newest_head_stays(tmp_path: Path) -> None:
     assert Heads(str(tmp_path / "heads")).seen("ab") == Head(5, "5" * 64)
     with pytest.raises(IncompatibleError):
         found.path("../ab")
+
+
+def test_of_two_that_note_heads_at_the_same_moment_the_newer_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reads what is remembered, and is overtaken before it writes."""
+    began, go, real = threading.Event(), threading.Event(), os.replace
+
+    def slow(old: str, new: str) -> None:
+        if not began.is_set():
+            began.set()
+            go.wait(10)
+        real(old, new)
+
+    monkeypatch.setattr(heads_module.os, "replace", slow)
+    first, second = (
+        threading.Thread(target=Heads(str(tmp_path)).note, args=("0a", Head(number, f"{number}" * 64)))
+        for number in (6, 7)
+    )
+    first.start()
+    assert began.wait(10)
+    second.start()
+    second.join(0.2)
+    go.set()
+    for each in (first, second):
+        each.join(10)
+    assert Heads(str(tmp_path)).seen("0a") == Head(7, "7" * 64)
+
+
+def test_many_that_note_heads_leave_the_newest(tmp_path: Path) -> None:
+    def noting(start: int) -> None:
+        for number in range(start, 100, 4):
+            Heads(str(tmp_path)).note("0a", Head(number, "0" * 64))
+
+    threads = [threading.Thread(target=noting, args=(start,)) for start in range(1, 5)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    found = Heads(str(tmp_path)).seen("0a")
+    assert found is not None
+    assert found.number == 99
+
+
+def test_a_memory_that_somebody_holds_for_long_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a process that was stopped while it wrote, for instance."""
+    from saver.disk.locks import locked
+
+    monkeypatch.setattr(heads_module, "PATIENCE", 0.05)
+    (tmp_path / heads_module.LOCK).touch()
+    with open(tmp_path / heads_module.LOCK, "r+b") as held:
+        assert locked(held.fileno())
+        with pytest.warns(UserWarning, match="could not be remembered .another process holds"):
+            Heads(str(tmp_path)).note("0a", Head(1, "0" * 64))
+    Heads(str(tmp_path)).note("0a", Head(2, "0" * 64))
+    assert Heads(str(tmp_path)).seen("0a") == Head(2, "0" * 64)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 pytest.importorskip("cryptography")
 
 from saver.errors import CannotReadError, NotFoundError
+from saver.signing.curves import is_point
 from saver.signing.keys import _SMALL, failure, is_key, public_key, public_keys, signing_key
 from signed import NAMES, key_of, private, public, text_of
 
@@ -136,7 +139,42 @@ def test_keys_with_which_anybody_can_sign_are_refused() -> None:
     assert found == _SMALL
     assert len(found) == 14
     for digits in found:
-        assert failure(f"ed25519:{digits}", "0" * 128, b"x") == "anybody can sign with that key"
+        assert failure(f"ed25519:{digits}", "0" * 128, b"x").startswith("anybody can sign with that key")
+        pem = b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n"
+        der = bytes.fromhex("302a300506032b6570032100" + digits)
+        for source in (f"ed25519:{digits}", pem % base64.b64encode(der)):
+            with pytest.raises(
+                ValueError, match=r"signed_by: .*: anybody can sign with that key, which is of small"
+            ):
+                public_keys("signed_by", source)
+
+
+def test_what_is_not_a_point_of_its_curve_is_not_a_key() -> None:
+    """As the library says it of P-256, and by the equation of the other curve."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    p = 2**255 - 19
+    for number in range(200):
+        raw = blake3(bytes([number])).digest()
+        try:
+            ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\2" + raw)
+            sound = True
+        except ValueError:
+            sound = False
+        assert is_point("p256", b"\2" + raw) == sound
+        y = int.from_bytes(raw, "little") % 2**255 % p
+        x2 = (y * y - 1) * pow(-121665 * pow(121666, -1, p) * y * y + 1, -1, p) % p
+        root = pow(x2, (p + 3) // 8, p)
+        found = any(root * turn * root * turn % p == x2 for turn in (1, pow(2, (p - 1) // 4, p)))
+        assert is_point("ed25519", y.to_bytes(32, "little")) == found
+    for key in ("p256:02" + "f" * 64, "ed25519:02" + "0" * 62):
+        assert failure(key, "0" * 128, b"x") == "the key is not a point of its curve"
+        with pytest.raises(
+            ValueError, match=r"key: .*: the key is not a point of its curve; pass another one"
+        ):
+            public_key("key", key)
+    for name in NAMES:
+        assert public_key("key", text_of(name)) == text_of(name)
 
 
 EIGHT = (

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from saver.addresses import storage_at
 from saver.errors import KeyNeededError
 from saver.sealing import of_environment
 from saver.storage import Storage
+
+if TYPE_CHECKING:  # imported when a store is opened
+    from saver import Saver
 
 T = TypeVar("T")
 
 
 def asked_for(path: str) -> str | None:
-    """Where the key of a file comes from: the terminal, if it is sealed and no key was passed. Otherwise
-    None."""
+    """Where the key of a file comes from: the terminal, if there is one, the file is sealed and no key was
+    passed. Otherwise None."""
+    from saver.keys.asking import has_terminal
     from saver.seals.layout import is_sealed
     from saver.seals.recognizing import is_compressed
 
@@ -24,7 +29,7 @@ def asked_for(path: str) -> str | None:
         return None
     with open(path, "rb") as file:
         first = file.read(4096)
-    return "prompt" if is_sealed(first) and not is_compressed(first) else None
+    return "prompt" if is_sealed(first) and not is_compressed(first) and has_terminal() else None
 
 
 def asked_for_store(storage: Storage) -> Any:
@@ -37,6 +42,15 @@ def asked_for_store(storage: Storage) -> Any:
     if of_environment() or not is_sealed(storage) or not has_terminal():
         return None
     return Keys("prompt")
+
+
+def opening(place: str | Storage) -> Saver:
+    """The store at a place, which may not be there yet; if it is sealed, with the key that somebody types,
+    unless one was passed."""
+    from saver import Saver
+
+    storage = storage_at("store", place)
+    return Saver(storage, key=asked_for_store(storage))
 
 
 def asking(act: Callable[..., T]) -> Callable[..., T]:

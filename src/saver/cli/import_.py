@@ -6,10 +6,10 @@ from functools import partial
 
 import click
 
-from saver import Saver, documents
+from saver import documents
 from saver.cli._completing import models
 from saver.cli._screen import print_json, screen, size
-from saver.cli._sealed import asked_for
+from saver.cli._sealed import asked_for, opening
 from saver.cli._store import counted, json_option, store_option
 from saver.cli._writing import reading_option
 
@@ -28,10 +28,10 @@ def command(
 
     It becomes the next version of MODEL, with everything that the file records of how it was made. FILE is
     a Saver file, or one of another tool: docs/formats.md lists the formats. No object is built and nothing
-    is run, so no class needs to be trusted. If the file is sealed, and no --key opens it, the terminal asks
-    for the key or the passphrase. The first version creates the store.
+    is run, so no class needs to be trusted. If the file or the store is sealed, and no --key is passed, the
+    terminal asks for the key or the passphrase of each. The first version creates the store.
     """
-    save = partial(Saver(address).import_, file, model, format=format, tags=tags, key=asked_for(file))
+    save = partial(opening(address).import_, file, model, format=format, tags=tags, key=asked_for(file))
     if as_json:
         print_json(documents.version(documents.Imported, save()))
         return

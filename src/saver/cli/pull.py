@@ -9,7 +9,7 @@ import click
 from saver import Saver
 from saver.addresses import storage_at
 from saver.cli import Missing
-from saver.cli._sealed import asked_for_store, asking
+from saver.cli._sealed import asked_for_store, asking, opening
 from saver.cli._store import json_option, store_option
 from saver.cli._transfer import place, theirs, transfer_options, transferred
 from saver.hub import hub_at
@@ -34,7 +34,8 @@ def command(
 
     This is `saver push` the other way around: SOURCE is the store or hub that has the versions. The first
     pull creates the store here. Every byte is verified before anything appears, and nothing is run. If what
-    is there is sealed, and no --key opens it, the terminal asks for the key or the passphrase.
+    is there, or the store here, is sealed, and no --key is passed, the terminal asks for the key or the
+    passphrase of each.
     """
     if not source:
         raise click.UsageError("the name of the other store is empty")
@@ -44,5 +45,5 @@ def command(
         key = asked_for_store(of)
         if not Saver(of, key=key).exists():
             raise Missing(f"{source}: there is no store here; name the one that has the versions after {ref}")
-    send = partial(asking(Saver(address).pull), ref, of, model=model, key=key)
+    send = partial(asking(opening(address).pull), ref, of, model=model, key=key)
     transferred(send, "Pulling", source, address, alone, no_tags, as_json)

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from saver.addresses import open_storage
 from saver.cli._completing import models_and_refs
+from saver.cli._sealed import asked_for_store, opening
 from saver.cli._store import existing, json_option, store_option
 from saver.cli._transfer import place, theirs, transfer_options, transferred
 from saver.cli._writing import passphrase_option, recipients, to_option
@@ -42,12 +44,17 @@ def command(
     another name.
 
     At a hub, everybody who may read there can read what is pushed, unless it is sealed: --to and --passphrase
-    say for whom. Its size, and when it was pushed, can be seen all the same.
+    say for whom. Its size, and when it was pushed, can be seen all the same. A store that is sealed seals
+    what is pushed there for its own holders; if no --key is passed, the terminal asks for the key or the
+    passphrase of each store that needs one.
     """
     if not target:
         raise click.UsageError("the name of the other store is empty")
     sealed_for = recipients(to, passphrase, target)
     if sealed_for is not None and hub_at(target) is None:
         raise click.UsageError("--to and --passphrase are about hubs; a store seals for its own holders")
-    send = partial(existing(address).push, ref, theirs(target, token), model=model, to=sealed_for)
+    source = existing(address, asked_for_store(open_storage(address)))
+    there: Any = theirs(target, token)
+    there = opening(there) if hub_at(target) is None else there
+    send = partial(source.push, ref, there, model=model, to=sealed_for)
     transferred(send, "Pushing", address, target, alone, no_tags, as_json)

@@ -22,6 +22,15 @@ KIND = "X25519"
 PREFIX = "AGE-SECRET-KEY-1"
 """How the text of an identity begins."""
 
+_DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_PRIME = 2**255 - 19
+_SMALL = frozenset((
+    0, 1, _PRIME - 1,
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+))  # fmt: skip
+"""The points of X25519 whose order divides 8: everybody knows the secret that they share with anyone."""
+
 _NO_MATCH = "No matching keys found"
 
 
@@ -53,12 +62,25 @@ def check_recipient(text: str) -> str:
     if is_secret(text):
         raise ValueError("the recipient is a secret key; pass the public one, which begins with age1")
     try:
-        return str(pyrage().x25519.Recipient.from_str(text.strip()))
+        found = str(pyrage().x25519.Recipient.from_str(text.strip()))
     except (pyrage().RecipientError, UnicodeEncodeError):
         raise ValueError(
             f"{text[:80]!r} is not a public key of age; pass one that begins with age1, or the path of a "
             "file NAME.pub"
         ) from None
+    if _point(found) in _SMALL:
+        raise ValueError(
+            f"{found} is a key of small order: what is sealed for it is open to everybody; pass another one"
+        )
+    return found
+
+
+def _point(text: str) -> int:
+    """The point of a public key of age, as X25519 reads it: 256 bits in Bech32 (BIP 173), less the first."""
+    value = 0
+    for char in text[len("age1") : -6]:
+        value = value << 5 | _DIGITS.index(char)
+    return int.from_bytes((value >> 4).to_bytes(32, "big"), "little") % 2**255 % _PRIME
 
 
 @shielded

@@ -14,6 +14,7 @@ import msgspec
 
 from saver.doctor import Finding, diagnose
 from saver.errors import IncompatibleError, PredictionsDifferError
+from saver.needed import needed
 from saver.opened import Opened
 from saver.page import Facts, Page, Shown, Table
 from saver.predicting.comparing import Compared, Differs, compared
@@ -118,7 +119,8 @@ _BESIDE = ("git", "commit", "random", "seeds")
 def _needs(opened: Opened, name: str) -> _Needs:
     items = (item for item in opened.trees[name].items if isinstance(item, Node) and item.cls is not None)
     classes = tuple({dotted(str(item.cls)): None for item in items})
-    return _Needs(opened.manifest.parts[name].packages, classes)
+    recorded = opened.manifest.environment.get("packages", {})
+    return _Needs(needed(opened.manifest.parts[name].packages, opened.trees[name].items, recorded), classes)
 
 
 def confirm(opened: Opened, record: Record, loaded: Any, trusted: Policy) -> Predicted:

@@ -14,11 +14,18 @@ from contextlib import suppress
 import msgspec
 
 from saver.callers import warn
+from saver.disk.locks import alone
 from saver.errors import CannotReadError, IncompatibleError
 from saver.strict import decodable
 
 VARIABLE = "SAVER_HEADS"
 """The environment variable that names the folder, if it is not the usual one."""
+
+LOCK = ".lock"
+"""The file in the folder that one holds who changes the memory."""
+
+PATIENCE = 5.0
+"""Seconds for which that is waited for; it is held for a moment."""
 
 _ID = re.compile(r"[0-9a-f]{1,64}")
 
@@ -70,8 +77,8 @@ class Heads:
         return self.seen(store) if os.path.exists(self.path(store)) else None
 
     def note(self, store: str, head: Head) -> None:
-        """Remember a head, if it is newer than the one that is remembered. Warns if that fails: then a
-        rollback to this one is not noticed."""
+        """Remember a head, if it is newer than the one that is known, also if others do so at that moment.
+        Warns if that fails: then a rollback to this one is not noticed."""
         path = self.path(store)
         if self._noted.get(store, 0) >= head.number:
             return
@@ -79,20 +86,31 @@ class Heads:
         self._noted[store] = max(head.number, known.number if known is not None else 0)
         if known is not None and known.number >= head.number:
             return
-        temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.new"
         try:
             os.makedirs(self._folder, 0o700, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(msgspec.json.encode(head))
-            os.replace(temporary, path)
+            with alone(os.path.join(self._folder, LOCK), PATIENCE):
+                known = self.seen(store)
+                if known is None or known.number < head.number:
+                    _write(path, msgspec.json.encode(head))
         except OSError as error:
-            with suppress(OSError):
-                os.remove(temporary)
             warn(
                 f"{path}: the head of the store could not be remembered ({error.strerror}), so a store "
                 f"that is rolled back to before it is not noticed; let ${VARIABLE} name a folder to write to",
                 UserWarning,
             )
+
+
+def _write(path: str, data: bytes) -> None:
+    """Replace a file as a whole."""
+    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.new"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.remove(temporary)
+        raise
 
 
 def heads_folder() -> str:

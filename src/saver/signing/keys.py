@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from saver.errors import CannotReadError, NotFoundError, quoted
 from saver.keys import packages
+from saver.signing.curves import is_point
 
 KeySource: TypeAlias = "str | os.PathLike[str] | bytes | SigningKey"
 """A path, `env:NAME`, the PEM itself, or a key that was read already."""
@@ -78,6 +79,15 @@ def is_key(text: str) -> bool:
     return _TEXT.fullmatch(text) is not None
 
 
+@lru_cache(256)
+def flaw(key: str) -> str:
+    """Why a public key of a known type vouches for nobody; "" if it can."""
+    kind, _, digits = key.partition(":")
+    if kind == "ed25519" and digits in _SMALL:
+        return "anybody can sign with that key, which is of small order"
+    return "" if is_point(kind, bytes.fromhex(digits)) else "the key is not a point of its curve"
+
+
 def signing_key(name: str, source: KeySource) -> SigningKey:
     """The private key that the argument `name` is: PKCS8 in PEM. Raises ValueError or TypeError if it
     is not one, NotFoundError, and IncompatibleError if `cryptography` is not installed."""
@@ -109,17 +119,24 @@ def public_key(name: str, source: KeySource) -> str:
     if isinstance(source, SigningKey):
         return source.public
     if isinstance(source, str) and is_key(source):
-        return source
+        return _sound(name, source, source)
     data, where = _pem(name, source)
     serialization = key_formats()
     try:
-        return _public_text(name, serialization.load_pem_public_key(data), where)
+        return _sound(name, _public_text(name, serialization.load_pem_public_key(data), where), where)
     except ValueError as error:
         if b"PRIVATE KEY" in data:
             raise BadKeyError(f"{name}: {where} is a private key; pass the public one (X.pub)") from None
         if isinstance(error, BadKeyError):
             raise
         raise BadKeyError(f"{name}: {where} is not a public key in PEM; pass the file X.pub") from None
+
+
+def _sound(name: str, key: str, where: str) -> str:
+    """A public key. Raises BadKeyError if it vouches for nobody."""
+    if reason := flaw(key):
+        raise BadKeyError(f"{name}: {where}: {reason}; pass another one: {MAKE}")
+    return key
 
 
 def public_keys(name: str, sources: KeySource | Iterable[KeySource]) -> tuple[str, ...]:
@@ -138,15 +155,10 @@ def failure(key: str, signature: str, message: bytes) -> str:
         return f"the key is of a type that this Saver does not know ({quoted(key, 20)})"
     if not SIGNATURE.fullmatch(signature):
         return "the signature is malformed"
-    if key.removeprefix("ed25519:") in _SMALL:
-        return "anybody can sign with that key"
-    raw = bytes.fromhex(signature)
+    if reason := flaw(key):
+        return reason
     _asymmetric()  # without the library nothing is known: that must not count as a signature that fails
-    try:
-        verify = _verifier(key)
-    except ValueError:
-        return "the key is not a point of its curve"
-    return "" if verify(raw, message) else "the signature does not verify"
+    return "" if _verifier(key)(bytes.fromhex(signature), message) else "the signature does not verify"
 
 
 def _pem(name: str, source: Any) -> tuple[bytes, str]:
@@ -234,7 +246,7 @@ def _public_text(name: str, found: Any, where: str) -> str:
 
 @lru_cache(256)
 def _verifier(key: str) -> Callable[[bytes, bytes], bool]:
-    """Verifies signatures of a key. Raises ValueError if it is not a point of its curve."""
+    """Verifies signatures of a key without a flaw."""
     ed25519, ec, utils = _asymmetric()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.hashes import SHA256

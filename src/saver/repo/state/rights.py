@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from saver.repo.events import Commit, Delete, Event, Relocate, Roles, Tag
 from saver.repo.log import Record
-from saver.signing.keys import brief, is_key
+from saver.signing.keys import brief, flaw, is_key
 from saver.signing.signatures import record_failure
 
 Granted: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -55,11 +55,16 @@ def refusal(record: Record, roles: Granted, tags_of: Callable[[str], Mapping[str
     lacks = lacking(event, rights, tags_of)
     if lacks:
         return f"{brief(signed.key)} has no right to {lacks}"
-    if isinstance(event, Roles) and not any(is_key(key) and "grant" in after[key] for key in after):
+    if isinstance(event, Roles) and not any("grant" in after[key] and _signs(key) for key in after):
         return "nobody could grant anything after it"
     if isinstance(event, Roles) and not _fit(after):
         return "it grants more than a log can say"
     return record_failure(record, signed)
+
+
+def _signs(key: str) -> bool:
+    """Whether somebody can sign with a key so that it counts."""
+    return is_key(key) and not flaw(key)
 
 
 def lacking(event: Event, rights: Iterable[str], tags_of: Callable[[str], Mapping[str, int]]) -> str:
