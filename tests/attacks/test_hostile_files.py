@@ -121,11 +121,11 @@ def test_a_foreign_file_renamed_is_recognized_for_what_it_is(
     data: bytes, kind: str, tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kind == "HDF5":
-        pytest.importorskip("h5py")  # which reads such files, and is imported for it
+        pytest.importorskip("h5py")  # which reads such files
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.saver"
     path.write_bytes(data)
-    assert kind in str(refused(path, (saver.DamagedError, saver.IncompatibleError)))
+    assert kind in str(refused(path, (saver.DamagedError, saver.IncompatibleError), apart=kind == "HDF5"))
     assert os.listdir(tmp_path) == ["model.saver"]
 
 

@@ -3,12 +3,15 @@ processes save one, and each of them writes what it saved, in whole tensors, to 
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,13 @@ def saved(kind: str, ranks: int, folder: Path) -> Any:
     return {key: value for values in reversed(each) for key, value in values.items()}
 
 
-KEPT: dict[tuple[str, int], Path] = {}
+@cache
+def _kept(kind: str, ranks: int) -> Path:
+    """Where these processes saved, for as long as this process lasts."""
+    home = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, home)
+    saved(kind, ranks, Path(home) / "kept")
+    return Path(home) / "kept"
 
 
 def saved_once(kind: str, ranks: int, folder: Path) -> Any:
@@ -32,10 +41,7 @@ def saved_once(kind: str, ranks: int, folder: Path) -> Any:
     are one group, which one process runs."""
     import torch
 
-    if (kind, ranks) not in KEPT:
-        KEPT[kind, ranks] = folder
-        return saved(kind, ranks, folder)
-    kept = KEPT[kind, ranks]
+    kept = _kept(kind, ranks)
     shutil.copytree(kept, folder)
     each = [torch.load(f"{kept}.{rank}.pt", weights_only=False) for rank in range(ranks)]
     return {key: value for values in reversed(each) for key, value in values.items()}
