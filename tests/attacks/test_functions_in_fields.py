@@ -5,7 +5,9 @@ of a column that is a function.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import forge
@@ -16,6 +18,8 @@ from saver import trust
 from saver.errors import IncompatibleError
 from saver.family import Reference
 from saver.testing.codecs import StoredObject, load
+
+sys.path.append(str(Path(__file__).parents[1] / "families"))  # the samples are made by tests there
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
