@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Protocol
 
 from saver.storage import Blob
 from saver.tensors import Bytes
 
 
+class Readable(Protocol):
+    """What has ranges of bytes, as a blob has."""
+
+    size: int
+
+    def read(self, start: int, end: int, /) -> bytes:
+        """The bytes from `start` to `end`; fewer if there are no more."""
+
+
 class BlobFile(io.RawIOBase):
     """A blob as a file object."""
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Readable) -> None:
         self._blob, self._at = blob, 0
 
     def readable(self) -> bool:

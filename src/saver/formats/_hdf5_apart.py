@@ -10,7 +10,6 @@ has no `fork` (Windows) reads in this process.
 from __future__ import annotations
 
 import atexit
-import io
 import json
 import os
 import socket
@@ -236,7 +235,7 @@ def _read(connection: socket.socket) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        reader = Reader(_Far(line, size), where, size)
+        reader = Reader(BlobFile(_Far(line, size)), where, size)
         line.send(b"a", b"null")
         while True:
             name, *arguments = json.loads(line.receive()[1])
@@ -257,44 +256,25 @@ def _read(connection: socket.socket) -> None:
         line.send(b"e", json.dumps([IncompatibleError.__name__, text]).encode())
 
 
-class _Far(io.RawIOBase):
-    """The file in the other process, as a file object. Bytes come in blocks, the last of which are kept."""
+class _Far:
+    """The file in the other process. Bytes come in blocks, the last of which are kept."""
 
     def __init__(self, line: _Line, size: int) -> None:
-        self._line, self._size, self._at = line, size, 0
+        self._line, self.size = line, size
         self._block = lru_cache(maxsize=64)(self._fetch)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        at = offset + (0, self._at, self._size)[whence]
-        if at < 0:
-            raise ValueError("a place before the beginning")
-        self._at = at
-        return at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
+    def read(self, start: int, end: int) -> bytes:
         """All that there is: HDF5 takes a part for the whole."""
-        size = max(0, min(len(buffer), self._size - self._at))
+        size = max(0, min(end, self.size) - start)
         if size > _BLOCK:
-            buffer[:size] = self._fetch(self._at, size)
-        else:
-            number, skip = divmod(self._at, _BLOCK)
-            data = self._block(number * _BLOCK, _BLOCK)[skip : skip + size]
-            more = self._block((number + 1) * _BLOCK, _BLOCK) if len(data) < size else b""
-            buffer[:size] = data + more[: size - len(data)]
-        self._at += size
-        return size
+            return self._fetch(start, size)
+        number, skip = divmod(start, _BLOCK)
+        data = self._block(number * _BLOCK, _BLOCK)[skip : skip + size]
+        more = self._block((number + 1) * _BLOCK, _BLOCK) if len(data) < size else b""
+        return data + more[: size - len(data)]
 
     def _fetch(self, start: int, size: int) -> bytes:
-        if start >= self._size:
+        if start >= self.size:
             return b""
         self._line.send(b"r", start.to_bytes(8, "big") + size.to_bytes(8, "big"))
         return self._line.receive()[1]
