@@ -3,8 +3,9 @@
 test:
 	pip install -e ".[test]" && python -m pytest -n auto
 
-CORE = $(filter-out tests/test_benchmarks.py tests/test_imports.py tests/test_missing_packages.py tests/test_read_only.py, \
-	$(wildcard tests/test_*.py)) $(addprefix tests/, caching checkpoints compare disk fingerprint golden keys pack repo schema)
+CORE = $(filter-out $(addprefix tests/test_, $(addsuffix .py, architecture benchmarks house imports missing_packages plotting \
+	read_only reference style)), $(wildcard tests/test_*.py)) \
+	$(addprefix tests/, caching checkpoints compare disk fingerprint golden keys pack repo)
 
 quick:
 	python -m pytest -q -n auto -m "not slow and not long" $(CORE)
