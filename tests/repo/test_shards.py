@@ -50,6 +50,10 @@ def in_rows(name: str, array: Any) -> list[Box]:
     return rows(array.shape, 7, 33)
 
 
+def uncut(name: str, array: Any) -> list[Box]:
+    return [whole(array.shape)]
+
+
 @pytest.fixture
 def store() -> saver.Saver:
     return saver.Saver(MemoryStorage())
@@ -95,16 +99,10 @@ def test_boxes_that_share_bytes_are_read_as_arrays_of_their_own(store: saver.Sav
         assert [{*array.tolist()} for array in found] == [{number} for number in range(1, 10)]
 
 
-@pytest.mark.parametrize("blocks", [False, True])
-def test_boxes_that_were_announced_are_read_together_and_once(
-    tmp_path: Path, blocks: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if blocks:
-        monkeypatch.setattr(hashing, "BLOCK", 400)
-        monkeypatch.setattr(hashing, "BLOCKS_FROM", 800)
-    save(saver.Saver(tmp_path), values())
-    table = values()["net"]["table"]
-    calls = []
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each call has read and verified."""
+    calls: list[int] = []
 
     def counting(wanted: Any, progress: Any = None) -> set[str]:
         found = [(blob, [*ranges]) for blob, ranges in wanted]
@@ -112,18 +110,51 @@ def test_boxes_that_were_announced_are_read_together_and_once(
         return damaged(found, progress)
 
     monkeypatch.setattr("saver.pack.source.damaged", counting)
+    return calls
+
+
+@pytest.fixture(params=[False, True], ids=["shards", "blocks"])
+def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param:
+        monkeypatch.setattr(hashing, "BLOCK", 400)
+        monkeypatch.setattr(hashing, "BLOCKS_FROM", 800)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_boxes_that_were_announced_are_read_together_and_once(tmp_path: Path, fetched: list[int]) -> None:
+    save(saver.Saver(tmp_path), values())
+    table = values()["net"]["table"]
     source = saver.Saver(tmp_path)._open("m").tensors
     asked = [GRID[0], GRID[3], Box((18, 28), (4, 4)), Box((3, 3), (50, 50))]
     source.verify(["other"], None, {"net/table": asked})
-    (read,) = calls
+    (read,) = fetched
     assert read <= values()["other"].nbytes + table.nbytes
     for mapped in (False, True):
         for box in (*asked[:3], GRID[0]):
             assert source.read("net/table", box, mapped).tobytes() == table[box.slices].tobytes()
     assert source.read("other").tobytes() == values()["other"].tobytes()
-    assert sum(calls) == read, "nothing is read again"
+    assert sum(fetched) == read, "nothing is read again"
     with pytest.raises(ValueError, match="reaches beyond"):
         source.read("net/table", asked[3])
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("cut", [in_grid, in_rows, uncut])
+def test_each_byte_is_read_once_whatever_was_announced(tmp_path: Path, fetched: list[int], cut: Any) -> None:
+    save(saver.Saver(tmp_path), values(), cut)
+    table = values()["net"]["table"]
+    every = whole(table.shape)
+    announced: list[list[Box]] = [[], [every], [GRID[1]], [*GRID], [GRID[0], every], [Box((7, 0), (1, 50))]]
+    for asked in announced:
+        for box in (None, every, *asked):
+            source = saver.Saver(tmp_path)._open("m").tensors
+            fetched.clear()
+            source.verify([], None, {"net/table": asked})
+            source.verify(["net/table"] if box is None else [], None, {"net/table": asked})
+            announced_bytes = sum(fetched)
+            assert source.read("net/table", box).tobytes() == table[(box or every).slices].tobytes()
+            assert sum(fetched) <= table.nbytes, (asked, box)
+            assert box not in (None, *asked) or sum(fetched) == announced_bytes, (asked, box)
 
 
 def test_packs_of_shards_are_files_of_safetensors_that_describe_themselves(tmp_path: Path) -> None:

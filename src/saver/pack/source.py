@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-
-import numpy as np
 
 from saver.errors import DamagedError, NotFoundError
 from saver.pack import opening
 from saver.pack.opening import OpenPacks
+from saver.pack.partly import Partly
 from saver.pack.ranges import Wanted, demand_ends, further, ranges_of, some_of
 from saver.pack.sharing import in_one_run, sharing
 from saver.pack.verify import damaged, length_of
@@ -52,10 +52,8 @@ class PackedTensors:
         self._size = size
         self._whole: dict[str, list[list[Bytes]]] = {}
         """The bytes of tensors that were verified whole: for each shard, extent by extent."""
-        self._blocks: dict[tuple[str, int, int], Bytes] = {}
-        """The bytes of other blocks that were verified, by tensor, shard and number."""
-        self._shards: dict[tuple[str, int], Bytes] = {}
-        """The bytes of other shards of which all blocks were verified together, and lie side by side."""
+        self._partly: dict[str, Partly] = {}
+        """What was verified of other tensors."""
         self._shared: tuple[Mapping[str, TensorInfo], frozenset[str]] | None = None
         if locate is None:  # the tensors of a file tile it
             self._shared = infos, frozenset()
@@ -87,13 +85,17 @@ class PackedTensors:
 
         Raises KeyError if there is no such tensor, ValueError if the box exceeds its shape, and DamagedError.
         """
-        if box is None or box == whole((info := self._tensors[name]).shape):
-            return self._read_whole(name)
+        info = self._tensors[name]
+        if box is None or box == whole(info.shape):
+            if name in self._whole or name not in self._partly:
+                return self._read_whole(name)
+            box = whole(info.shape)
         target = room_for(box, info)
         parts = self._parts_of(info, box)
         if name not in self._whole:
-            new = self._new_blocks(info, parts)
-            self._keep(name, new, self._verified({name: new}, None))
+            new = self._missing(info, parts)
+            if any(new.values()):
+                self._keep(name, new, self._verified({name: new}, None))
         for at, part in parts.items():
             if mapped and part == box == info.shards[at].box:
                 return self._alone(name, self._shard(name, at))
@@ -130,25 +132,14 @@ class PackedTensors:
             self._overlaps[info.name] = Overlaps(info.boxes)
         return self._overlaps[info.name].of(box)
 
-    def _new_blocks(self, info: TensorInfo, parts: Mapping[int, Box]) -> dict[int, set[int]]:
+    def _missing(self, info: TensorInfo, parts: Mapping[int, Box]) -> dict[int, set[int]]:
         """The numbers of the blocks that these parts need and that were not verified yet, by shard."""
-        found = {}
-        for at, part in parts.items():
-            if (info.name, at) not in self._shards:
-                blocks = info.shards[at].blocks_of(part.within(info.shards[at].box))
-                found[at] = {number for number in blocks if (info.name, at, number) not in self._blocks}
-        return found
+        return (self._partly.get(info.name) or Partly()).missing(info, parts)
 
     def _keep(self, name: str, new: Mapping[int, set[int]], memory: Mapping[str, Bytes]) -> None:
         """Keep these blocks, which were verified."""
-        for at, numbers in new.items():
-            shard = self._tensors[name].shards[at]
-            if len(numbers) == max(len(shard.blocks), 1) and len(shard.extents) == 1:
-                self._shards[name, at] = self._packs.taken(memory, shard.extents[0])
-                continue
-            for number, _, extent in shard.block_extents():
-                if number in numbers:
-                    self._blocks[name, at, number] = self._packs.taken(memory, extent)
+        partly = self._partly.setdefault(name, Partly())
+        partly.keep(self._tensors[name], new, partial(self._packs.taken, memory))
 
     def _read_whole(self, name: str) -> Bytes:
         if name not in self._whole:
@@ -166,20 +157,10 @@ class PackedTensors:
 
     def _shard(self, name: str, at: int) -> Bytes:
         """The bytes of a shard as one array; only those of verified blocks are certain to be right."""
-        shard = self._tensors[name].shards[at]
+        info = self._tensors[name]
         if name in self._whole:
-            return in_one_run(self._whole[name][at], shard.length)
-        if (name, at) in self._shards:
-            return self._shards[name, at]
-        if not shard.blocks:
-            return self._blocks[name, at, 0]
-        memory = np.empty(shard.length, np.uint8)  # pages that are never written to take no memory
-        for number in range(len(shard.blocks)):
-            block = self._blocks.get((name, at, number))
-            if block is not None:
-                start, end = block_span(number, shard.length)
-                memory[start:end] = block
-        return memory
+            return in_one_run(self._whole[name][at], info.shards[at].length)
+        return self._partly[name].shard(info, at)
 
     def _alone(self, name: str, found: Bytes) -> Bytes:
         """The bytes of a tensor, or of a shard of it, as an array of its own, whatever else has them."""
@@ -225,17 +206,21 @@ class PackedTensors:
         self, names: Iterable[str] | None, boxes: Mapping[str, Sequence[Box]]
     ) -> tuple[list[str], dict[str, dict[int, set[int]]]]:
         """Of these tensors and boxes what was not verified yet: tensors, and blocks of others, by shard."""
-        wanted = [name for name in (self._tensors if names is None else names) if name not in self._whole]
+        entire = (name for name, asked in boxes.items() if whole(self._tensors[name].shape) in asked)
+        names = [*(self._tensors if names is None else names), *entire]
+        wanted = dict.fromkeys(name for name in names if name not in self._whole)
+        asked = {name: boxes[name] for name in boxes.keys() - self._whole.keys() - wanted.keys()}
+        for name in wanted.keys() & self._partly.keys():
+            del wanted[name]
+            asked[name] = [whole(self._tensors[name].shape)]
         some: dict[str, dict[int, set[int]]] = {}
-        if not boxes:
-            return wanted, some
-        for name in boxes.keys() - self._whole.keys() - {*wanted}:
+        for name, each in asked.items():
             found = some[name] = dict[int, set[int]]()
             info = self._tensors[name]
-            for box in (each for each in boxes[name] if each.fits(info.shape)):
-                for at, numbers in self._new_blocks(info, self._parts_of(info, box)).items():
+            for box in (box for box in each if box.fits(info.shape)):
+                for at, numbers in self._missing(info, self._parts_of(info, box)).items():
                     found.setdefault(at, set()).update(numbers)
-        return wanted, some
+        return [*wanted], some
 
     def own(self) -> None:
         """Read packs that were not read before into memory that nothing else uses."""
@@ -245,6 +230,7 @@ class PackedTensors:
         """Give back the memory of a tensor; it is read and verified again if it is requested. Arrays of it
         that are in use must not be changed before, nor used after."""
         self._whole.pop(name, None)
+        self._partly.pop(name, None)
         for shard in self._tensors[name].shards:
             for pack, offset, length in shard.extents:
                 self._packs.release(pack, offset, offset + length)
