@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
 from collections.abc import Iterator
@@ -249,6 +250,64 @@ def test_a_pattern_that_takes_long_is_refused_on_both_sides(pattern: str) -> Non
             held[pattern] = held.pop(".*one/.*")
     with pytest.raises(IncompatibleError, match="could take very long"):
         WATCH.load(saved)
+
+
+def _rates() -> Iterator[Any]:
+    """Every optimizer and schedule of Keras that is made of numbers alone."""
+    named = vars(keras.optimizers) | vars(keras.optimizers.schedules)
+    for kind in dict.fromkeys(each for each in named.values() if isinstance(each, type)):
+        if kind.__name__ in ("Optimizer", "LearningRateSchedule", "OptimizerMap", "MultiOptimizer"):
+            continue
+        needed = [
+            parameter.name
+            for parameter in inspect.signature(kind.__init__).parameters.values()
+            if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
+        given = {"inner_optimizer": keras.optimizers.SGD(), "boundaries": [2], "values": [0.1, 0.2]}
+        yield kind(**{name: given.get(name, 1) for name in needed if name != "self"})
+
+
+def test_numbers_of_optimizers_and_schedules_are_numbers() -> None:
+    tried = 0
+    for each in _rates():
+        schedule = isinstance(each, keras.optimizers.schedules.LearningRateSchedule)
+        saved = codecs.StoredObject(keras.optimizers.SGD(each) if schedule else each)
+        place = [found["config"] for found in places(saved.trees)][-1]
+        for key, value in list(place.items()):
+            if key not in (
+                "$order",
+                "name",
+                "dtype",
+                "inner_optimizer",
+                "exclude_layers",
+                "boundaries",
+                "values",
+            ):
+                tried += 1
+                place[key] = "x"
+                with pytest.raises(IncompatibleError):
+                    WATCH.load(saved)
+                place[key] = value
+    assert tried > 200
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("steps_per_execution", "x"), ("steps_per_execution", 0), ("steps_per_execution", 0.5), ("loss", True),
+     ("jit_compile", 2), ("jit_compile", "x"), ("run_eagerly", []), ("loss_weights", ""), ("loss", 7)],
+)  # fmt: skip
+def test_a_model_was_compiled_with_settings_that_keras_takes(key: str, value: Any) -> None:
+    found = SAVED.copy()
+    for each in codecs.everything(found.trees):
+        if isinstance(each, dict) and "steps_per_execution" in each:
+            each[key] = value
+    with pytest.raises(IncompatibleError, match="compiled with"):
+        WATCH.load(found)
+    made = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    made.compile("sgd", "mse")
+    made._compile_config.config[key] = value
+    with pytest.raises(saver.CannotSaveError, match="compiled with"):
+        saver.dumps(made)
 
 
 def test_mutated_optimizers_are_sound_or_refused() -> None:

@@ -34,6 +34,16 @@ MUTANTS = [
         "refusing what else a configuration says of an object, such as a registered name", (_KERAS,),
     ),
     Mutant(
+        "numbers-of-optimizers", _AUDIT,
+        '        if fields["module"].startswith("keras.optimizers"):', "        if False:",
+        "refusing texts that an optimizer of Keras computes with", (_KERAS,),
+    ),
+    Mutant(
+        "settings-of-compiled-models", "families/keras/making.py",
+        '    if getattr(type(model), "compile", None) is not Trainer.compile:', "    if True:",
+        "refusing settings that a model of Keras was not compiled with", (_KERAS,),
+    ),
+    Mutant(
         "texts-that-are-registered", _CONFIGS,
         "        if type(tree) is str and _registered(tree) is not None:", "        if False:",
         "refusing texts that Keras would take for what is registered with it", (_KERAS,),

@@ -45,6 +45,24 @@ _MOST = {
 """Numbers of which Keras makes so many objects, or so large a matrix, as soon as it reads them."""
 
 
+_NUMBERS = frozenset(
+    (
+        "adam_beta_1", "adam_beta_2", "adam_lr_ratio", "adam_weight_decay", "alpha", "amsgrad", "beta",
+        "beta_1", "beta_2", "beta_2_decay", "centered", "clip_threshold", "clipnorm", "clipvalue",
+        "cycle", "decay_rate", "decay_steps", "dynamic_growth_steps", "ema_momentum",
+        "ema_overwrite_frequency", "end_learning_rate", "epsilon", "epsilon_1", "epsilon_2",
+        "exclude_embeddings", "first_decay_steps", "global_clipnorm", "gradient_accumulation_steps",
+        "initial_accumulator_value", "initial_learning_rate", "initial_scale",
+        "l1_regularization_strength", "l2_regularization_strength",
+        "l2_shrinkage_regularization_strength", "learning_rate_power", "loss_scale_factor", "m_mul",
+        "momentum", "muon_a", "muon_b", "muon_c", "nesterov", "ns_steps", "power", "relative_step",
+        "rho", "rms_rate", "staircase", "t_mul", "use_ema", "warmup_steps", "warmup_target",
+        "weight_decay",
+    )
+)  # fmt: skip
+"""Settings of optimizers and schedules that Keras takes as they are, and computes with at the first step."""
+
+
 def admitted(module: Any, name: Any, config: Any) -> bool:
     """Whether Keras' own object of this name is on the frozen list."""
     if type(module) is not str or type(name) is not str:
@@ -85,6 +103,15 @@ def check_object(fields: Mapping[str, Any]) -> None:
         for key, most in _MOST.items():
             if isinstance(config.get(key), (int, float)) and config[key] > most:
                 raise ValueError(f"the {key} of a {name} is {config[key]:,}; Saver admits {most:,}")
+        if fields["module"].startswith("keras.optimizers"):
+            _check_numbers(name, config)
+
+
+def _check_numbers(name: str, config: Mapping[str, Any]) -> None:
+    for key, value in config.items():
+        rate = key == "learning_rate" and not isinstance(value, dict)  # a dict is a schedule
+        if (rate or key in _NUMBERS) and isinstance(value, (str, list, tuple, dict)):
+            raise ValueError(f"the {key} of a {name} is {value!r:.40}; give it a number")
 
 
 def check_calls(fields: Mapping[str, Any]) -> None:

@@ -58,6 +58,9 @@ class LayerCodec(Codec):
             "config": described(config, encoder),
             "compiled": {path: described(each, encoder) for path, each in sorted(settings.items()) if each},
         }
+        for path, model in (("", obj), *compiled(obj)):
+            if settings[path]:
+                encoder.check(making.check_settings, model, settings[path])
         for function in _functions(obj):
             encoder.check(_check_function, function)
         return found | _encoded_state(state, encoder)

@@ -21,6 +21,7 @@ from keras.src.trainers.trainer import Trainer
 
 from saver.errors import kind_of, with_article
 from saver.families.keras.plain import plain
+from saver.tree import EXACT_INTEGER
 
 _COMPILED = frozenset(
     (
@@ -103,6 +104,25 @@ def _without_values(charge: Callable[[int], None]) -> Iterator[list[Any]]:
         global_state.set_global_attribute(name, others)
 
 
+def check_settings(model: Any, config: Any) -> None:
+    """Raise ValueError unless a model may have been compiled so by Keras' own method: it takes settings as
+    they are, and comes to use them at the first step."""
+    if getattr(type(model), "compile", None) is not Trainer.compile:
+        return
+    if type(config) is not dict or not set(config) <= _COMPILED:
+        raise ValueError("a model was compiled with settings that Keras does not have")
+    steps = config.get("steps_per_execution")
+    if steps is not None and (not isinstance(steps, int) or not 1 <= steps <= EXACT_INTEGER):
+        raise ValueError(f"a model was compiled with {steps!r:.40} as steps_per_execution; give it a number")
+    for key in ("run_eagerly", "jit_compile", "auto_scale_loss"):
+        if config.get(key) not in (True, False, None, "auto"):
+            raise ValueError(f"a model was compiled with {config[key]!r:.40} as {key}; give it True or False")
+    if isinstance(config.get("loss"), (int, float)):
+        raise ValueError(f"a model was compiled with {config['loss']!r:.40} as its loss; name a loss")
+    if isinstance(config.get("loss_weights"), str):
+        raise ValueError("a model was compiled with a text as loss_weights; give it a list of numbers")
+
+
 def compile(model: Any, config: Any, custom: Mapping[str, Any]) -> None:
     """Compile a model as it was compiled. Its optimizer is not built: that is done once, for the variables
     that it trained."""
@@ -112,8 +132,7 @@ def compile(model: Any, config: Any, custom: Mapping[str, Any]) -> None:
         if type(model).compile is not Trainer.compile:
             model.compile_from_config(config)
             return
-        if type(config) is not dict or not set(config) <= _COMPILED:
-            raise ValueError("a model was compiled with settings that Keras does not have")
+        check_settings(model, config)
         with serialization_lib.SafeModeScope(True):
             found = serialization_lib.deserialize_keras_object(config, custom_objects=dict(custom))
             model.compile(**found)
