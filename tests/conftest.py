@@ -126,14 +126,7 @@ def pytest_keep_groups_together(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if terminalreporter.config.getoption("--frameworks-table"):
-        cells, failed = frameworks_table.shown(terminalreporter.stats)
-        if failed:
-            terminalreporter.write_line(
-                f"no table: {len(failed)} of its tests did not pass, such as {failed[0]}"
-            )
-        else:
-            frameworks_table.write(cells)
+    frameworks_table.finish(terminalreporter)
     _tell(terminalreporter, "real faults", "tests/faults/")
     _tell(terminalreporter, "buckets", "tests/storages/test_buckets.py")
 

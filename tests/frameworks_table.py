@@ -114,6 +114,18 @@ def write(cells: Shown) -> None:
     README.write_text(f"{before}{BEGIN}{table(cells)}{END}{rest.partition(END)[2]}")
 
 
+def finish(reporter: Any) -> None:
+    """Write the table after a run for it, in the process that has the reports of all tests: with
+    pytest-xdist, the others know of their own tests only."""
+    if hasattr(reporter.config, "workerinput") or not reporter.config.getoption("--frameworks-table"):
+        return
+    cells, failed = shown(reporter.stats)
+    if failed:
+        reporter.write_line(f"no table: {len(failed)} of its tests did not pass, such as {failed[0]}")
+    else:
+        write(cells)
+
+
 def marked() -> Iterator[tuple[str, str]]:
     """Each framework and column that a mark in the tests names, whether its library is installed or not."""
     for path in Path(__file__).parent.rglob("test_*.py"):

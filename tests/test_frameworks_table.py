@@ -21,6 +21,23 @@ def test_a_table_is_read_as_it_was_written() -> None:
     assert frameworks_table.table(cells) in frameworks_table.README.read_text()
 
 
+@pytest.mark.parametrize("worker", [False, True])
+@pytest.mark.parametrize("outcome", ["passed", "failed"])
+def test_only_a_run_in_which_all_passed_writes_a_table_and_it_writes_all(
+    worker: bool, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    properties = [("shows", ["Some", "save"])]
+    report = SimpleNamespace(user_properties=properties, nodeid="a::test")
+    config = SimpleNamespace(getoption=lambda name: True, **({"workerinput": {}} if worker else {}))
+    lines: list[str] = []
+    reporter = SimpleNamespace(config=config, stats={outcome: [report]}, write_line=lines.append)
+    tables: list[frameworks_table.Shown] = []
+    monkeypatch.setattr(frameworks_table, "write", tables.append)
+    frameworks_table.finish(reporter)
+    assert tables == ([{"Some": {"save": "yes"}}] if outcome == "passed" and not worker else [])
+    assert bool(lines) == (outcome == "failed" and not worker)
+
+
 HERE = Path(__file__).parent
 
 
