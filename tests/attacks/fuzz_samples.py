@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
+import tempfile
 import types
 import warnings
 from collections import OrderedDict, defaultdict
@@ -20,10 +22,12 @@ Makers = dict[str, Callable[[], Any]]
 
 
 def makers(wanted: tuple[str, ...]) -> Makers:
-    """Name → what makes the object, for the groups or single names that are wanted; all for none."""
+    """Name → what makes the object, for the groups or single names that are wanted; all for none, but for
+    those that are `ALONE`."""
     found: Makers = {}
     for group, make in GROUPS.items():
-        if not wanted or any(name.partition("/")[0] == group for name in wanted):
+        named = any(name.partition("/")[0] == group for name in wanted)
+        if named or (not wanted and group not in ALONE):
             try:
                 found.update({f"{group}/{name}": maker for name, maker in make()})
             except BaseException as error:  # pytest's Skipped is one, where a library is not installed
@@ -229,10 +233,74 @@ def _statsmodels() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield from _tests("statsmodels_models").FITTED.items()
 
 
+def _keras() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """On the backend that `KERAS_BACKEND` names; PyTorch is the one that a process may be forked with."""
+    tests = _tests("keras_models")
+    for name, make in tests.MODELS.items():
+        if name not in ("subclassed", "unregistered", "functional"):  # they hold what the user must trust
+            yield name, make
+    inputs = tests.keras.Input((tests.FEATURES,), name="in")
+    yield "preprocessing", lambda: [
+        tests.layers.StringLookup(vocabulary=["a", "b"]), tests.layers.Discretization([0.0, 1.0]),
+        tests.layers.Hashing(4), tests.layers.CategoryEncoding(3), tests.layers.Rescaling(0.5),
+    ]  # fmt: skip
+    yield "operations", lambda: tests.keras.Model(inputs, tests.keras.ops.relu(inputs * 2.0)[:, 1:3])
+    yield "optimizers", lambda: [
+        tests.keras.optimizers.AdamW(tests.keras.optimizers.schedules.CosineDecay(0.1, 10), use_ema=True),
+        tests.keras.optimizers.SGD(0.1, momentum=0.5, clipnorm=1.0), tests.keras.optimizers.Lion(0.1),
+    ]  # fmt: skip
+
+
+def _tokenizers() -> Iterator[tuple[str, Callable[[], Any]]]:
+    tests = _tests("test_python_tokenizers")
+    for kind in tests.KINDS:
+        yield kind, lambda kind=kind: tests.made(kind, Path(tempfile.mkdtemp()))
+    import tokenizers
+    import transformers
+
+    def fast() -> Any:
+        inner = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
+        inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+        inner.decoder = tokenizers.decoders.ByteLevel()
+        trainer = tokenizers.trainers.BpeTrainer(vocab_size=60, special_tokens=["<unk>", "<pad>"])
+        inner.train_from_iterator(["low lower lowest", "new newer newest"], trainer)
+        return transformers.PreTrainedTokenizerFast(
+            tokenizer_object=inner, unk_token="<unk>", pad_token="<pad>", model_max_length=32
+        )
+
+    yield "fast", fast
+    yield "plain", lambda: fast().backend_tokenizer
+
+
+def _sktime() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What a user of sktime trusts, for these need trust."""
+    trust = Path(os.environ["SAVER_CONFIG"])
+    trust.parent.mkdir(exist_ok=True, parents=True)
+    trust.write_text('trust = ["sktime.*"]')
+    tests = _tests("sktime_models")
+    for kind, make in tests.KINDS.items():
+        yield kind, lambda make=make: make()[0]
+
+
+def _boosters() -> Iterator[tuple[str, Callable[[], Any]]]:
+    trees, texts = _tests("test_xgboost"), _tests("test_lightgbm")
+    for booster in ("gbtree", "dart", "gblinear"):
+        yield f"xgboost {booster}", lambda booster=booster: trees.trained("multi:softprob", booster)[0]
+    for boosting in ("gbdt", "dart", "rf"):
+        yield f"lightgbm {boosting}", lambda boosting=boosting: texts.trained("multiclass", boosting)
+    rows, labels = np.random.default_rng(0).random((30, 3)), np.arange(30) % 2
+    yield "XGBClassifier", lambda: trees.xgboost.XGBClassifier(n_estimators=2, n_jobs=1).fit(rows, labels)
+    yield "LGBMClassifier", lambda: texts.lightgbm.LGBMClassifier(n_estimators=2, n_jobs=1).fit(rows, labels)
+
+
 GROUPS: dict[str, Callable[[], Iterator[tuple[str, Callable[[], Any]]]]] = {
     "base": _base, "plain": _plain, "sklearn": _sklearn, "nn": _modules, "training": _training,
     "scipy": _scipy, "forms": _forms, "pandas": _pandas, "pyarrow": _pyarrow,
     "imblearn": _kin("imblearn"), "category_encoders": _kin("category_encoders"),
     "feature_engine": _kin("feature_engine"), "skorch": _skorch, "torchmetrics": _torchmetrics,
-    "statsmodels": _statsmodels,
+    "statsmodels": _statsmodels, "keras": _keras, "tokenizers": _tokenizers, "boosters": _boosters,
+    "sktime": _sktime,
 }  # fmt: skip
+
+ALONE = ("keras", "tokenizers", "boosters", "sktime")
+"""Groups for runs of their own: their libraries take long to import, or files of theirs need trust."""

@@ -22,15 +22,18 @@ def use(obj: Any, step: Step) -> None:
     step("repr", repr, obj)
     step("str", str, obj)
     step("hash", hash, obj)
-    _use(obj, step, 0, set())
-    step("deepcopy", copy.deepcopy, obj)
-    step("pickle", pickle.dumps, obj)
+    used: dict[int, Any] = {}
+    _use(obj, step, 0, used)
+    if not any(type(each).__module__.startswith("keras.") for each in used.values()):
+        # Keras copies through files of its own, with new names each time.
+        step("deepcopy", copy.deepcopy, obj)
+        step("pickle", pickle.dumps, obj)
 
 
-def _use(obj: Any, step: Step, depth: int, seen: set[int]) -> None:
-    if id(obj) in seen or depth > _MOST_DEPTH:
+def _use(obj: Any, step: Step, depth: int, used: dict[int, Any]) -> None:
+    if id(obj) in used or depth > _MOST_DEPTH:
         return
-    seen.add(id(obj))
+    used[id(obj)] = obj
     for module, name, uses in _USES:
         cls = getattr(sys.modules.get(module), name, None)
         if cls is not None and isinstance(obj, cls):
@@ -44,7 +47,7 @@ def _use(obj: Any, step: Step, depth: int, seen: set[int]) -> None:
     elif type(obj).__name__ == "SimpleNamespace":
         held = list(vars(obj).values())
     for item in held[:_MOST_ITEMS]:
-        _use(item, step, depth + 1, seen)
+        _use(item, step, depth + 1, used)
 
 
 def _estimator(obj: Any, step: Step) -> None:
@@ -282,6 +285,64 @@ def _results(obj: Any, step: Step) -> None:
     step("fit", lambda: obj.model.fit())
 
 
+def _keras(obj: Any, step: Step) -> None:
+    """Models, layers, optimizers, metrics and losses."""
+    import keras_models as tests
+
+    rows, targets = tests.rows(), tests.targets()
+    for asked in (rows, rows[:, :, None], np.array(["a", "b", "z"]), np.array([[0, 1, 2]])):
+        step("call", obj, asked)
+    step("ask", lambda: obj(targets, targets))
+    step("predict", lambda: obj.predict(rows, verbose=0))
+    step("fit", lambda: obj.fit(rows, targets, epochs=1, batch_size=4, verbose=0))
+    step("evaluate", lambda: obj.evaluate(rows, targets, verbose=0))
+    step("config", lambda: obj.get_config())
+    step("json", lambda: obj.to_json())
+    step("summary", lambda: obj.summary(print_fn=lambda text, **more: None))
+    step("clone", lambda: tests.keras.models.clone_model(obj)(rows))
+    step("weights", lambda: [each.shape for each in obj.get_weights()])
+    step("rate", lambda: (obj.learning_rate, obj.iterations))
+    step("result", lambda: (obj.update_state(targets, targets), obj.result(), obj.reset_state()))
+    step("draw", lambda: obj.next())
+
+
+def _texts(obj: Any, step: Step) -> None:
+    """Tokenizers, in Python and compiled."""
+    step("call", lambda: obj(["ab <new> b", "", "low newest"], padding=True, truncation=True, max_length=16))
+    step("encode", lambda: obj.decode(obj.encode("low <unk> b\u00e9")))
+    step("ids", lambda: obj.decode(obj.encode("low").ids))
+    step("batch", lambda: obj.encode_batch(["low", "newer", ""]))
+    step("tokens", lambda: (obj.tokenize("low newest"), obj.get_vocab(), len(obj), obj.all_special_tokens))
+    step("add", lambda: obj.add_tokens(["<more>"]))
+    step("text", lambda: obj.to_str())
+    step("chat", lambda: obj.apply_chat_template([{"role": "user", "content": "low"}], tokenize=False))
+
+
+def _booster(obj: Any, step: Step) -> None:
+    """Boosters of XGBoost and LightGBM."""
+    rows = np.random.default_rng(0).random((6, 30))
+    for width in (30, 10):
+        step("predict", lambda width=width: obj.predict(rows[:, :width]))
+        step("leaves", lambda width=width: obj.predict(rows[:, :width], pred_leaf=True))
+        step("shares", lambda width=width: obj.predict(rows[:, :width], pred_contrib=True))
+    for width in (30, 13, 8):
+        step("ask", lambda width=width: _of_xgboost(obj, rows[:, :width]))
+    step("text", lambda: (obj.model_to_string(), obj.dump_model(), obj.feature_importance()))
+    step("dump", lambda: (obj.get_dump(), obj.save_raw("json"), obj.save_config(), obj.get_score()))
+    step("frame", lambda: obj.trees_to_dataframe())
+    step("slice", lambda: obj[0:1].save_raw("json"))
+
+
+def _of_xgboost(obj: Any, rows: Any) -> None:
+    import xgboost
+
+    matrix = xgboost.DMatrix(rows, np.arange(len(rows)) % 2, nthread=1)
+    _ = matrix.feature_types, matrix.feature_names
+    for options in ({}, {"pred_leaf": True}, {"pred_contribs": True}, {"output_margin": True}):
+        obj.predict(matrix, validate_features=False, **options)
+    obj.update(matrix, 9)
+
+
 def _anything(obj: Any, step: Step) -> None:
     step("time", lambda: (obj.utcoffset(), obj.tzname(), obj.isoformat()))
     step("log", lambda: (len(obj), obj.snapshot(), obj.columns))
@@ -290,6 +351,15 @@ def _anything(obj: Any, step: Step) -> None:
 
 _USES: tuple[tuple[str, str, Callable[[Any, Step], None]], ...] = (
     ("sklearn.base", "BaseEstimator", _estimator),
+    ("keras", "Layer", _keras),
+    ("keras", "Optimizer", _keras),
+    ("keras", "Metric", _keras),
+    ("keras", "Loss", _keras),
+    ("keras.random", "SeedGenerator", _keras),
+    ("xgboost", "Booster", _booster),
+    ("lightgbm", "Booster", _booster),
+    ("transformers", "PreTrainedTokenizerBase", _texts),
+    ("tokenizers", "Tokenizer", _texts),
     ("torch.nn", "Module", _module),
     ("torch.optim", "Optimizer", _optimizer),
     ("torch.optim.lr_scheduler", "LRScheduler", _scheduler),
