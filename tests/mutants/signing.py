@@ -10,6 +10,10 @@ _KEYS = "signing/test_keys.py"
 _HEADS = "signing/test_heads.py"
 _VOUCHING = "repo/test_vouching.py"
 _POLICY = "signing/test_trust_file.py"
+_PACKAGES = (
+    f"{_ATTACKS}::test_packages_that_a_part_says_it_needs_count_as_far_as_what_is_signed_bears_them_out"
+)
+_CLEAR = "test_sealed_stores.py::test_what_was_sealed_and_is_written_in_clear_is_said"
 
 MUTANTS = [
     Mutant(
@@ -147,6 +151,26 @@ MUTANTS = [
         "    return is_key(key) and not flaw(key)\n", "    return is_key(key)\n",
         "leaving somebody who can sign among those who may grant",
         (f"{_ROLES}::test_the_first_roles_let_their_signer_grant_and_somebody_always_may",),
+    ),
+    Mutant(
+        "packages-borne-out", "needed.py",
+        "return tuple(name for name in said if name in known)", "return tuple(said)",
+        "leaving out packages that nothing signed bears out", (_PACKAGES,),
+    ),
+    Mutant(
+        "packages-of-the-tree", "needed.py",
+        "return package in said or package in _roots(items)", "return package in said",
+        "finding the packages that a part keeps to itself", (_PACKAGES,),
+    ),
+    Mutant(
+        "files-in-clear", "clear.py",
+        '    if opened.secret:\n        seal =', '    if False:\n        seal =',
+        "saying that a file is in clear", (_CLEAR,),
+    ),
+    Mutant(
+        "imports-in-clear", "clear.py",
+        "    if opened.secret and not seals(target):", "    if False:",
+        "saying that what is imported is in clear", (_CLEAR,),
     ),
     Mutant(
         "points-of-curves", "signing/keys.py",
